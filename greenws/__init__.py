@@ -1,0 +1,27 @@
+"""A WebSocket client framework for gevent.
+
+- :class:`Client`: subclass it, write ``on_ready``, ``on_text``, ``on_close``, ...; each
+  connection runs in a greenlet of its own.
+- :class:`WebSocket`: iterate it for events.
+- :class:`GeventSession`: what drives a WebSocket; cooperative without monkey patching.
+
+Importing greenws patches nothing.
+"""
+
+from __future__ import annotations
+
+from .build import COMPILED  # first: it decides which files the other imports take
+
+# isort: split
+from . import constants, errors, events
+from .status import Status
+from .version import __version__
+
+__all__ = [
+    "COMPILED",
+    "Status",
+    "__version__",
+    "constants",
+    "errors",
+    "events",
+]

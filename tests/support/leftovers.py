@@ -1,0 +1,109 @@
+"""What a test has open: descriptors, greenlets, watchers of the hub, child processes."""
+
+from __future__ import annotations
+
+import gc
+import os
+import time
+import weakref
+from pathlib import Path
+
+import gevent
+from gevent import Greenlet
+
+# How long something may take to go away by itself, seconds: a killed greenlet's last turn, a
+# child's exit. Only a test that leaves something behind waits this long.
+SETTLE_TIME = 2.0
+
+_greenlets: weakref.WeakSet[Greenlet] = weakref.WeakSet()
+
+
+def watch_greenlets() -> None:
+    """Note every greenlet that is started from now on."""
+    Greenlet.add_spawn_callback(_greenlets.add)
+
+
+class Holdings:
+    """What the process holds at the moment this is made."""
+
+    def __init__(self) -> None:
+        # As (key, description): a number alone may have been closed and given out again.
+        self.descriptors = _list_descriptors()
+        self.children = _list_children()
+        self.greenlets = {id(greenlet): greenlet for greenlet in _greenlets if not greenlet.ready()}
+        # Started watchers (I/O, timers, ...) that keep the loop running; libev only.
+        self.watchers: int = getattr(gevent.get_hub().loop, "activecnt", 0)
+
+    def describe_excess(self, before: Holdings) -> list[str]:
+        """Say what is held now and was not held before; nothing held: an empty list."""
+        found = [
+            f"descriptor {number} -> {target}"
+            for number, target in sorted(self.descriptors - before.descriptors)
+        ]
+        found += [
+            f"child process {pid}: {command}"
+            for pid, command in sorted(self.children - before.children)
+        ]
+        found += [
+            f"greenlet {greenlet!r}"
+            for key, greenlet in self.greenlets.items()
+            if key not in before.greenlets
+        ]
+        if self.watchers > before.watchers and not found:
+            found.append(f"{self.watchers - before.watchers} started watchers or timers of the hub")
+        return found
+
+
+def find_leftovers(before: Holdings) -> list[str]:
+    """Find what was opened since ``before`` and does not go away by itself.
+
+    Costs one look when there is nothing. Else the hub gets turns, garbage is collected (it may
+    be a cycle that holds on to it), and only what is still there after that counts.
+
+    :returns: a line for each.
+    """
+    if not Holdings().describe_excess(before):
+        return []
+    for _ in range(20):
+        gevent.sleep(0)
+    if not Holdings().describe_excess(before):
+        return []
+    gc.collect()
+    deadline = time.monotonic() + SETTLE_TIME
+    while (found := Holdings().describe_excess(before)) and time.monotonic() < deadline:
+        gevent.sleep(0.01)
+    return found
+
+
+def _list_descriptors() -> set[tuple[int, str]]:
+    found = set()
+    try:
+        numbers = os.listdir("/proc/self/fd")
+    except OSError:  # not Linux: the other checks have to do
+        return found
+    for number in numbers:
+        try:
+            found.add((int(number), os.readlink(f"/proc/self/fd/{number}")))
+        except OSError:  # the descriptor of the listing itself
+            continue
+    return found
+
+
+def _list_children() -> set[tuple[int, str]]:
+    found = set()
+    for listing in Path("/proc/self/task").glob("*/children"):
+        try:
+            pids = listing.read_text().split()
+        except OSError:  # that thread has ended
+            continue
+        for pid in pids:
+            found.add((int(pid), _read_command(pid)))
+    return found
+
+
+def _read_command(pid: str) -> str:
+    try:
+        command = Path("/proc", pid, "cmdline").read_bytes()
+    except OSError:
+        command = b""
+    return command.replace(b"\0", b" ").decode(errors="replace").strip() or "(ended, not reaped)"
