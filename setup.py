@@ -56,7 +56,8 @@ def find_extensions() -> list[Extension]:
     )
     for extension in compiled:
         extension.optional = True  # cythonize() drops it from what it was given
-        extension.extra_compile_args = ["-O3"]
+        if os.name == "posix":
+            extension.extra_compile_args = ["-O3", "-g0"]
     return compiled
 
 
@@ -65,10 +66,13 @@ class BuildAllOrNone(build_ext):
 
     def build_extensions(self) -> None:
         super().build_extensions()
-        paths = [Path(self.get_ext_fullpath(extension.name)) for extension in self.extensions]
-        failed = [path.name for path in paths if not path.exists()]
+        paths = {
+            extension.name: Path(self.get_ext_fullpath(extension.name))
+            for extension in self.extensions
+        }
+        failed = [name for name, path in paths.items() if not path.exists()]
         if failed:
-            for path in paths:
+            for path in paths.values():
                 path.unlink(missing_ok=True)
             say_pure(f"could not compile {', '.join(failed)} (is there a C compiler?)")
 

@@ -40,5 +40,5 @@ def load_pure(name: str) -> ModuleType:
         package = ModuleType(PACKAGE)
         package.__path__ = []
         sys.modules[PACKAGE] = package
-        sys.meta_path.append(_Finder())
+        sys.meta_path.insert(0, _Finder())  # before those that prefer compiled modules
     return importlib.import_module(f"{PACKAGE}.{name}")

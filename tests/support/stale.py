@@ -23,7 +23,10 @@ def find_stale(package: Path) -> list[str]:
         suffix = next((suffix for suffix in suffixes if path.name.endswith(suffix)), None)
         if suffix is None:
             continue
-        source = path.with_name(path.name.removesuffix(suffix)).with_suffix(".py")
+        stem = path.name.removesuffix(suffix)
+        if "." in stem:  # another interpreter's
+            continue
+        source = path.with_name(stem + ".py")
         declarations = source.with_suffix(".pxd")
         name = path.relative_to(package.parent)
         if not source.exists() or not declarations.exists():
