@@ -1,0 +1,1 @@
+"""Sessions: the only place with sockets, TLS and gevent's hub."""

@@ -1,0 +1,110 @@
+"""Why a TLS handshake failed, in words a user can act on."""
+
+from __future__ import annotations
+
+import re
+import ssl
+from typing import Any
+
+# Verification results of OpenSSL (x509_vfy.h).
+_NOT_YET_VALID = 9
+_EXPIRED = 10
+_UNKNOWN_ISSUER = frozenset({2, 20, 21, 27})
+_SELF_SIGNED = 18
+_SELF_SIGNED_ISSUER = 19
+_WRONG_NAME = frozenset({62, 64})  # of a host, of an IP address
+
+_ALERT = re.compile(r"(?:SSLV3|TLSV1|TLSV13)_(?:ALERT_)?([A-Z_]+)")
+
+_ENDED = frozenset({"UNEXPECTED_EOF_WHILE_READING", "UNEXPECTED_EOF"})
+
+_REASONS = {
+    "WRONG_VERSION_NUMBER": "the peer does not speak TLS",
+    "HTTP_REQUEST": "the peer does not speak TLS",
+    "UNKNOWN_PROTOCOL": "the peer does not speak TLS",
+    "RECORD_LAYER_FAILURE": "the peer does not speak TLS",
+    "UNSUPPORTED_PROTOCOL": "the peer wants a version of TLS that is switched off here",
+    "NO_PROTOCOLS_AVAILABLE": "no version of TLS is switched on here",
+    "DH_KEY_TOO_SMALL": "the peer's DH key is too small",
+    "EE_KEY_TOO_SMALL": "the key of the peer's certificate is too small",
+}
+
+# Names of a certificate that are shown, and characters of one; it is the peer's text.
+_MAX_NAMES = 8
+_MAX_NAME = 80
+
+
+def is_end(error: ssl.SSLError) -> bool:
+    """Tell whether the peer has ended the stream without saying so in TLS."""
+    return isinstance(error, ssl.SSLEOFError) or error.reason in _ENDED
+
+
+def explain(error: ssl.SSLError, certificate: dict[str, Any] | None = None) -> str:
+    """Say what went wrong.
+
+    :param certificate: what the peer has shown, as ``getpeercert`` has it, if known.
+    """
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return _explain_verification(error, certificate or {})
+    if is_end(error):
+        return "the peer closed the connection"
+    reason = error.reason or ""
+    if reason in _REASONS:
+        return _REASONS[reason]
+    alert = _ALERT.fullmatch(reason)
+    if alert is not None:
+        return f"the peer sent the alert {alert[1].replace('_', ' ').lower()!r}"
+    return reason.replace("_", " ").lower() or str(error)
+
+
+def read_certificate(tls: ssl.SSLObject) -> dict[str, Any] | None:
+    """Read the certificate that was refused; None: this interpreter does not tell.
+
+    ``getpeercert`` only answers after a handshake that went well. The object below knows the
+    chain before that; what it offers is public from Python 3.13 on, but as DER alone.
+    """
+    try:
+        chain = tls._sslobj.get_unverified_chain()  # type: ignore[attr-defined]
+        found: dict[str, Any] | None = chain[0].get_info() if chain else None
+    except (AttributeError, ValueError, ssl.SSLError):
+        return None  # the error is told without the details, then
+    return found
+
+
+def _explain_verification(error: ssl.SSLCertVerificationError, certificate: dict[str, Any]) -> str:
+    code = error.verify_code
+    if code == _EXPIRED:
+        when = certificate.get("notAfter")
+        return f"certificate has expired ({when})" if when else "certificate has expired"
+    if code == _NOT_YET_VALID:
+        when = certificate.get("notBefore")
+        return f"certificate is not yet valid ({when})" if when else "certificate is not yet valid"
+    if code in _WRONG_NAME:
+        names = _list_names(certificate)
+        wrong = f"certificate is for another host ({error.verify_message.rstrip('.')}"
+        return f"{wrong}; it names {names})" if names else f"{wrong})"
+    if code == _SELF_SIGNED:
+        return "certificate is self-signed: unknown issuer"
+    if code == _SELF_SIGNED_ISSUER:
+        return f"certificate has an unknown issuer{_name_issuer(certificate)}, which is self-signed"
+    if code in _UNKNOWN_ISSUER:
+        return f"certificate has an unknown issuer{_name_issuer(certificate)}"
+    return f"certificate is refused: {error.verify_message}"
+
+
+def _list_names(certificate: dict[str, Any]) -> str:
+    names = [_show(value) for _, value in certificate.get("subjectAltName", ())]
+    more = len(names) - _MAX_NAMES
+    return ", ".join(names[:_MAX_NAMES]) + (f" and {more} more" if more > 0 else "")
+
+
+def _name_issuer(certificate: dict[str, Any]) -> str:
+    parts = {key: value for group in certificate.get("issuer", ()) for key, value in group}
+    for key in ("commonName", "organizationalUnitName", "organizationName"):
+        if key in parts:
+            return f" ({_show(parts[key])})"
+    return ""
+
+
+def _show(text: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in text[:_MAX_NAME])

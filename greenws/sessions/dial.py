@@ -1,0 +1,312 @@
+"""Opening a connection: name, address, proxy, TLS; step by step, in the calling greenlet.
+
+Whatever ends it early, an error, a kill or a ``gevent.Timeout`` of the caller's at any switch,
+everything opened so far is closed. There is no timer for the whole here: whoever calls has one.
+"""
+
+from __future__ import annotations
+
+import _socket
+import ssl
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Any, Protocol, TypeVar
+
+from ..errors import ConnectFail, ProxyFail
+from ..proxies.address import ProxyAddress
+from .connect import SocketOption, connect_tcp, connect_unix, set_options
+from .context import Password, client_context
+from .resolver import Address, resolve
+from .tls import TLSTransport, handshake
+from .transport import Transport
+from .tunnel import open_http_tunnel, open_socks_tunnel
+
+_T = TypeVar("_T")
+_TransportT = TypeVar("_TransportT", bound=Transport)
+
+# Both families, for a source address without a host.
+_ANY_HOST = ((_socket.AF_INET, "0.0.0.0"), (_socket.AF_INET6, "::"))
+
+
+class ConnectedSocket(Protocol):
+    """A socket of the caller: the standard library's, patched or not, or gevent's."""
+
+    def fileno(self) -> int: ...
+    def getpeername(self) -> Any: ...
+    def detach(self) -> int: ...
+
+
+class Trace(Protocol):
+    """Takes a record of each step: its name, ``duration`` in seconds, and facts.
+
+    ========== =============================================================================
+    resolve    ``host``, ``addresses``
+    connect    ``address``
+    proxy      ``url`` (without credentials); ``status`` of an HTTP proxy
+    tls        ``host``, ``version``, ``cipher``, ``resumed``
+    ========== =============================================================================
+
+    A step that failed has ``error``, the message, in place of its results. Through a proxy,
+    ``resolve``, ``connect`` and, for ``https``, ``tls`` are the proxy's and come before
+    ``proxy``.
+    """
+
+    def __call__(self, stage: str, /, **fields: Any) -> object: ...
+
+
+@dataclass(frozen=True, slots=True)
+class DialOptions:
+    """Where to, and how. ``repr`` shows no secrets."""
+
+    #: As in :class:`greenws.url.URL`.
+    host: str
+    port: int
+    is_secure: bool = False
+    #: Ignored where ``socket`` or ``unix_path`` is given.
+    proxy: ProxyAddress | None = None
+    #: Used as it is, for an https proxy too; the other ``ssl_`` options are ignored then.
+    ssl_context: ssl.SSLContext | None = None
+    ssl_verify: bool = True
+    ssl_cafile: str | None = None
+    #: The client's certificate; not shown to an https proxy.
+    ssl_certfile: str | None = None
+    ssl_keyfile: str | None = None
+    ssl_password: Password | None = field(default=None, repr=False)
+    #: The name, or address, the server's certificate has to be for; None: ``host``.
+    server_hostname: str | None = None
+    #: ``(host, port)`` to connect from; port 0: any.
+    source_address: tuple[str, int] | None = None
+    #: Connected already, to the target or to something that leads there. Its descriptor is
+    #: detached from it and belongs to the connection, so the caller's object is closed
+    #: afterwards; unless it was not connected, or TLS, and so refused.
+    socket: ConnectedSocket | None = None
+    #: Path of a unix socket; an abstract one begins with a NUL.
+    unix_path: str | bytes | None = None
+    #: Set before connecting, after TCP_NODELAY and SO_KEEPALIVE, which are on.
+    socket_options: Sequence[SocketOption] = ()
+
+
+class Progress:
+    """Tells what a dial is doing, for the message of whoever cuts it short."""
+
+    __slots__ = ("step",)
+
+    def __init__(self) -> None:
+        #: For "timed out after 30 s while ...": ``"connecting to example.org:443"``.
+        self.step = "connecting"
+
+
+def ignore(stage: str, /, **fields: Any) -> None:
+    """Trace nothing."""
+
+
+def dial(
+    options: DialOptions, trace: Trace = ignore, progress: Progress | None = None
+) -> tuple[Transport, str | None]:
+    """Open a connection.
+
+    :param trace: called after each step.
+    :param progress: kept up to date with the step being taken.
+    :returns: the transport, over which HTTP may be spoken at once, and the URL of the proxy,
+        without credentials, or None.
+    :raises ConnectFail: a step failed; the message names it, and the cause.
+    :raises ProxyFail: it was a step to or through the proxy.
+    """
+    return _Dial(options, trace, progress or Progress()).run()
+
+
+class _Dial:
+    __slots__ = ("_opened", "_options", "_progress", "_trace")
+
+    def __init__(self, options: DialOptions, trace: Trace, progress: Progress) -> None:
+        self._options = options
+        self._trace = trace
+        self._progress = progress
+        self._opened: _socket.socket | Transport | None = None  # the topmost, if it is stacked
+
+    def run(self) -> tuple[Transport, str | None]:
+        options = self._options
+        proxy = options.proxy
+        try:
+            if options.socket is not None:
+                proxy, transport = None, self._adopt(options.socket)
+            elif options.unix_path is not None:
+                proxy, transport = None, self._open_unix(options.unix_path)
+            elif proxy is not None:
+                transport = self._open_tunnel(proxy)
+            else:
+                sock = self._open_tcp(options.host, options.port)
+                transport = self._own(Transport(sock))
+            if options.is_secure:
+                transport = self._secure_target(transport)
+        except BaseException:
+            if self._opened is not None:
+                self._opened.close()
+            raise
+        return transport, None if proxy is None else proxy.redacted
+
+    def _own(self, transport: _TransportT) -> _TransportT:
+        self._opened = transport
+        return transport
+
+    def _adopt(self, theirs: ConnectedSocket) -> Transport:
+        if isinstance(theirs, ssl.SSLSocket) or hasattr(theirs, "do_handshake"):
+            raise ConnectFail("the socket given speaks TLS already; give the plain one")
+        started = monotonic()
+        try:
+            peer = theirs.getpeername()
+        except OSError as error:
+            cause = error.strerror or error
+            raise ConnectFail(f"the socket given is not connected: {cause}") from error
+        sock = _socket.socket(fileno=theirs.detach())
+        transport = self._own(Transport(sock))
+        try:
+            set_options(sock, self._options.socket_options)
+        except OSError as error:
+            raise ConnectFail(f"the socket given: {error.strerror or error}") from error
+        self._trace("connect", address=_show_peer(peer), duration=monotonic() - started)
+        return transport
+
+    def _open_unix(self, path: str | bytes) -> Transport:
+        def connect() -> tuple[Transport, dict[str, Any]]:
+            sock = connect_unix(path, self._options.socket_options)
+            return self._own(Transport(sock)), {}
+
+        facts = {"address": _show_peer(path)}
+        return self._step("connect", f"connecting to {path!r}", facts, connect)
+
+    def _open_tcp(self, host: str, port: int) -> _socket.socket:
+        """Resolve and connect."""
+        options = self._options
+        source: list[Address] = []
+
+        def look_up() -> tuple[list[Address], dict[str, Any]]:
+            found = resolve(host, port)
+            source.extend(self._find_source())
+            return found, {"addresses": [str(address) for address in found]}
+
+        def connect() -> tuple[_socket.socket, dict[str, Any]]:
+            target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+            sock, address = connect_tcp(target, addresses, source, options.socket_options)
+            self._opened = sock
+            return sock, {"address": str(address)}
+
+        addresses = self._step("resolve", f"resolving {host!r}", {"host": host}, look_up)
+        return self._step("connect", f"connecting to {host}:{port}", {}, connect)
+
+    def _find_source(self) -> list[Address]:
+        if self._options.source_address is None:
+            return []
+        host, port = self._options.source_address[:2]
+        if host:
+            return resolve(host, port)
+        return [Address(family, (any_host, port)) for family, any_host in _ANY_HOST]
+
+    def _open_tunnel(self, proxy: ProxyAddress) -> Transport:
+        options = self._options
+        name = proxy.redacted
+        try:
+            sock = self._open_tcp(proxy.host, proxy.port)
+        except ConnectFail as error:
+            raise ProxyFail(f"proxy {name}: {error}") from error
+        doing = f"waiting for the tunnel of proxy {name}"
+        facts = {"url": name}
+        if proxy.is_socks:
+            return self._open_socks(sock, proxy, doing, facts)
+        transport = self._own(Transport(sock))
+        if proxy.scheme == "https":
+            transport = self._secure_proxy(transport, proxy)
+
+        def ask() -> tuple[None, dict[str, Any]]:
+            status = open_http_tunnel(transport, proxy, options.host, options.port)
+            return None, {"status": status}
+
+        self._step("proxy", doing, facts, ask)
+        return transport
+
+    def _open_socks(
+        self, sock: _socket.socket, proxy: ProxyAddress, doing: str, facts: dict[str, Any]
+    ) -> Transport:
+        options = self._options
+
+        def negotiate() -> tuple[Transport, dict[str, Any]]:
+            host = options.host
+            if not proxy.resolves:
+                host = _choose(resolve(host, options.port), proxy.scheme)
+            tunnel = open_socks_tunnel(sock, proxy, host, options.port)
+            return self._own(Transport(tunnel)), {}
+
+        return self._step("proxy", doing, facts, negotiate)
+
+    def _secure_target(self, transport: Transport) -> Transport:
+        options = self._options
+        context = options.ssl_context or client_context(
+            verify=options.ssl_verify,
+            cafile=options.ssl_cafile,
+            certfile=options.ssl_certfile,
+            keyfile=options.ssl_keyfile,
+            password=options.ssl_password,
+        )
+        name = options.server_hostname or options.host
+        return self._secure(transport, context, name, options.port, options.host)
+
+    def _secure_proxy(self, transport: Transport, proxy: ProxyAddress) -> Transport:
+        options = self._options
+        context = options.ssl_context or client_context(
+            verify=options.ssl_verify, cafile=options.ssl_cafile
+        )
+        label = f"proxy {proxy.redacted}"
+        try:
+            return self._secure(transport, context, proxy.host, proxy.port, label)
+        except ConnectFail as error:
+            raise ProxyFail(str(error)) from error
+
+    def _secure(
+        self, lower: Transport, context: ssl.SSLContext, name: str, port: int, label: str
+    ) -> Transport:
+        def shake_hands() -> tuple[Transport, dict[str, Any]]:
+            try:
+                transport = self._own(TLSTransport(lower, context, name, port))
+                handshake(transport)
+            except (OSError, ValueError) as error:
+                cause = (isinstance(error, OSError) and error.strerror) or error
+                raise ConnectFail(f"TLS handshake with {label} failed: {cause}") from error
+            return transport, {
+                "version": transport.version,
+                "cipher": transport.cipher,
+                "resumed": transport.is_resumed,
+            }
+
+        return self._step("tls", f"TLS handshake with {label}", {"host": name}, shake_hands)
+
+    def _step(
+        self,
+        stage: str,
+        doing: str,
+        facts: dict[str, Any],
+        function: Callable[[], tuple[_T, dict[str, Any]]],
+    ) -> _T:
+        """Take a step, and trace it."""
+        self._progress.step = doing
+        started = monotonic()
+        try:
+            result, results = function()
+        except ConnectFail as error:
+            self._trace(stage, **facts, duration=monotonic() - started, error=str(error))
+            raise
+        self._trace(stage, **facts, **results, duration=monotonic() - started)
+        return result
+
+
+def _choose(addresses: list[Address], scheme: str) -> str:
+    """Choose the address a SOCKS proxy is given: the first it can express."""
+    usable = [a for a in addresses if scheme != "socks4" or a.family == _socket.AF_INET]
+    host: str = (usable or addresses)[0].sockaddr[0]
+    return host
+
+
+def _show_peer(peer: Any) -> str:
+    if isinstance(peer, tuple) and len(peer) >= 2:
+        return str(Address(0, peer))
+    return peer.decode("utf-8", "replace") if isinstance(peer, bytes) else str(peer)

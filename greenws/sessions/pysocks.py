@@ -1,0 +1,48 @@
+"""A copy of PySocks of our own, whose sockets are gevent's.
+
+The module ``socks`` everybody else imports is bound to the standard library's sockets: in a
+process that is not patched it would block the hub. Changing it would change it for all. So its
+code is run a second time, under another name, where ``import socket`` means ``gevent.socket``.
+``sys.modules`` is not touched.
+"""
+
+from __future__ import annotations
+
+import builtins
+import importlib.util
+from types import ModuleType
+from typing import Any
+
+import gevent.socket
+
+from ..errors import ProxyFail
+from ..proxies.socks import octet
+
+_NAME = "greenws.sessions._pysocks"
+_loaded: list[ModuleType] = []
+
+
+def load_pysocks() -> ModuleType:
+    """Get the copy, loading it the first time.
+
+    :raises ProxyFail: PySocks is not installed.
+    """
+    if not _loaded:
+        _loaded.append(_load())
+    return _loaded[0]
+
+
+def _load() -> ModuleType:
+    spec = importlib.util.find_spec("socks")
+    loader: Any = None if spec is None else spec.loader
+    if loader is None:
+        raise ProxyFail("SOCKS proxies need the package PySocks, which is not installed")
+    module = ModuleType(_NAME)
+    namespace = vars(module)
+    namespace["__builtins__"] = {**vars(builtins), "__import__": _import, "chr": octet}
+    exec(loader.get_code("socks"), namespace)
+    return module
+
+
+def _import(name: str, *args: Any, **kwargs: Any) -> Any:
+    return gevent.socket if name == "socket" else builtins.__import__(name, *args, **kwargs)

@@ -1,0 +1,315 @@
+"""TLS over any transport, TLS itself included.
+
+The handshake and the records are OpenSSL's, over two memory buffers (``SSLContext.wrap_bio``)
+rather than a socket: so every SSLContext will do, made by the user or by us, before or after
+monkey patching, and nothing in here waits. Only :func:`handshake` does.
+
+How bytes flow: what :meth:`TLSTransport.recv_into` needs is read from the lower transport in
+steps of at most one record into ``incoming``. Whatever OpenSSL has put into ``outgoing`` goes
+down after each call; what the lower one does not take stays in ``unsent``, and until it has
+gone no further plaintext is accepted. So the memory buffers never grow beyond a record.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+
+from ..url import encode_host
+from .certificate import explain, is_end, read_certificate
+from .resumption import Memory, recall
+from .transport import Transport
+from .wait import READ, WRITE, wait
+
+#: Most bytes moved in one step: the plaintext of one record (RFC 8446 section 5.1).
+STEP = 16 * 1024
+
+# Buffers for reading ciphertext. A reader takes one and puts it back, without a switch between,
+# so there are as many as threads (and levels of TLS in TLS) that read at the same time.
+_buffers: list[bytearray] = []
+
+
+class TLSTransport(Transport):
+    """A client's side of TLS.
+
+    :param lower: what it runs over; it belongs to this transport from here on.
+    :param context: used as it is.
+    :param server_hostname: name or address to ask for, and to find in the certificate; None:
+        neither, for a context that does not check.
+    :param port: of the server; sessions are resumed with the same name and port only.
+    :raises ValueError: the name is none, or the context checks names and there is none.
+    """
+
+    __slots__ = (
+        "_error",
+        "_has_data",
+        "_incoming",
+        "_is_ended",
+        "_is_shut",
+        "_lower",
+        "_memory",
+        "_offered",
+        "_outgoing",
+        "_ssl",
+        "_unsent",
+    )
+
+    def __init__(
+        self,
+        lower: Transport,
+        context: ssl.SSLContext,
+        server_hostname: str | None,
+        port: int = 443,
+    ) -> None:
+        name = None if server_hostname is None else _clean_name(server_hostname)
+        self._lower = lower
+        self._unread = b""
+        self._unsent: bytes | memoryview = b""
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._memory: Memory | None = recall(context, (name, port))
+        session = self._memory.session if self._memory is not None else None
+        self._offered = session is not None
+        self._ssl = context.wrap_bio(
+            self._incoming, self._outgoing, server_hostname=name, session=session
+        )
+        self._error: ssl.SSLError | None = None
+        self._has_data = False
+        self._is_shut = False
+        self._is_ended = False
+
+    def fileno(self) -> int:
+        return self._lower.fileno()
+
+    @property
+    def is_resumed(self) -> bool:
+        """Whether the handshake resumed an earlier session."""
+        return bool(self._ssl.session_reused)
+
+    @property
+    def version(self) -> str | None:
+        """The version agreed, as ``"TLSv1.3"``; None before the handshake."""
+        return self._ssl.version()
+
+    @property
+    def cipher(self) -> str | None:
+        """The cipher suite agreed; None before the handshake."""
+        found = self._ssl.cipher()
+        return found[0] if found else None
+
+    def advance_handshake(self) -> bool:
+        """Go on with the handshake as far as possible; True when it is done.
+
+        :raises ssl.SSLError: it failed; the alert has been sent if there was room.
+        :raises OSError: the lower transport failed.
+        """
+        while True:
+            try:
+                self._ssl.do_handshake()
+            except ssl.SSLWantReadError:
+                self.flush()
+                if not self._fill():
+                    return False
+            except ssl.SSLError as error:
+                with contextlib.suppress(OSError):  # the reason tells more than the alert's fate
+                    self.flush()
+                certificate = read_certificate(self._ssl)
+                raise ssl.SSLError(error.errno, explain(error, certificate)) from error
+            else:
+                self.flush()
+                return True
+
+    def recv_into(self, buffer: bytearray | memoryview, size: int) -> int | None:
+        """As :meth:`Transport.recv_into`; what TLS holds is drained before it says None.
+
+        A stream that ends without ``close_notify`` ends all the same: WebSocket's close frame
+        tells whether it was meant to.
+        """
+        if self._unread:
+            return self._take_unread(buffer, size)
+        count = self._read(buffer, size)
+        if count is None or count == 0 or count == size or not self._incoming.pending:
+            return count
+        # More records have arrived already; take them along while there is room.
+        with memoryview(buffer) as view:
+            while count < size and (self._incoming.pending or self._ssl.pending()):
+                with view[count:size] as rest:
+                    try:
+                        more = self._ssl.read(size - count, rest)
+                    except ssl.SSLWantReadError:
+                        break
+                    except ssl.SSLError as error:
+                        # Told next time: first what was read before it. Its traceback would
+                        # refer to this object.
+                        self._error = error.with_traceback(None)
+                        break
+                if not more:
+                    break
+                count += more  # type: ignore[operator]
+        return count
+
+    def send(self, data: bytes | bytearray | memoryview) -> int | None:
+        """As :meth:`Transport.send`; empty ``data`` only flushes.
+
+        What was taken may still be waiting here: see :attr:`wants_write`.
+        """
+        if not self.flush():
+            return None
+        size = len(data)
+        if not size:
+            return 0
+        sent = 0
+        with memoryview(data) as view:
+            while sent < size:
+                with view[sent : sent + STEP] as piece:
+                    try:
+                        sent += self._ssl.write(piece)
+                    except ssl.SSLWantReadError:
+                        break  # a renegotiation, on a user's context
+                    except ssl.SSLError as error:
+                        raise ssl.SSLError(error.errno, explain(error)) from error
+                if not self.flush():
+                    break
+        return sent or None
+
+    def flush(self) -> bool:
+        lower = self._lower
+        while True:
+            piece = self._unsent
+            if not piece:
+                if not self._outgoing.pending:
+                    break
+                piece = self._outgoing.read()
+            count = lower.send(piece)
+            if count is None:
+                self._unsent = piece
+                return False
+            self._unsent = memoryview(piece)[count:] if count < len(piece) else b""
+        if self._is_shut and not self._is_ended:
+            self._is_ended = True
+            lower.shutdown_write()
+        return lower.flush()
+
+    @property
+    def wants_write(self) -> bool:
+        return bool(self._unsent) or self._lower.wants_write
+
+    @property
+    def has_buffered(self) -> bool:
+        return bool(
+            self._unread
+            or self._error is not None
+            or self._incoming.pending
+            or self._ssl.pending()
+            or self._lower.has_buffered
+        )
+
+    def shutdown_write(self) -> None:
+        """Say ``close_notify``, and end the lower stream once that has gone; never raises."""
+        if self._is_shut:
+            return
+        self._is_shut = True
+        try:
+            self._ssl.unwrap()
+        except (OSError, ValueError):
+            pass  # it has been written, and the peer's own is not waited for; or TLS has failed
+        try:
+            self.flush()
+        except OSError:
+            pass  # the connection is gone already, and with it our half
+
+    def close(self) -> None:
+        self._remember()
+        self._lower.close()
+
+    def _read(self, buffer: bytearray | memoryview, size: int) -> int | None:
+        if self._error is not None:
+            error, self._error = self._error, None
+            return self._end(error)
+        while True:
+            try:
+                count: int = self._ssl.read(size, buffer)  # type: ignore[assignment]
+            except ssl.SSLWantReadError:
+                if self._outgoing.pending:
+                    self.flush()
+                if not self._fill():
+                    return None
+            except ssl.SSLError as error:
+                return self._end(error)
+            else:
+                if not self._has_data and count:
+                    self._has_data = True
+                    # By now the tickets, which follow TLS 1.3's handshake, have been read.
+                    self._remember()
+                return count
+
+    def _end(self, error: ssl.SSLError) -> int:
+        """Zero if the stream has merely ended, else the error in words."""
+        if self._is_shut or is_end(error) or isinstance(error, ssl.SSLZeroReturnError):
+            return 0
+        with contextlib.suppress(OSError):  # the alert about it is a courtesy
+            self.flush()
+        raise ssl.SSLError(error.errno, explain(error)) from error
+
+    def _fill(self) -> bool:
+        """Move a step of ciphertext to where TLS reads it; False: there is none yet."""
+        try:
+            buffer = _buffers.pop()
+        except IndexError:
+            buffer = bytearray(STEP)
+        try:
+            count = self._lower.recv_into(buffer, STEP)
+            if count is None:
+                return False
+            if count == 0:
+                self._incoming.write_eof()
+            else:
+                with memoryview(buffer) as view, view[:count] as piece:
+                    self._incoming.write(piece)
+            return True
+        finally:
+            _buffers.append(buffer)
+
+    def forget_session(self) -> None:
+        """Let the next handshake be a full one."""
+        if self._memory is not None:
+            self._memory.session = None
+
+    def _remember(self) -> None:
+        """Keep the session for the next connection, once, if it is worth it."""
+        memory, self._memory = self._memory, None
+        version = self._ssl.version()
+        if memory is None or version is None:
+            return
+        if self._offered and not self._ssl.session_reused:
+            memory.note_refusal()
+        elif not memory.wants_renewal:
+            return
+        session = self._ssl.session
+        # Before its tickets have come, TLS 1.3 shows a session that nothing can be done with.
+        if session is not None and (session.has_ticket or version != "TLSv1.3"):
+            memory.keep(session)
+
+
+def handshake(transport: TLSTransport) -> None:
+    """Do the handshake, waiting in the calling greenlet; the transport stays the caller's.
+
+    :raises ssl.SSLError: it failed; ``str`` says why in words.
+    :raises OSError: the lower transport failed.
+    """
+    try:
+        while not transport.advance_handshake():
+            wait(transport.fileno(), READ | WRITE if transport.wants_write else READ)
+    except OSError:
+        transport.forget_session()  # should that have been the cause
+        raise
+
+
+def _clean_name(name: str) -> str:
+    """Take the name as TLS wants it: IDNA, without a zone, without the root's dot (RFC 6066 3)."""
+    if ":" in name:
+        return name.partition("%")[0]
+    try:
+        return encode_host(name[:-1] if name.endswith(".") else name)
+    except ValueError:
+        raise ValueError(f"{name!r} is no host name") from None
