@@ -1,0 +1,130 @@
+"""The head of an HTTP/1 message: found in a stream of bytes, and its fields taken apart.
+
+A head is what ends with the first empty line: a start line, then header fields (RFC 7230
+section 3). What a peer sends is read leniently here, as section 3.5 allows: a line may end
+with a bare LF, and blank lines before the start line are skipped. Whoever has to be strict
+checks :attr:`Head.raw`.
+"""
+
+from __future__ import annotations
+
+import re
+
+from ..constants import MAX_HEAD_SIZE
+from ..errors import HandshakeError
+
+# The end of the last line and the empty line behind it. At most two bytes of a match can be
+# in the buffer before its last byte arrives.
+_END = re.compile(rb"\n\r?\n")
+_OVERLAP = 2
+
+
+class HeadReader:
+    """Find the end of one head in bytes that arrive in pieces.
+
+    :param limit: the most bytes the head may have, blank lines before it included.
+    """
+
+    def __init__(self, limit: int = MAX_HEAD_SIZE) -> None:
+        self._limit = limit
+        self._buffer = bytearray()
+        self._skipped = 0  # bytes of blank lines before the head
+        self._is_complete = False
+        #: What followed the head, in the piece that completed it.
+        self.rest: bytes = b""
+
+    def feed(self, data: bytes | bytearray | memoryview) -> bytes | None:
+        """Take the next piece.
+
+        :param data: bytes, bytearray or memoryview; copied.
+        :returns: the head with its empty line, once it is complete; None before that.
+        :raises HandshakeError: the head is beyond the limit; the reader is of no further use.
+        :raises ValueError: the head is complete already; nothing has changed.
+        """
+        if self._is_complete:
+            raise ValueError("the head is complete")
+        buffer = self._buffer
+        if not buffer:
+            piece = bytes(data)
+            data = piece.lstrip(b"\r\n")
+            self._skipped += len(piece) - len(data)
+        start = max(0, len(buffer) - _OVERLAP)
+        buffer += data
+        found = _END.search(buffer, start)
+        size = found.end() if found is not None else len(buffer)
+        if self._skipped + size > self._limit:
+            raise HandshakeError(f"the head is larger than {self._limit} bytes")
+        if found is None:
+            return None
+        head = bytes(buffer[:size])
+        self.rest = bytes(buffer[size:])
+        self._is_complete = True
+        self._buffer = bytearray()
+        return head
+
+
+class Head:
+    """The header fields of a head. Nothing is validated: any bytes make one.
+
+    :param raw: the head. Bytes beyond ASCII become U+FFFD in everything but :attr:`raw`.
+    """
+
+    def __init__(self, raw: bytes) -> None:
+        #: The head as it was received.
+        self.raw: bytes = bytes(raw)
+        lines = self.raw.decode("ascii", "replace").replace("\r\n", "\n").split("\n")
+        #: Status line or request line.
+        self.start_line: str = lines[0]
+        #: Name and value of each field line, in order; names in lower case.
+        self.fields: list[tuple[str, str]] = _parse_fields(lines)
+        #: Names in lower case; the values of a repeated field joined with ``", "``.
+        self.headers: dict[str, str] = {}
+        headers = self.headers
+        for name, value in self.fields:
+            headers[name] = f"{headers[name]}, {value}" if name in headers else value
+
+    def get(self, name: str, default: str | None = None) -> str | None:
+        """Get the value of a header, or ``default`` if there is none.
+
+        :param name: in any case.
+        """
+        return self.headers.get(name.lower(), default)
+
+    def get_list(self, name: str) -> list[str]:
+        """Get the elements of a header that is a comma-separated list (RFC 7230 section 7).
+
+        :param name: in any case.
+        :returns: the elements that are not empty.
+        """
+        value = self.headers.get(name.lower())
+        if not value:
+            return []
+        return [element for part in value.split(",") if (element := part.strip())]
+
+    def get_all(self, name: str) -> list[str]:
+        """Get the values of each field line of that name: for ``Set-Cookie``, which does not join.
+
+        :param name: in any case.
+        """
+        name = name.lower()
+        return [value for field, value in self.fields if field == name]
+
+
+def _parse_fields(lines: list[str]) -> list[tuple[str, str]]:
+    fields: list[tuple[str, str]] = []
+    is_field = False  # whether a folded line would continue a field
+    for line in lines[1:]:
+        if not line:
+            continue
+        if line[0] in " \t":
+            # obs-fold, RFC 7230 section 3.2.4: the fold stands for one space.
+            if is_field and (more := line.strip()):
+                name, value = fields[-1]
+                fields[-1] = (name, f"{value} {more}" if value else more)
+            continue
+        name, colon, value = line.partition(":")
+        name = name.strip().lower()
+        is_field = bool(colon and name)
+        if is_field:
+            fields.append((name, value.strip()))
+    return fields

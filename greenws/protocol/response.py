@@ -1,0 +1,39 @@
+"""A server's answer to the opening request."""
+
+from __future__ import annotations
+
+from .head import Head
+
+
+class Response(Head):
+    """The head of an HTTP response, and the body if it was a rejection.
+
+    :param header_data: the head; any bytes make a response.
+    """
+
+    def __init__(self, header_data: bytes) -> None:
+        super().__init__(header_data)
+        version, code, status = (*self.start_line.split(None, 2), "", "", "")[:3]
+        #: As in the status line: ``"HTTP/1.1"``.
+        self.http_ver: str = version
+        #: The three digits of the status line (RFC 7230 section 3.1.2), or None if it has none.
+        self.status_code: int | None = _parse_status_code(code)
+        #: The reason phrase; it may be empty.
+        self.status: str = status.rstrip()
+        #: The body of a rejection, as far as it was read; the session sets it.
+        self.body: bytes = b""
+
+    @property
+    def is_interim(self) -> bool:
+        """Whether another response follows this one: 1xx, but not the 101 of an upgrade."""
+        code = self.status_code
+        return code is not None and 100 <= code < 200 and code != 101
+
+    def __repr__(self) -> str:
+        return f"<response {self.http_ver} {self.status_code} {self.status}>"
+
+
+def _parse_status_code(code: str) -> int | None:
+    if len(code) == 3 and code.isdigit():
+        return int(code)
+    return None

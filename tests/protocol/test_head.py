@@ -1,0 +1,168 @@
+"""The head of an HTTP message: found, and taken apart."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from greenws.constants import MAX_HEAD_SIZE
+from greenws.errors import HandshakeError
+from greenws.protocol.head import Head, HeadReader
+
+HEAD = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nA: b\r\n\r\n"
+
+# Bytes that make heads likely.
+heads = st.lists(
+    st.sampled_from(
+        [b"\r", b"\n", b"\r\n", b" ", b"\t", b":", b",", b"a", b"B: c", b"\0", b"\xff"]
+    ),
+    max_size=30,
+).map(b"".join)
+
+
+def read(pieces: list[bytes], limit: int = MAX_HEAD_SIZE) -> tuple[bytes, bytes] | str | None:
+    """The head and all that follows it; an error's message; or None without an end."""
+    reader = HeadReader(limit)
+    for index, piece in enumerate(pieces):
+        try:
+            head = reader.feed(piece)
+        except HandshakeError as error:
+            return str(error)
+        if head is not None:
+            return head, b"".join([reader.rest, *pieces[index + 1 :]])
+    return None
+
+
+def split(data: bytes) -> list[bytes]:
+    return [data[index : index + 1] for index in range(len(data))]
+
+
+@pytest.mark.parametrize("rest", [b"", b"\x81\x02hi", b"\r\n\r\n"])
+def test_feed_finds_the_end(rest: bytes) -> None:
+    assert read([HEAD + rest]) == (HEAD, rest)
+    assert read(split(HEAD + rest)) == (HEAD, rest)
+
+
+def test_feed_without_an_end() -> None:
+    assert read([HEAD[:-1]]) is None
+    assert read([]) is None
+    assert read([b""]) is None
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+def test_feed_takes_any_bytes(kind: type) -> None:
+    reader = HeadReader()
+    assert reader.feed(kind(HEAD[:20])) is None
+    assert reader.feed(kind(HEAD[20:] + b"more")) == HEAD
+    assert reader.rest == b"more"
+    assert type(reader.rest) is bytes
+
+
+@pytest.mark.parametrize("head", [b"X\n\n", b"X\nA: b\n\n", b"X\r\nA: b\n\r\n", b"X\n\r\n"])
+def test_feed_takes_bare_line_feeds(head: bytes) -> None:
+    assert read([head + b"rest"]) == (head, b"rest")
+    assert read(split(head + b"rest")) == (head, b"rest")
+
+
+def test_feed_skips_blank_lines_before_the_head() -> None:
+    assert read([b"\r\n\r\n\n" + HEAD]) == (HEAD, b"")
+    assert read(split(b"\r\n\r\n\n" + HEAD)) == (HEAD, b"")
+
+
+def test_feed_at_the_limit() -> None:
+    assert read([HEAD], len(HEAD)) == (HEAD, b"")
+    assert read([HEAD + b"x" * 100], len(HEAD)) == (HEAD, b"x" * 100)
+    assert read(split(HEAD), len(HEAD)) == (HEAD, b"")
+
+
+@pytest.mark.parametrize("data", [HEAD, b"x" * 100, b"\r\n" * 50, b"\r\n" + HEAD[:-1]])
+def test_feed_beyond_the_limit(data: bytes) -> None:
+    message = f"the head is larger than {len(HEAD) - 1} bytes"
+    assert read([data], len(HEAD) - 1) == message
+    assert read(split(data), len(HEAD) - 1) == message
+
+
+def test_feed_keeps_failing_beyond_the_limit() -> None:
+    reader = HeadReader(10)
+    for _ in range(2):
+        with pytest.raises(HandshakeError):
+            reader.feed(b"x" * 11)
+
+
+def test_feed_after_the_end_is_refused() -> None:
+    reader = HeadReader()
+    reader.feed(HEAD + b"rest")
+    with pytest.raises(ValueError, match="the head is complete"):
+        reader.feed(b"more")
+    assert reader.rest == b"rest"
+
+
+def test_default_limit() -> None:
+    with pytest.raises(HandshakeError, match="larger than 65536 bytes"):
+        HeadReader().feed(b"x" * (64 * 1024 + 1))
+
+
+@given(st.lists(heads, max_size=6), st.integers(0, 40))
+def test_any_chunking_gives_the_same(pieces: list[bytes], limit: int) -> None:
+    whole = b"".join(pieces)
+    assert read(pieces, limit) == read([whole], limit) == read(split(whole), limit)
+
+
+def test_fields() -> None:
+    head = Head(b"start line\r\nFoo: 1\r\nBAR:2 \t\r\nfoo:\t3\r\nEmpty:\r\n\r\n")
+    assert head.start_line == "start line"
+    assert head.fields == [("foo", "1"), ("bar", "2"), ("foo", "3"), ("empty", "")]
+    assert head.headers == {"foo": "1, 3", "bar": "2", "empty": ""}
+    assert head.get("FOO") == "1, 3"
+    assert head.get("none") is None
+    assert head.get("none", "default") == "default"
+    assert head.get("empty", "default") == ""
+
+
+def test_get_list() -> None:
+    head = Head(b"x\r\nA: 1 , 2,,\r\nB:\r\na:3\r\nC: , ,\r\n\r\n")
+    assert head.get_list("A") == ["1", "2", "3"]
+    assert head.get_list("b") == head.get_list("c") == head.get_list("none") == []
+
+
+def test_get_all_keeps_commas() -> None:
+    head = Head(b"x\r\nSet-Cookie: a=1; Expires=Thu, 01 Jan\r\nX: y\r\nset-cookie: b=2\r\n\r\n")
+    assert head.get_all("Set-Cookie") == ["a=1; Expires=Thu, 01 Jan", "b=2"]
+    assert head.get_all("none") == []
+
+
+@pytest.mark.parametrize("fold", [b"\r\n ", b" \r\n\t  ", b"\n ", b"\r\n \r\n "])
+def test_folded_value_is_joined_by_one_space(fold: bytes) -> None:
+    assert Head(b"x\r\nA: one" + fold + b"two\r\nB: c\r\n\r\n").headers == {
+        "a": "one two",
+        "b": "c",
+    }
+
+
+def test_fold_after_an_empty_value() -> None:
+    assert Head(b"x\r\nA:\r\n one\r\n\r\n").headers == {"a": "one"}
+
+
+@pytest.mark.parametrize("line", [b"no colon", b": no name", b" : folded", b" folded"])
+def test_line_that_is_no_field_is_left_out(line: bytes) -> None:
+    head = Head(b"x\r\n" + line + b"\r\n and its fold\r\nA: b\r\n\r\n")
+    assert head.headers == {"a": "b"}
+
+
+def test_bytes_beyond_ascii_are_replaced_but_in_raw() -> None:
+    raw = b"x\xff\r\nA: \xc3\xa9\r\n\r\n"
+    head = Head(raw)
+    assert head.raw == raw
+    assert (head.start_line, head.headers) == ("x\ufffd", {"a": "\ufffd\ufffd"})
+
+
+@given(st.one_of(st.binary(max_size=200), heads))
+def test_any_bytes_make_a_head(raw: bytes) -> None:
+    head = Head(raw)
+    assert head.raw == raw
+    for name, value in head.headers.items():
+        assert name == name.strip().lower()
+        assert value == ", ".join(head.get_all(name))
+        assert "\n" not in value
+        head.get_list(name)

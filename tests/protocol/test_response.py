@@ -1,0 +1,70 @@
+"""A server's answer."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from greenws.protocol.response import Response
+
+
+def test_response() -> None:
+    raw = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: WebSocket\r\n\r\n"
+    response = Response(raw)
+    assert response.raw == raw
+    assert response.http_ver == "HTTP/1.1"
+    assert response.status_code == 101
+    assert response.status == "Switching Protocols"
+    assert response.headers == {"upgrade": "WebSocket"}
+    assert response.get("Upgrade") == "WebSocket"
+    assert response.get_list("Upgrade") == ["WebSocket"]
+    assert response.get_all("Upgrade") == ["WebSocket"]
+    assert response.body == b""
+    assert repr(response) == "<response HTTP/1.1 101 Switching Protocols>"
+
+
+@pytest.mark.parametrize(
+    "line, parts",
+    [
+        (b"HTTP/1.1 200", ("HTTP/1.1", 200, "")),
+        (b"HTTP/1.1 200 ", ("HTTP/1.1", 200, "")),
+        (b"HTTP/1.0 404 Not  Found ", ("HTTP/1.0", 404, "Not  Found")),
+        (b"HTTP/1.1 ok 200", ("HTTP/1.1", None, "200")),
+        (b"HTTP/1.1 +20 x", ("HTTP/1.1", None, "x")),
+        (b"HTTP/1.1 1_1 x", ("HTTP/1.1", None, "x")),
+        (b"HTTP/1.1 -10 x", ("HTTP/1.1", None, "x")),
+        (b"HTTP/1.1 0101 x", ("HTTP/1.1", None, "x")),
+        (b"HTTP/1.1 " + b"1" * 5000, ("HTTP/1.1", None, "")),
+        (b"HTTP/1.1 \xb2\xb2\xb2", ("HTTP/1.1", None, "")),
+        (b"SSH-2.0-OpenSSH", ("SSH-2.0-OpenSSH", None, "")),
+        (b"", ("", None, "")),
+        (b"\r\n", ("", None, "")),
+    ],
+)
+def test_status_line(line: bytes, parts: tuple[str, int | None, str]) -> None:
+    response = Response(line + b"\r\n\r\n")
+    assert (response.http_ver, response.status_code, response.status) == parts
+
+
+@pytest.mark.parametrize(
+    "code, expected",
+    [
+        (b"100", True),
+        (b"103", True),
+        (b"199", True),
+        (b"101", False),
+        (b"200", False),
+        (b"x", False),
+    ],
+)
+def test_is_interim(code: bytes, expected: bool) -> None:
+    assert Response(b"HTTP/1.1 " + code + b" x\r\n\r\n").is_interim is expected
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_make_a_response(data: bytes) -> None:
+    for raw in (data, b"HTTP/1.1 " + data):
+        response = Response(raw)
+        repr(response)
+        assert response.status_code is None or 0 <= response.status_code <= 999
