@@ -14,14 +14,24 @@ from .build import COMPILED  # first: it decides which files the other imports t
 
 # isort: split
 from . import constants, errors, events
+from .backoff import Backoff
+from .client import Client
+from .persist import persist
+from .sessions.base import GeventSession
 from .status import Status
 from .version import __version__
+from .websocket import WebSocket
 
 __all__ = [
     "COMPILED",
+    "Backoff",
+    "Client",
+    "GeventSession",
     "Status",
+    "WebSocket",
     "__version__",
     "constants",
     "errors",
     "events",
+    "persist",
 ]

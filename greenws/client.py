@@ -1,0 +1,474 @@
+"""The client: a WebSocket in a greenlet of its own, whose events are methods of a subclass."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from time import monotonic
+from typing import Any, ClassVar, TypeVar
+
+from gevent import Greenlet, GreenletExit, getcurrent
+from gevent.event import Event
+
+from . import events
+from .backoff import Backoff, parse_retry_after
+from .constants import (
+    MAX_MESSAGE_SIZE,
+    MAX_REDIRECTS,
+    OPEN_TIMEOUT,
+    SEND_TIMEOUT,
+    WRITE_LIMIT,
+)
+from .errors import WebSocketError, WebSocketUnavailable
+from .protocol.frame import Payload
+from .protocol.stream import Stream
+from .sessions.base import GeventSession
+from .status import Status
+from .websocket import WebSocket
+
+log = logging.getLogger("greenws.client")
+
+ClientT = TypeVar("ClientT", bound="Client")
+
+_CONNECT_OPTIONS = (
+    "session_class",
+    "poll",
+    "ping_rate",
+    "ping_timeout",
+    "auto_pong",
+    "close_timeout",
+)
+
+
+class Client:
+    """A WebSocket client, to be subclassed.
+
+    Options are class attributes of the subclass, or keywords of the constructor, which win. They
+    are those of :class:`~greenws.WebSocket` and of :meth:`~greenws.WebSocket.connect`, with the
+    same defaults, and ``reconnect``. ``headers`` and ``trace`` may be methods of the subclass.
+
+    Handlers are methods ``on_<name>(event)``, called one after the other in the greenlet that
+    runs the client. They may switch; only this connection waits meanwhile. Only those that a
+    subclass overrides cost anything.
+
+    ::
+
+        class Ticker(greenws.Client):
+            compress = True
+
+            def on_ready(self, event):
+                self.send_json(op="subscribe", channel="trades")
+
+            def on_text(self, event):
+                print(event.json)
+
+        Ticker("wss://example.org/feed").run()
+
+    :param url: the URL; None: the class attribute ``url``.
+    :param options: as above.
+    :raises TypeError: for an unknown option, or one of a wrong type.
+    :raises ValueError: for an impossible value.
+    """
+
+    #: The URL, for a subclass that knows its own.
+    url: str | None = None
+
+    proxies: Any = None
+    protocols: Any = None
+    agent: Any = None
+    compress: Any = False
+    ssl_context: Any = None
+    ssl_verify: Any = True
+    ssl_cafile: Any = None
+    ssl_certfile: Any = None
+    ssl_keyfile: Any = None
+    ssl_password: Any = None
+    server_hostname: Any = None
+    headers: Any = None
+    origin: Any = None
+    cookies: Any = None
+    max_redirects: Any = MAX_REDIRECTS
+    max_size: Any = MAX_MESSAGE_SIZE
+    open_timeout: Any = OPEN_TIMEOUT
+    send_timeout: Any = SEND_TIMEOUT
+    write_limit: Any = WRITE_LIMIT
+    source_address: Any = None
+    socket: Any = None
+    unix_path: Any = None
+    socket_options: Any = ()
+    trace: Any = None
+
+    session_class: Any = GeventSession
+    poll: Any = 5.0
+    ping_rate: Any = 30.0
+    ping_timeout: Any = None
+    auto_pong: Any = True
+    close_timeout: Any = 30.0
+
+    #: Connect again after a connection has ended, or could not be opened: False, True (with the
+    #: defaults of :class:`~greenws.Backoff`), or a :class:`~greenws.Backoff`.
+    reconnect: bool | Backoff = False
+
+    #: Handlers that the class overrides. Made by the class itself.
+    _overridden: ClassVar[frozenset[str]] = frozenset()
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls._overridden = frozenset(
+            name for name in _HANDLERS if getattr(cls, name) is not getattr(Client, name)
+        )
+
+    def __init__(self, url: str | None = None, **options: Any) -> None:
+        for name, value in options.items():
+            if name not in _OPTIONS:
+                raise TypeError(f"{type(self).__name__}() has no option {name!r}")
+            setattr(self, name, value)
+        if url is not None:
+            self.url = url
+        if self.url is None:
+            raise TypeError(f"{type(self).__name__}() needs a url")
+        self._backoff = _check_reconnect(self.reconnect)
+        #: The WebSocket underneath: one object, whatever the number of connections.
+        self.websocket = WebSocket(
+            self.url, **{name: getattr(self, name) for name in _WEBSOCKET_OPTIONS}
+        )
+        self._handlers: dict[str, Callable[[Any], object]] = {}
+        self._greenlet: Greenlet | None = None
+        self._is_running = False
+        self._is_stopped = False
+        self._is_in_ready = False
+        self._error: BaseException | None = None
+        # Events somebody may wait for; made when somebody does.
+        self._settled: Event | None = None
+        self._ended: Event | None = None
+        self._stopped: Event | None = None
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.websocket!r}>"
+
+    # Running
+
+    def start(self: ClientT) -> ClientT:
+        """Run in a greenlet of its own, and return at once.
+
+        :raises RuntimeError: if it runs already.
+        """
+        self._begin()
+        self._greenlet = Greenlet.spawn(self._run)
+        return self
+
+    def run(self) -> None:
+        """Run in this greenlet until the connection, or the reconnecting, has ended.
+
+        A connection that could not be opened is an event, not an error.
+
+        :raises RuntimeError: if it runs already.
+        :raises Exception: what came out of a handler, unless ``on_error`` has dealt with it.
+        """
+        self._begin()
+        self._greenlet = None
+        self._run()
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait until it has ended, or for ``timeout`` seconds.
+
+        :raises Exception: what came out of a handler, as from :meth:`run`.
+        """
+        if self._is_running:
+            if self._ended is None:
+                self._ended = Event()
+            if not self._ended.wait(timeout):
+                return
+        if self._error is not None:
+            raise self._error
+
+    def wait_ready(self, timeout: float | None = None) -> bool:
+        """Wait until messages may be sent.
+
+        :returns: True when they may; False if ``timeout`` seconds have passed, or the opening has
+            failed for good.
+        """
+        if not self.is_ready and self._is_running:
+            if self._settled is None:
+                self._settled = Event()
+            self._settled.wait(timeout)
+        return self.is_ready
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether messages may be sent."""
+        return self.websocket.is_ready
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it is connected, connecting, or waiting to connect again."""
+        return self._is_running
+
+    def close(self, code: int | None = Status.NORMAL, reason: str | bytes = b"goodbye") -> None:
+        """Begin the closing handshake, and stop reconnecting. Returns at once.
+
+        :raises ValueError: if the code must not be sent, or the reason is too long.
+        """
+        self.websocket.close(code, reason)
+        self._stop()
+
+    def kill(self) -> None:
+        """End at once, whatever is going on, without a closing handshake; stop reconnecting.
+
+        Waits until the greenlet of the client has ended, and ``on_close`` with it; called from
+        that greenlet, or for a client run by :meth:`run`, returns at once.
+        """
+        self._stop()
+        self.websocket.force_disconnect()
+        greenlet = self._greenlet
+        if greenlet is not None and greenlet is not getcurrent():
+            greenlet.kill()
+            if self._is_running:  # killed before it ever ran
+                self._finish()
+
+    # Sending
+
+    def send_text(self, text: str, compress: bool = True) -> None:
+        """Send a text message; see :meth:`greenws.WebSocket.send_text`."""
+        self.websocket.send_text(text, compress)
+
+    def send_binary(self, data: Payload, compress: bool = True) -> None:
+        """Send a binary message; see :meth:`greenws.WebSocket.send_binary`."""
+        self.websocket.send_binary(data, compress)
+
+    def send_json(self, _obj: Any = ..., **kwargs: Any) -> None:
+        """Send an object as JSON; see :meth:`greenws.WebSocket.send_json`."""
+        self.websocket.send_json(_obj, **kwargs)
+
+    def send_ping(self, data: bytes = b"") -> None:
+        """Send a ping; see :meth:`greenws.WebSocket.send_ping`."""
+        self.websocket.send_ping(data)
+
+    def send_pong(self, data: bytes = b"") -> None:
+        """Send a pong; see :meth:`greenws.WebSocket.send_pong`."""
+        self.websocket.send_pong(data)
+
+    # Handlers
+
+    def on_connecting(self, event: events.Connecting) -> None:
+        """A connection is about to be opened."""
+
+    def on_connect_fail(self, event: events.ConnectFail) -> None:
+        """The connection could not be opened; ``event.reason`` says which step failed and why."""
+
+    def on_connected(self, event: events.Connected) -> None:
+        """The transport is open, and the request for the upgrade is on its way."""
+
+    def on_rejected(self, event: events.Rejected) -> None:
+        """The server refused the upgrade; ``event.response`` is what it said."""
+
+    def on_ready(self, event: events.Ready) -> None:
+        """Messages may be sent."""
+
+    def on_poll(self, event: events.Poll) -> None:
+        """``poll`` seconds have passed."""
+
+    def on_text(self, event: events.Text) -> None:
+        """A text message: ``event.text``, or decoded ``event.json``."""
+
+    def on_binary(self, event: events.Binary) -> None:
+        """A binary message: ``event.data``."""
+
+    def on_ping(self, event: events.Ping) -> None:
+        """A ping. It has been answered already, unless ``auto_pong`` is off."""
+
+    def on_pong(self, event: events.Pong) -> None:
+        """A pong."""
+
+    def on_unresponsive(self, event: events.Unresponsive) -> None:
+        """Nothing was heard for ``ping_timeout`` seconds; the connection is dropped."""
+
+    def on_closing(self, event: events.Closing) -> None:
+        """The server closes. Messages may be sent until this method returns."""
+
+    def on_closed(self, event: events.Closed) -> None:
+        """The server has answered our close."""
+
+    def on_protocol_error(self, event: events.ProtocolError) -> None:
+        """The server violated the protocol; it has been told, and the connection ends."""
+
+    def on_disconnected(self, event: events.Disconnected) -> None:
+        """A connection that had been opened, or rejected, has ended."""
+
+    def on_back_off(self, event: events.BackOff) -> None:
+        """The next connection comes in ``event.delay`` seconds."""
+
+    def on_unknown(self, event: events.UnknownMessage) -> None:
+        """A message with an unknown opcode. Only another session class may yield these."""
+
+    def on_close(self, event: events.Disconnected) -> None:
+        """The end of what began with :meth:`on_ready`: called exactly once for each connection
+        that became ready, whatever ended it, :meth:`kill` included, and last.
+
+        :param event: ``event.code`` is the close code received, ``event.reason`` why it ended.
+        """
+
+    def on_error(self, error: Exception) -> None:
+        """A handler raised ``error``.
+
+        As it is, the server is told with 1011, no message is handled any more, and the exception
+        comes out of :meth:`run` and :meth:`join`. Override it and return, and the connection goes
+        on as if nothing had happened.
+        """
+        raise error
+
+    # How it works
+
+    def _begin(self) -> None:
+        if self._is_running:
+            raise RuntimeError(f"{self!r} is running already")
+        self._is_running = True
+        self._is_stopped = False
+        self._error = None
+        self._settled = self._ended = self._stopped = None
+
+    def _stop(self) -> None:
+        self._is_stopped = True
+        if self._stopped is not None:
+            self._stopped.set()
+
+    def _finish(self) -> None:
+        self._is_running = False
+        self._handlers = {}
+        for event in (self._settled, self._ended):
+            if event is not None:
+                event.set()
+
+    def _run(self) -> None:
+        try:
+            self._handlers = self._find_handlers()
+            self.websocket.set_sink(self._attach)
+            self._run_connections()
+        except GreenletExit:
+            raise
+        except BaseException as error:
+            # A gevent.Timeout of the user's is none of Exception, and no less an error.
+            self._error = error
+            raise
+        finally:
+            self._finish()
+
+    def _find_handlers(self) -> dict[str, Callable[[Any], object]]:
+        own = {name for name in vars(self) if name in _HANDLERS}
+        return {name[3:]: getattr(self, name) for name in self._overridden | own}
+
+    def _run_connections(self) -> None:
+        backoff = self._backoff
+        failures = 0
+        while not self._is_stopped:
+            began = monotonic()
+            retry_after = self._run_connection()
+            if self._error is not None:
+                raise self._error
+            if backoff is None or self._is_stopped:
+                return
+            if monotonic() - began >= backoff.reset_after:
+                failures = 0
+            failures += 1
+            if backoff.is_exhausted(failures):
+                return
+            delay = backoff.delay(failures) if retry_after is None else retry_after
+            self._dispatch(events.BackOff(delay))
+            if self._error is not None:
+                raise self._error
+            if not self._is_stopped:
+                self._stopped = Event()
+                self._stopped.wait(delay)
+
+    def _run_connection(self) -> float | None:
+        """Run one connection; return what a rejection's ``Retry-After`` asks for, or None."""
+        retry_after = None
+        last: events.Disconnected | None = None
+        was_ready = False
+        connection = self.websocket.connect(**self._connect_options())
+        try:
+            for event in connection:
+                name = event.name
+                if name == "ready":
+                    was_ready = True
+                    if self._settled is not None:
+                        self._settled.set()
+                        self._settled = None
+                elif name == "rejected":
+                    retry_after = parse_retry_after(event.response.get("retry-after"))
+                elif name == "disconnected":
+                    last = event
+                self._dispatch(event)
+        finally:
+            # Close what is open first: on_close finds the connection ended, also after a kill.
+            close = getattr(connection, "close", None)
+            if close is not None:
+                close()
+            if was_ready:
+                if last is None:
+                    last = events.Disconnected("killed")
+                self._dispatch(last, "close")
+        return retry_after
+
+    def _connect_options(self) -> dict[str, Any]:
+        options = {name: getattr(self, name) for name in _CONNECT_OPTIONS}
+        session_class = options["session_class"]
+        if (
+            "poll" not in self._handlers
+            and isinstance(session_class, type)
+            and issubclass(session_class, GeventSession)
+        ):
+            options["poll"] = 0  # nobody looks: no reason to wake up for it
+        return options
+
+    def _attach(self, stream: Stream) -> None:
+        """Have the parser of a connection call the handlers of messages itself."""
+        text = self._handlers.get("text")
+        binary = self._handlers.get("binary")
+        stream.skip_text = text is None
+        stream.skip_binary = binary is None
+        stream.text_handler = text
+        stream.binary_handler = binary
+        stream.handler_failed = self._handler_failed
+
+    def _dispatch(self, event: Any, name: str | None = None) -> None:
+        handler = self._handlers.get(name or event.name)
+        if handler is None:
+            return
+        try:
+            handler(event)
+        except Exception as error:
+            self._handler_failed(error)
+
+    def _handler_failed(self, error: Exception) -> None:
+        """Let on_error decide what an exception of a handler means."""
+        if self._error is not None:
+            # It is over already, and one exception can come out of run(); this one is another.
+            log.error("%r: a handler failed while closing", self, exc_info=error)
+            return
+        try:
+            self.on_error(error)
+        except Exception as final:
+            self._error = final
+            self._is_stopped = True
+            stream = self.websocket.stream
+            stream.skip_text = stream.skip_binary = True
+            try:
+                self.websocket.close(Status.UNEXPECTED_CONDITION, "handler failed")
+            except WebSocketError:
+                log.debug("%r: the server could not be told", self, exc_info=True)
+
+
+_HANDLERS = frozenset(name for name in vars(Client) if name.startswith("on_")) - {"on_error"}
+_WEBSOCKET_OPTIONS = tuple(WebSocket.__init__.__annotations__.keys() - {"url", "return"})
+_OPTIONS = frozenset({*_WEBSOCKET_OPTIONS, *_CONNECT_OPTIONS, "reconnect"})
+
+
+def _check_reconnect(reconnect: bool | Backoff) -> Backoff | None:
+    if reconnect is True:
+        return Backoff()
+    if reconnect is False or reconnect is None:
+        return None
+    if not isinstance(reconnect, Backoff):
+        raise TypeError("reconnect must be False, True or a Backoff")
+    return reconnect

@@ -1,0 +1,41 @@
+"""Cookies of the opening handshake, through the stdlib's cookie jar (RFC 6265)."""
+
+from __future__ import annotations
+
+from email.message import Message
+from http.client import HTTPResponse
+from http.cookiejar import CookieJar
+from typing import cast
+from urllib.request import Request
+
+from .protocol.response import Response
+from .url import URL
+
+
+def cookie_header(jar: CookieJar, target: URL) -> bytes:
+    """Return the value of ``Cookie`` for a request to ``target``; empty if there is none."""
+    request = _request(target)
+    jar.add_cookie_header(request)
+    return (request.get_header("Cookie") or "").encode("latin-1", "replace")
+
+
+def store_cookies(jar: CookieJar, target: URL, response: Response) -> None:
+    """Put the cookies of a response from ``target`` into the jar."""
+    jar.extract_cookies(cast(HTTPResponse, _Response(response)), _request(target))
+
+
+class _Response:
+    """What a cookie jar wants to see of a response."""
+
+    def __init__(self, response: Response) -> None:
+        self._message = Message()
+        for value in response.get_all("set-cookie"):
+            self._message["Set-Cookie"] = value
+
+    def info(self) -> Message:
+        return self._message
+
+
+def _request(target: URL) -> Request:
+    # The jar knows http and https: ws and wss share their cookies (RFC 6455 section 4.1).
+    return Request("http" + target.redact()[2:])

@@ -1,0 +1,93 @@
+"""Everything greenws raises of its own.
+
+::
+
+    WebSocketError
+    +-- FrameBuildError             misuse: a frame that cannot be built
+    +-- WebSocketUnavailable        misuse: nothing to send on (not ready, another thread, forked)
+    |   +-- WebSocketClosing        misuse: the closing handshake has begun
+    |   +-- WebSocketClosed         misuse: the connection has ended
+    +-- HandshakeError              the peer: its answer to the upgrade is wrong
+    |   +-- CompressionParameterError
+    +-- ProtocolError               the peer: a violation of RFC 6455 (``code`` 1002)
+    |   +-- PayloadTooLarge         the peer: a message beyond ``max_size`` (``code`` 1009)
+    +-- CriticalProtocolError       the peer: data that cannot be decoded (``code`` 1007)
+    +-- ConnectFail                 transport: the connection could not be opened
+    |   +-- ProxyFail               proxy: it could not be reached or it refused
+    +-- TransportFail               transport: an open connection failed
+
+The names are lomond's. Wrong types and values in a call are ``TypeError`` and ``ValueError``.
+"""
+
+from __future__ import annotations
+
+from .status import Status
+
+
+class WebSocketError(Exception):
+    """Root of all errors of greenws.
+
+    :param msg: the message; a ``str.format`` template only when arguments follow, so that
+        text from a peer is never taken for a template.
+    """
+
+    def __init__(self, msg: str = "", *args: object, **kwargs: object) -> None:
+        super().__init__(msg.format(*args, **kwargs) if args or kwargs else msg)
+
+
+class FrameBuildError(WebSocketError):
+    """A frame cannot be built from these arguments."""
+
+
+class WebSocketUnavailable(WebSocketError):
+    """There is no connection to send on, or not one that may be used from here."""
+
+
+class WebSocketClosing(WebSocketUnavailable):
+    """The closing handshake has begun; nothing more may be sent (RFC 6455 section 5.5.1)."""
+
+
+class WebSocketClosed(WebSocketUnavailable):
+    """The connection has ended."""
+
+
+class HandshakeError(WebSocketError):
+    """The server's answer to the opening request is not a valid upgrade (RFC 6455 section 4.1)."""
+
+
+class CompressionParameterError(HandshakeError):
+    """The server's parameters of permessage-deflate are invalid (RFC 7692 section 7.1)."""
+
+
+class ProtocolError(WebSocketError):
+    """The peer violated the protocol."""
+
+    #: The close code that tells the peer.
+    code: int = Status.PROTOCOL_ERROR
+    #: Whether what follows on the stream can no longer be trusted at all.
+    critical: bool = False
+
+
+class PayloadTooLarge(ProtocolError):
+    """A message, or a frame's length field, is beyond the limit."""
+
+    code = Status.MESSAGE_TOO_LARGE
+
+
+class CriticalProtocolError(WebSocketError):
+    """The peer sent data that cannot be decoded: invalid UTF-8, or a broken deflate stream."""
+
+    code: int = Status.BAD_DATA
+    critical: bool = True
+
+
+class ConnectFail(WebSocketError):
+    """The connection could not be opened; the message names the step and the cause."""
+
+
+class ProxyFail(ConnectFail):
+    """The proxy could not be reached, or refused, or answered nonsense."""
+
+
+class TransportFail(WebSocketError):
+    """The transport failed, or did not take the data in ``send_timeout`` seconds."""

@@ -1,0 +1,73 @@
+cdef class Event:
+    cdef public double received_time
+
+
+cdef class Connecting(Event):
+    cdef public object url
+
+
+cdef class ConnectFail(Event):
+    cdef public object reason
+
+
+cdef class Connected(Event):
+    cdef public object url
+    cdef public object proxy
+
+
+cdef class Rejected(Event):
+    cdef public object response
+    cdef public object reason
+
+
+cdef class Ready(Event):
+    cdef public object response
+    cdef public object protocol
+    cdef public object extensions
+
+
+cdef class ProtocolError(Event):
+    cdef public object error
+    cdef public object critical
+
+
+cdef class Disconnected(Event):
+    cdef public object reason
+    cdef public object graceful
+    cdef public object code
+    cdef public object sent_code
+
+
+cdef class Closed(Event):
+    cdef public object code
+    cdef public object reason
+
+
+cdef class Closing(Event):
+    cdef public object code
+    cdef public object reason
+
+
+cdef class UnknownMessage(Event):
+    cdef public object message
+
+
+cdef class Ping(Event):
+    cdef public object data
+
+
+cdef class Pong(Event):
+    cdef public object data
+
+
+cdef class Text(Event):
+    cdef public object text
+    cdef object _json
+
+
+cdef class Binary(Event):
+    cdef public object data
+
+
+cdef class BackOff(Event):
+    cdef public object delay

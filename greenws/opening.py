@@ -1,0 +1,245 @@
+"""One opening handshake: the request, its redirects, and what comes of the answer.
+
+Bytes in, an outcome out; no I/O (RFC 6455 section 4).
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from . import constants, errors
+from .protocol import handshake
+from .protocol.body import BodyReader
+from .protocol.compression import OFFER, Deflate
+from .protocol.head import HeadReader
+from .protocol.response import Response
+from .url import URL, join_url, parse_url
+
+if TYPE_CHECKING:
+    from http.cookiejar import CookieJar
+
+Headers = Mapping[Any, Any] | Iterable[tuple[Any, Any]]
+
+# What the opening handshake decides itself; a caller's value could only break it.
+_OWN_HEADERS = frozenset(
+    {
+        b"connection",
+        b"content-length",
+        b"sec-websocket-accept",
+        b"sec-websocket-extensions",
+        b"sec-websocket-key",
+        b"sec-websocket-protocol",
+        b"sec-websocket-version",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
+# What describes the user rather than authorises him, and so may go to another origin.
+_PORTABLE_HEADERS = frozenset({b"accept-language", b"origin", b"user-agent"})
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+
+def check_header(name: str | bytes, value: str | bytes) -> tuple[bytes, bytes]:
+    """Return a header of the user's as bytes (str as UTF-8).
+
+    :raises TypeError: if one of the two is neither str nor bytes.
+    :raises ValueError: if the name is not a token or is the handshake's own, or the value has a
+        line break or a NUL.
+    """
+    if isinstance(name, str):
+        name = name.encode("utf-8")
+    if isinstance(value, str):
+        value = value.encode("utf-8")
+    handshake.check_header(name, value)
+    if name.lower() in _OWN_HEADERS:
+        raise ValueError(f"header {name.decode()} is set by the opening handshake itself")
+    return name, value
+
+
+def check_headers(headers: Headers) -> list[tuple[bytes, bytes]]:
+    """Return the user's headers as pairs of bytes; errors as :func:`check_header`."""
+    if isinstance(headers, (str, bytes)):
+        raise TypeError("headers must be a mapping or pairs, not a string")
+    pairs = headers.items() if isinstance(headers, Mapping) else headers
+    return [check_header(name, value) for name, value in pairs]
+
+
+@dataclass
+class RequestOptions:
+    """What the user wants in the opening request."""
+
+    protocols: Sequence[str] = ()
+    agent: str = constants.USER_AGENT
+    compress: bool = False
+    headers: Headers | Callable[[], Headers] | None = None
+    added_headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+    origin: str | None = None
+    cookies: CookieJar | None = None
+    max_redirects: int = constants.MAX_REDIRECTS
+
+    def custom_headers(self) -> list[tuple[bytes, bytes]]:
+        """The user's own headers, asked for afresh."""
+        headers = self.headers() if callable(self.headers) else self.headers
+        return [*check_headers(headers), *self.added_headers] if headers else self.added_headers
+
+
+class Upgraded:
+    """The connection is a WebSocket now; ``rest`` are its first bytes."""
+
+    __slots__ = ("response", "rest")
+
+    def __init__(self, response: Response, rest: bytes) -> None:
+        self.response = response
+        self.rest = rest
+
+
+class Refused:
+    """The answer was no upgrade, and will not become one."""
+
+    __slots__ = ("reason", "response")
+
+    def __init__(self, response: Response, reason: str) -> None:
+        self.response = response
+        self.reason = reason
+
+
+class Redirected:
+    """The request has to be made again, at :attr:`Opening.target`."""
+
+    __slots__ = ("response",)
+
+    def __init__(self, response: Response) -> None:
+        self.response = response
+
+
+Outcome = Upgraded | Refused | Redirected
+
+
+class Opening:
+    """The opening handshake of one connection.
+
+    :param url: the URL of the WebSocket.
+    :param follows_redirects: whether the session can connect elsewhere.
+    """
+
+    __slots__ = ("_body", "_follows", "_head", "_hops", "_options", "_response", "_url", "key",
+                 "target")  # fmt: skip
+
+    def __init__(self, url: URL, options: RequestOptions, follows_redirects: bool) -> None:
+        self._url = url
+        self._options = options
+        self._follows = follows_redirects
+        self._hops = 0
+        self._head = HeadReader()
+        self._response: Response | None = None
+        self._body: BodyReader | None = None
+        #: Where the request goes.
+        self.target = url
+        #: The Sec-WebSocket-Key of the request.
+        self.key = b""
+
+    def build_request(self) -> bytes:
+        """Return the request (RFC 6455 section 4.1), with a key of its own."""
+        self.key = handshake.new_key()
+        self._head = HeadReader()
+        self._response = self._body = None
+        options = self._options
+        custom = options.custom_headers()
+        if self.target.origin != self._url.origin:
+            # RFC 6454: what was meant for one origin is not for another.
+            custom = [pair for pair in custom if pair[0].lower() in _PORTABLE_HEADERS]
+        given = {name.lower() for name, _ in custom}
+        headers: list[tuple[bytes, bytes]] = []
+
+        def add(name: bytes, value: bytes) -> None:
+            if name.lower() not in given:
+                headers.append((name, value))
+
+        add(b"Host", self.target.host_header.encode("ascii"))
+        add(b"Upgrade", b"websocket")
+        add(b"Connection", b"Upgrade")
+        add(b"Sec-WebSocket-Key", self.key)
+        add(b"Sec-WebSocket-Version", b"%d" % constants.WS_VERSION)
+        add(b"User-Agent", options.agent.encode("utf-8"))
+        if options.origin is not None:
+            add(b"Origin", options.origin.encode("utf-8"))
+        if self.target.userinfo is not None:
+            add(b"Authorization", b"Basic " + b64encode(self.target.userinfo))
+        if options.protocols:
+            add(b"Sec-WebSocket-Protocol", ", ".join(options.protocols).encode("ascii"))
+        if options.compress:
+            add(b"Sec-WebSocket-Extensions", OFFER.encode("ascii"))
+        if options.cookies is not None:
+            # Here, so that a program without cookies does not pay for the import.
+            from .cookies import cookie_header
+
+            cookie = cookie_header(options.cookies, self.target)
+            if cookie:
+                add(b"Cookie", cookie)
+        return handshake.build_request(self.target.resource, headers + custom)
+
+    def feed(self, data: bytes) -> Outcome | None:
+        """Take bytes of the answer; return what they come to, or None while that is open."""
+        while self._body is None:
+            try:
+                head = self._head.feed(data)
+            except errors.HandshakeError as error:
+                return Refused(Response(data[: constants.MAX_HEAD_SIZE]), str(error))
+            if head is None:
+                return None
+            data = self._head.rest
+            response = Response(head)
+            if response.is_interim:  # RFC 7231 section 6.2: any number, before the answer
+                self._head = HeadReader()
+                continue
+            if self._options.cookies is not None:
+                from .cookies import store_cookies
+
+                store_cookies(self._options.cookies, self.target, response)
+            if response.status_code == 101:
+                return Upgraded(response, data)
+            if self._is_redirect(response):
+                return Redirected(response)
+            self._response = response
+            self._body = BodyReader(response)
+        return self.end() if self._body.feed(data) else None
+
+    def end(self) -> Refused | None:
+        """Take the end of the stream, or the decision not to wait for more of a body."""
+        response = self._response
+        if response is None or self._body is None:
+            return None
+        response.body = self._body.body
+        self._response = None
+        return Refused(response, f"Websocket upgrade failed (code={response.status_code})")
+
+    def check_response(self, response: Response) -> tuple[str | None, set[str], Deflate | None]:
+        """Check an answer of 101; see :func:`greenws.protocol.handshake.check_response`."""
+        return handshake.check_response(
+            response, self.key, self._options.protocols, self._options.compress
+        )
+
+    def _is_redirect(self, response: Response) -> bool:
+        """Set the new target if the answer is a redirect that may be followed."""
+        location = response.get("location")
+        if (
+            response.status_code not in _REDIRECTS
+            or not location
+            or not self._follows
+            or self._hops >= self._options.max_redirects
+        ):
+            return False
+        try:
+            target = parse_url(join_url(self.target, location))
+        except ValueError:
+            return False  # not a WebSocket URL: the user gets the answer itself
+        if self.target.is_secure and not target.is_secure:
+            return False  # never out of TLS
+        if target.userinfo is None and target.origin == self._url.origin:
+            target = target.with_userinfo(self._url.userinfo)
+        self._hops += 1
+        self.target = target
+        return True

@@ -1,0 +1,107 @@
+"""A WebSocket that connects again, as one iteration (lomond's ``persist``)."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from random import random
+from time import monotonic
+from typing import Any, Protocol
+
+import gevent
+from gevent.event import Event as GeventEvent
+
+from . import events
+from .backoff import parse_retry_after
+
+# Seconds between two looks at an event of another thread, which gevent cannot wait for.
+_THREAD_EVENT_INTERVAL = 0.05
+
+
+class ExitEvent(Protocol):
+    """What :func:`persist` needs of ``exit_event``."""
+
+    def wait(self, timeout: float) -> object:
+        """Wait until the event is set; true if it is, false after ``timeout`` seconds."""
+
+
+def persist(
+    websocket: Any,
+    poll: float = 5,
+    min_wait: float = 5,
+    max_wait: float = 30,
+    ping_rate: float = 30,
+    ping_timeout: float | None = None,
+    exit_event: ExitEvent | None = None,
+    respect_retry_after: bool = True,
+    **connect_options: Any,
+) -> Iterator[Any]:
+    """Keep a WebSocket connected: connect, yield its events, wait, connect again.
+
+    Each wait is announced by a :class:`~greenws.events.BackOff`. It is ``min_wait`` seconds and a
+    random time of up to ``2 ** n`` seconds more after ``n`` failures, at most ``max_wait``.
+
+    :param websocket: a :class:`~greenws.WebSocket`, or anything with its ``connect``.
+    :param poll: seconds between poll events.
+    :param min_wait: seconds of the shortest wait.
+    :param max_wait: seconds of the longest wait.
+    :param ping_rate: seconds between pings; 0 for none.
+    :param ping_timeout: seconds without any received byte after which the server counts as
+        unresponsive; None for no limit.
+    :param exit_event: ends the iteration, when a wait begins or during it, once it is set: a
+        :class:`gevent.event.Event`, a :class:`threading.Event` or anything with ``wait(timeout)``.
+    :param respect_retry_after: wait as long as a rejection's ``Retry-After`` says.
+    :param connect_options: ``session_class``, ``auto_pong``, ``close_timeout``: passed to
+        ``connect`` if given.
+    """
+    unknown = connect_options.keys() - {"session_class", "auto_pong", "close_timeout"}
+    if unknown:
+        raise TypeError(f"persist() has no option {', '.join(sorted(unknown))}")
+    options = {
+        "poll": poll, "ping_rate": ping_rate, "ping_timeout": ping_timeout, **connect_options
+    }
+    leave = GeventEvent() if exit_event is None else exit_event
+    return _persist(websocket, min_wait, max_wait, leave, respect_retry_after, options)
+
+
+def _persist(
+    websocket: Any,
+    min_wait: float,
+    max_wait: float,
+    leave: ExitEvent,
+    respect_retry_after: bool,
+    options: dict[str, Any],
+) -> Iterator[Any]:
+    failures = 0
+    while True:
+        failures += 1
+        retry_after = None
+        for event in websocket.connect(**options):
+            if event.name == "ready":
+                failures = 0
+            elif event.name == "rejected" and respect_retry_after:
+                response = getattr(event, "response", None)
+                if response is not None:
+                    retry_after = parse_retry_after(response.get("retry-after"))
+            yield event
+        if retry_after is None:
+            delay = min_wait + random() * min(max_wait - min_wait, 2 ** min(failures, 64))
+        else:
+            delay = retry_after
+        yield events.BackOff(delay)
+        if _wait(leave, delay):
+            return
+
+
+def _wait(event: ExitEvent, seconds: float) -> bool:
+    """Wait for ``event`` without blocking the hub, whatever kind of event it is."""
+    if not isinstance(event, threading.Event):
+        return bool(event.wait(seconds))
+    # Its wait() would block the hub unless threading is patched.
+    end = monotonic() + seconds
+    while not event.is_set():
+        left = end - monotonic()
+        if left <= 0:
+            return False
+        gevent.sleep(min(left, _THREAD_EVENT_INTERVAL))
+    return True

@@ -1,0 +1,114 @@
+"""One frame: its head, its mask, and the payload of a close frame (RFC 6455 section 5)."""
+
+from __future__ import annotations
+
+from ..constants import MAX_CLOSE_REASON
+from ..errors import CriticalProtocolError, FrameBuildError, ProtocolError
+from ..status import is_sendable
+from .mask import append_masked, new_key
+
+Payload = bytes | bytearray | memoryview
+
+
+def append_frame(
+    out: bytearray,
+    opcode: int,
+    payload: Payload,
+    rsv1: bool = False,
+    masked: bool = True,
+    fin: bool = True,
+) -> None:
+    """Append a frame to ``out``.
+
+    :param rsv1: the payload, or the message it begins, is deflated (RFC 7692 section 6).
+    :param masked: as a client has to, with a fresh key; a server must not.
+    """
+    length = len(payload)
+    mask_bit = 0x80 if masked else 0
+    out.append((0x80 if fin else 0) | (0x40 if rsv1 else 0) | opcode)
+    # The shortest of the three encodings is the only legal one (RFC 6455 section 5.2).
+    if length < 126:
+        out.append(mask_bit | length)
+    elif length < 0x10000:
+        out.append(mask_bit | 126)
+        out.append(length >> 8)
+        out.append(length & 0xFF)
+    else:
+        out.append(mask_bit | 127)
+        out += length.to_bytes(8, "big")
+    if masked:
+        key = new_key()
+        out += key
+        append_masked(out, payload, key)
+    else:
+        out += payload
+
+
+def build_frame(
+    opcode: int,
+    payload: Payload = b"",
+    fin: bool = True,
+    rsv1: bool = False,
+    masked: bool = True,
+) -> bytes:
+    """Return one frame as bytes.
+
+    :raises FrameBuildError: if there is no such opcode.
+    """
+    if not 0 <= opcode <= 15:
+        raise FrameBuildError("opcode must be 0 to 15, not {}", opcode)
+    out = bytearray()
+    append_frame(out, opcode, payload, rsv1, masked, fin)
+    return bytes(out)
+
+
+def build_close_payload(code: int | None, reason: str | bytes = b"") -> bytes:
+    """Return the payload of a close frame (RFC 6455 section 5.5.1).
+
+    :param code: the close code, or None for an empty close frame.
+    :param reason: at most 123 bytes of UTF-8.
+    :raises TypeError: if an argument has another type.
+    :raises ValueError: if a close frame may not carry the code, or the reason is too long, is not
+        UTF-8, or stands without a code.
+    """
+    if isinstance(reason, str):
+        reason = reason.encode("utf-8")
+    elif isinstance(reason, bytes):
+        reason.decode("utf-8")
+    else:
+        raise TypeError(f"reason must be str or bytes, not {type(reason).__name__}")
+    if code is None:
+        if reason:
+            raise ValueError("a close frame without a code has no reason")
+        return b""
+    if not isinstance(code, int) or isinstance(code, bool):
+        raise TypeError(f"code must be int or None, not {type(code).__name__}")
+    if not is_sendable(code):
+        raise ValueError(f"close code {code} must not be sent (RFC 6455 section 7.4)")
+    if len(reason) > MAX_CLOSE_REASON:
+        raise ValueError(f"close reason must be at most {MAX_CLOSE_REASON} bytes of UTF-8")
+    return code.to_bytes(2, "big") + reason
+
+
+def parse_close_payload(payload: bytes) -> tuple[int | None, str]:
+    """Return code and reason of a received close frame; the code is None if it was empty.
+
+    :raises ProtocolError: if the length or the code is illegal.
+    :raises CriticalProtocolError: if the reason is not UTF-8.
+    """
+    if not payload:
+        return None, ""
+    if len(payload) == 1:
+        raise ProtocolError("invalid close frame payload")
+    code = int.from_bytes(payload[:2], "big")
+    if not is_sendable(code):
+        raise ProtocolError("reserved close code ({})", code)
+    try:
+        return code, payload[2:].decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise CriticalProtocolError("invalid utf-8 in close reason ({})", error.reason) from None
+
+
+def fit_close_reason(reason: str) -> str:
+    """Cut a reason to the 123 bytes a close frame has room for, between characters."""
+    return reason.encode("utf-8", "replace")[:MAX_CLOSE_REASON].decode("utf-8", "ignore")

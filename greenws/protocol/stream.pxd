@@ -1,0 +1,89 @@
+cimport cython
+
+from greenws.events cimport Binary, Event, Text
+
+
+cdef class Stream:
+    cdef public object deflate
+    cdef public object text_handler
+    cdef public object binary_handler
+    cdef public object handler_failed
+    cdef public bint skip_text
+    cdef public bint skip_binary
+    cdef public object tracer
+    cdef public bint is_closed
+    cdef public double received_time
+
+    cdef bint _is_client
+    cdef long long _max_size
+    cdef object _chunk
+    cdef Py_ssize_t _pos
+    cdef Py_ssize_t _end
+    cdef bytes _tail
+    cdef long long _need
+    cdef long long _offset
+    cdef bint _fin
+    cdef bytes _key
+    cdef bytearray _message
+    cdef int _message_opcode
+    cdef bint _message_deflated
+    cdef bytes _utf8_rest
+
+    @cython.locals(size=Py_ssize_t, tail=bytes)
+    cpdef receive(self, chunk, Py_ssize_t start, Py_ssize_t stop, double received_time)
+
+    cpdef detach(self)
+
+    cpdef next_event(self)
+
+    @cython.locals(
+        data="const unsigned char*",
+        pos=Py_ssize_t,
+        end=Py_ssize_t,
+        available=Py_ssize_t,
+        first=int,
+        second=int,
+        opcode=int,
+        length="long long",
+        start=Py_ssize_t,
+        stop="long long",
+    )
+    cdef _parse(self)
+
+    cdef _keep_tail(self)
+
+    @cython.locals(head=bytes)
+    cdef long long _long_length(self, Py_ssize_t pos) except -1
+
+    @cython.locals(opcode=int)
+    cdef _check_head(self, int first, int second)
+
+    @cython.locals(data="const unsigned char*", payload=bytes)
+    cdef _control(self, int opcode, Py_ssize_t start, Py_ssize_t stop)
+
+    cdef _begin_frame(self, int first, int opcode, long long length)
+
+    @cython.locals(taken=Py_ssize_t, piece=bytes)
+    cdef Py_ssize_t _take_payload(self, Py_ssize_t pos, Py_ssize_t end) except -1
+
+    @cython.locals(message=bytearray, room="long long")
+    cdef _absorb(self, bytes piece, bint final)
+
+    @cython.locals(used=Py_ssize_t, rest=bytes)
+    cdef _check_utf8(self, bytes piece)
+
+    @cython.locals(message=bytearray, opcode=int)
+    cdef _finish_message(self)
+
+    @cython.locals(payload=bytes)
+    cdef _emit_inflated(self, int opcode, bytes piece)
+
+    @cython.locals(event=Text)
+    cdef _emit_text(self, text, Py_ssize_t length)
+
+    @cython.locals(event=Binary)
+    cdef _emit_binary(self, payload)
+
+    cdef _report(self, error)
+
+    cdef _refuse_size(self)

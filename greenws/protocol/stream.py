@@ -1,0 +1,450 @@
+"""The inbound half of a connection after the upgrade: bytes in, events out (RFC 6455 section 5).
+
+A chunk of received bytes is walked with an offset, frame by frame; nothing is cut out of it but
+payloads. What a chunk ends in the middle of is kept in one of two ways:
+
+* a head, or a control frame, is at most 139 bytes long: it is kept as it is (the *tail*) and put
+  in front of the next chunk;
+* of a data frame, the payload that is there is taken at once into the *message*, inflated and
+  checked, so that bad UTF-8 or too many bytes are found as early as they can be. The message is
+  one buffer, whatever the number of frames and chunks it came in.
+
+A message that lies in the chunk as one whole frame, the common case, needs none of this.
+"""
+
+from __future__ import annotations
+
+from codecs import utf_8_decode
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ..constants import MAX_MESSAGE_SIZE
+from ..errors import CriticalProtocolError, PayloadTooLarge, ProtocolError
+from ..events import Binary, Closing, Event, Ping, Pong, Text
+from .frame import parse_close_payload
+from .mask import mask
+
+if TYPE_CHECKING:
+    from .compression import Deflate
+
+#: What :meth:`Stream.receive` may write in front of a chunk: the longest tail there is, a masked
+#: control frame that lacks one byte, rounded up.
+HEADROOM = 256
+
+
+class Stream:
+    """Parse frames, and join them to messages.
+
+    :param is_client: which side we are: a client must get frames without a mask, a server with
+        one (RFC 6455 section 5.1).
+    :param max_size: bytes of one message, after inflation; None for no limit.
+    """
+
+    __slots__ = (
+        "_chunk",
+        "_end",
+        "_fin",
+        "_is_client",
+        "_key",
+        "_max_size",
+        "_message",
+        "_message_deflated",
+        "_message_opcode",
+        "_need",
+        "_offset",
+        "_pos",
+        "_tail",
+        "_utf8_rest",
+        "binary_handler",
+        "deflate",
+        "handler_failed",
+        "is_closed",
+        "received_time",
+        "skip_binary",
+        "skip_text",
+        "text_handler",
+        "tracer",
+    )
+
+    def __init__(self, is_client: bool = True, max_size: int | None = MAX_MESSAGE_SIZE) -> None:
+        #: The agreement on permessage-deflate, or None: then RSV1 is an error.
+        self.deflate: Deflate | None = None
+        #: Called with each event of its kind, which is then not returned by next_event().
+        self.text_handler: Callable[[Text], object] | None = None
+        self.binary_handler: Callable[[Binary], object] | None = None
+        #: Called with an Exception that came out of one of the two.
+        self.handler_failed: Callable[[Exception], object] | None = None
+        #: Check messages of this kind, but make no events of them: nobody reads them.
+        self.skip_text: bool = False
+        self.skip_binary: bool = False
+        #: Called with the kind and the length of each message that comes in, or None.
+        self.tracer: Callable[[str, int], object] | None = None
+        #: Nothing more is parsed: a close frame or a violation was met, or the owner said so.
+        self.is_closed: bool = False
+        #: Epoch seconds at which the current chunk was received.
+        self.received_time: float = 0.0
+
+        self._is_client: bool = is_client
+        self._max_size: int = -1 if max_size is None else max_size
+        self._chunk: bytes | bytearray = b""
+        self._pos: int = 0
+        self._end: int = 0
+        self._tail: bytes | None = None
+        # The data frame that the last chunk ended in: bytes of payload to come, bytes seen.
+        self._need: int = 0
+        self._offset: int = 0
+        self._fin: bool = False
+        self._key: bytes = b""
+        # The message that is being joined; opcode 0: there is none.
+        self._message: bytearray | None = None
+        self._message_opcode: int = 0
+        self._message_deflated: bool = False
+        self._utf8_rest: bytes = b""
+
+    def receive(
+        self, chunk: bytes | bytearray, start: int, stop: int, received_time: float
+    ) -> None:
+        """Take ``chunk[start:stop]`` as the bytes that come next.
+
+        It is not copied: a bytearray may not change until next_event() returned None or detach()
+        was called, and the ``HEADROOM`` bytes before ``start`` may be overwritten.
+        """
+        if self._pos < self._end:  # an iteration was left early: nothing of it may be lost
+            self._keep_tail()
+        self.received_time = received_time
+        tail = self._tail
+        if tail is not None:
+            self._tail = None
+            size = len(tail)
+            if size <= start and size <= HEADROOM and type(chunk) is bytearray:
+                chunk[start - size : start] = tail
+                start -= size
+            else:
+                chunk = tail + chunk[start:stop]
+                start = 0
+                stop = len(chunk)
+        self._chunk = chunk
+        self._pos = start
+        self._end = stop
+
+    def detach(self) -> None:
+        """Let go of the chunk: what is not parsed yet is copied, and the buffer may be reused."""
+        self._chunk = bytes(self._chunk[self._pos : self._end])
+        self._end -= self._pos
+        self._pos = 0
+
+    def close(self) -> None:
+        """Parse nothing more and forget what was kept."""
+        self.is_closed = True
+        self._chunk = b""
+        self._pos = self._end = 0
+        self._tail = None
+        self._message = None
+        self._need = 0
+        self.text_handler = self.binary_handler = self.handler_failed = None
+        self.tracer = None
+
+    def next_event(self) -> Event | None:
+        """Return what the bytes at hand hold next, or None when they hold nothing whole any more.
+
+        A close frame comes out as :class:`~greenws.events.Closing`, and is the last.
+
+        :raises ProtocolError: a violation, or a message beyond ``max_size``; the stream is closed.
+        :raises CriticalProtocolError: invalid UTF-8 or a broken deflate stream; likewise.
+        """
+        try:
+            return self._parse()
+        except (ProtocolError, CriticalProtocolError):
+            self.is_closed = True
+            raise
+
+    def _parse(self) -> Event | None:
+        data = self._chunk
+        pos = self._pos
+        end = self._end
+        while not self.is_closed:
+            if self._need:
+                pos = self._take_payload(pos, end)
+                self._pos = pos
+                if self._need:
+                    return None
+                if self._fin:
+                    event = self._finish_message()
+                    if event is not None:
+                        return event
+                    data = self._chunk
+                    pos = self._pos
+                    end = self._end
+                continue
+
+            available = end - pos
+            if available < 2:
+                break
+            first = data[pos]
+            second = data[pos + 1]
+            length = second & 0x7F
+            start = pos + 2
+            # The commonest heads are known to be right; every other one is looked at closely.
+            if (
+                (first != 0x81 and first != 0x82)
+                or second > 0x7F
+                or not self._is_client
+                or self._message_opcode != 0
+            ):
+                self._check_head(first, second)
+            if length == 126:
+                if available < 4:
+                    break
+                length = (data[pos + 2] << 8) | data[pos + 3]
+                start = pos + 4
+                if length < 126:
+                    raise ProtocolError("length of a frame not in its shortest form")
+            elif length == 127:
+                if available < 10:
+                    break
+                length = self._long_length(pos + 2)
+                start = pos + 10
+            if second > 0x7F:
+                if end - start < 4:
+                    break
+                self._key = data[start : start + 4]
+                start += 4
+            stop = start + length
+            opcode = first & 0x0F
+
+            if opcode >= 8:
+                if stop > end:
+                    break
+                event = self._control(opcode, start, stop)
+                self._pos = stop
+                return event
+
+            if stop <= end and first & 0x80 and opcode != 0 and second < 0x80:
+                # One whole message.
+                self._pos = stop
+                if first & 0x40:
+                    event = self._emit_inflated(opcode, bytes(data[start:stop]))
+                else:
+                    if length > self._max_size >= 0:
+                        self._refuse_size()
+                    if opcode == 1:
+                        try:
+                            text = data[start:stop].decode("utf-8")
+                        except UnicodeDecodeError as error:
+                            raise _bad_utf8(error) from None
+                        event = self._emit_text(text, length)
+                    else:
+                        event = self._emit_binary(bytes(data[start:stop]))
+                if event is not None:
+                    return event
+                # A handler may have let the buffer go, or closed.
+                data = self._chunk
+                pos = self._pos
+                end = self._end
+                continue
+
+            self._begin_frame(first, opcode, length)
+            self._pos = pos = start
+            if length == 0:
+                self._absorb(b"", self._fin)
+                if self._fin:
+                    event = self._finish_message()
+                    if event is not None:
+                        return event
+                    data = self._chunk
+                    pos = self._pos
+                    end = self._end
+        if not self.is_closed and self._pos < self._end:
+            self._keep_tail()
+        return None
+
+    def _keep_tail(self) -> None:
+        self._tail = bytes(self._chunk[self._pos : self._end])
+        self._pos = self._end
+
+    def _long_length(self, pos: int) -> int:
+        head = bytes(self._chunk[pos : pos + 8])
+        length = int.from_bytes(head, "big")
+        if length < 0x10000:
+            raise ProtocolError("length of a frame not in its shortest form")
+        if length > 0x7FFFFFFFFFFFFFFF:  # RFC 6455 section 5.2: the top bit must be zero
+            raise ProtocolError("payload is too large")
+        if length > 0x3FFFFFFFFFFFFFFF:  # so that adding an offset cannot overflow
+            raise PayloadTooLarge("payload is too large")
+        return length
+
+    def _check_head(self, first: int, second: int) -> None:
+        opcode = first & 0x0F
+        if first & 0x30 or (first & 0x40 and (self.deflate is None or opcode not in (1, 2))):
+            raise ProtocolError("reserved bits set")
+        if opcode >= 8:
+            if opcode > 10:
+                raise ProtocolError("opcode is reserved")
+            if second & 0x7F > 125:
+                raise ProtocolError("control frames must be <= 125 bytes in length")
+            if not first & 0x80:
+                raise ProtocolError("control frames may not be fragmented")
+        elif opcode > 2:
+            raise ProtocolError("opcode is reserved")
+        elif opcode == 0:
+            if self._message_opcode == 0:
+                raise ProtocolError("continuation frame has nothing to continue")
+        elif self._message_opcode != 0:
+            raise ProtocolError("continuation frame expected")
+        if self._is_client:
+            if second & 0x80:
+                raise ProtocolError("server sent masked frame")
+        elif not second & 0x80:
+            raise ProtocolError("client sent unmasked frame")
+
+    def _control(self, opcode: int, start: int, stop: int) -> Event:
+        payload = bytes(self._chunk[start:stop])
+        if not self._is_client:
+            payload = mask(payload, self._key)
+        event: Event
+        if opcode == 8:
+            code, reason = parse_close_payload(payload)
+            self.is_closed = True
+            event = Closing(code, reason)
+            kind = "message_close"
+        elif opcode == 9:
+            event = Ping(payload)
+            kind = "message_ping"
+        else:
+            event = Pong(payload)
+            kind = "message_pong"
+        event.received_time = self.received_time
+        if self.tracer is not None:
+            self.tracer(kind, len(payload))
+        return event
+
+    def _begin_frame(self, first: int, opcode: int, length: int) -> None:
+        if opcode != 0:
+            self._message_opcode = opcode
+            self._message_deflated = bool(first & 0x40)
+            self._message = bytearray()
+            self._utf8_rest = b""
+        if (
+            not self._message_deflated
+            and self._message is not None
+            and length + len(self._message) > self._max_size >= 0
+        ):
+            # The length of a deflated frame says nothing; what it inflates to is counted.
+            self._refuse_size()
+        self._fin = bool(first & 0x80)
+        self._need = length
+        self._offset = 0
+
+    def _take_payload(self, pos: int, end: int) -> int:
+        taken = min(end - pos, self._need)
+        if taken:
+            piece = bytes(self._chunk[pos : pos + taken])
+            if not self._is_client:
+                piece = mask(piece, self._key, self._offset)
+            self._need -= taken
+            self._offset += taken
+            self._absorb(piece, self._fin and self._need == 0)
+        return pos + taken
+
+    def _absorb(self, piece: bytes, final: bool) -> None:
+        message = self._message
+        assert message is not None
+        if self._message_deflated:
+            assert self.deflate is not None
+            room = self._max_size - len(message) if self._max_size >= 0 else -1
+            piece = self.deflate.decompress(piece, room, final)
+            if len(piece) > room >= 0:
+                self._refuse_size()
+        if self._message_opcode == 1:
+            self._check_utf8(piece)
+        message += piece
+
+    def _check_utf8(self, piece: bytes) -> None:
+        """Check the next bytes of a text message, failing as soon as they can no longer be right."""
+        if self._utf8_rest:
+            piece = self._utf8_rest + piece
+        try:
+            used = utf_8_decode(piece, "strict", False)[1]
+        except UnicodeDecodeError as error:
+            raise _bad_utf8(error) from None
+        rest = piece[used:]
+        # The codec waits for the third byte of a surrogate, of which the second is wrong already.
+        if len(rest) == 2 and rest[0] == 0xED and rest[1] >= 0xA0:
+            raise CriticalProtocolError("payload contains invalid utf-8; surrogates not allowed")
+        self._utf8_rest = rest
+
+    def _finish_message(self) -> Event | None:
+        opcode = self._message_opcode
+        message = self._message
+        assert message is not None
+        self._message = None
+        self._message_opcode = 0
+        if opcode == 2:
+            return self._emit_binary(bytes(message))
+        if self._utf8_rest:
+            raise CriticalProtocolError("payload contains invalid utf-8; it ends in a character")
+        return self._emit_text(message.decode("utf-8"), len(message))
+
+    def _emit_inflated(self, opcode: int, piece: bytes) -> Event | None:
+        assert self.deflate is not None
+        payload = self.deflate.decompress(piece, self._max_size, True)
+        if len(payload) > self._max_size >= 0:
+            self._refuse_size()
+        if opcode == 2:
+            return self._emit_binary(payload)
+        try:
+            text = payload.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise _bad_utf8(error) from None
+        return self._emit_text(text, len(payload))
+
+    def _emit_text(self, text: str, length: int) -> Event | None:
+        if self.tracer is not None:
+            self.tracer("message_text", length)
+        if self.skip_text:
+            return None
+        event = Text.__new__(Text)
+        event.text = text
+        event._json = None
+        event.received_time = self.received_time
+        handler: Any = self.text_handler
+        if handler is None:
+            return event
+        try:
+            handler(event)
+        except Exception as error:
+            self._report(error)
+        return None
+
+    def _emit_binary(self, payload: bytes) -> Event | None:
+        if self.tracer is not None:
+            self.tracer("message_binary", len(payload))
+        if self.skip_binary:
+            return None
+        event = Binary.__new__(Binary)
+        event.data = payload
+        event.received_time = self.received_time
+        handler: Any = self.binary_handler
+        if handler is None:
+            return event
+        try:
+            handler(event)
+        except Exception as error:
+            self._report(error)
+        return None
+
+    def _report(self, error: Exception) -> None:
+        # close() may have run in the handler; then nobody is left to tell but the caller.
+        if self.handler_failed is None:
+            raise error
+        self.handler_failed(error)
+
+    def _refuse_size(self) -> None:
+        raise PayloadTooLarge("message is larger than max_size ({} bytes)", self._max_size)
+
+
+def _bad_utf8(error: UnicodeDecodeError) -> CriticalProtocolError:
+    # Not the error's own text: that would carry the payload into logs.
+    return CriticalProtocolError(
+        "payload contains invalid utf-8; {} at byte {}", error.reason, error.start
+    )

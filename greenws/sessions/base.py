@@ -1,0 +1,823 @@
+"""The session: it drives a WebSocket on gevent, from the name lookup to the last byte.
+
+One greenlet runs a session, the one that iterates over its events. It is *parked* in one place
+only, :meth:`GeventSession._park`, and woken by
+
+* its read watcher, which stays started: a wake-up costs no system call to arm it. It is stopped
+  only when it fires while the greenlet is busy elsewhere, in a handler;
+* its one timer, armed for what is due first: poll, ping, silence, the end of closing. A read does
+  not touch it: when it fires too early, it is armed again;
+* other greenlets that close, or whose sending failed.
+
+Pings are sent by the timer itself, and queued frames by whoever is there at the end of the turn:
+neither waits for a handler.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from _thread import get_ident
+from collections.abc import Iterator
+from time import monotonic
+from typing import Any
+
+from gevent import Timeout, get_hub, getcurrent
+from gevent.event import Event as Drained
+
+from .. import constants, errors, events
+from ..protocol.frame import append_frame
+from ..protocol.opcode import Opcode
+from ..protocol.stream import HEADROOM
+from ..proxies.address import choose_proxy
+from .dial import DialOptions, Progress, dial
+from .reactor import READ_SIZE, Reactor, get_reactor
+from .transport import Transport
+from .wait import READ, WRITE, Deadline
+
+log = logging.getLogger("greenws.session")
+
+#: Seconds to wait, when all is said, for the peer to end the TCP connection (RFC 6455 7.1.1).
+LINGER = 1.0
+
+#: Reads of what TLS holds decrypted before the loop gets a turn.
+_BURST = 16
+
+# A timer that fires later than this, in seconds, was held up by a blocked hub: pings could not
+# leave, nor pongs be heard.
+_LATE = 0.1
+
+
+class _Expired(BaseException):
+    """The time for opening is over. No Exception: nothing on the way may take it for its own."""
+
+
+class _Interrupted(BaseException):
+    """Another greenlet has given up the opening."""
+
+
+class _End(Exception):
+    """The loop is over."""
+
+    def __init__(self, reason: str, graceful: bool = False) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.graceful = graceful
+
+
+class GeventSession:
+    """Drive a WebSocket on gevent, cooperatively, with or without monkey patching.
+
+    :param websocket: a :class:`~greenws.WebSocket`, or lomond's.
+    """
+
+    #: A response's body is waited for, and its end reported by ``websocket.feed_eof``.
+    signals_eof = True
+
+    #: Seconds a sender waits at the high-water mark, for a websocket that does not say.
+    send_timeout: float | None = constants.SEND_TIMEOUT
+    #: The high-water mark, in bytes, for a websocket that does not say.
+    write_limit: int = constants.WRITE_LIMIT
+    #: Seconds for the opening, for a websocket that does not say; None for no limit.
+    open_timeout: float | None = constants.OPEN_TIMEOUT
+
+    __slots__ = (
+        "__weakref__",
+        "_abort",
+        "_attention",
+        "_burst",
+        "_close_code",
+        "_close_due",
+        "_close_timeout",
+        "_drained",
+        "_due",
+        "_excused",
+        "_greenlet",
+        "_has_ended",
+        "_heard",
+        "_hub",
+        "_is_dialing",
+        "_is_dirty",
+        "_is_dry",
+        "_is_forked",
+        "_is_parked",
+        "_is_reading",
+        "_is_ready",
+        "_out",
+        "_ping_rate",
+        "_ping_timeout",
+        "_next_ping",
+        "_next_poll",
+        "_poll",
+        "_reactor",
+        "_reader",
+        "_sent_code",
+        "_start_time",
+        "_thread",
+        "_timer",
+        "_timer_due",
+        "_transport",
+        "_write_limit",
+        "_writer",
+        "websocket",
+    )
+
+    def __init__(self, websocket: Any) -> None:
+        self.websocket = websocket
+        self._hub: Any = None
+        self._thread = 0
+        self._reactor: Reactor | None = None
+        self._greenlet: Any = None
+        self._transport: Transport | None = None
+        self._reader: Any = None
+        self._writer: Any = None
+        self._timer: Any = None
+        self._timer_due = 0.0
+        self._is_parked = False
+        self._is_dialing = False
+        self._is_reading = False
+        self._is_dry = True
+        self._burst = 0
+        # Something other than bytes wants to be looked at.
+        self._attention = False
+        self._abort: str | None = None
+        self._has_ended = False
+        self._is_forked = False
+        self._is_ready = False
+        self._start_time: float | None = None
+        # Sending
+        self._out = bytearray()
+        self._is_dirty = False
+        self._drained: Drained | None = None
+        self._write_limit = getattr(websocket, "write_limit", self.write_limit)
+        # Due times, in seconds of the monotonic clock; None: never
+        self._poll: float | None = None
+        self._ping_rate = 0.0
+        self._ping_timeout: float | None = None
+        self._close_timeout: float | None = None
+        self._next_poll: float | None = None
+        self._next_ping: float | None = None
+        self._close_due: float | None = None
+        self._heard = 0.0
+        self._due = False
+        self._excused = False
+        # The closing handshake
+        self._close_code: int | None = None
+        self._sent_code: int | None = None
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self.websocket!r}>"
+
+    @property
+    def follows_redirects(self) -> bool:
+        """Whether it can connect elsewhere: not with a socket or a path it was given."""
+        websocket = self.websocket
+        return (
+            getattr(websocket, "socket", None) is None
+            and getattr(websocket, "unix_path", None) is None
+        )
+
+    @property
+    def session_time(self) -> float:
+        """Seconds since the WebSocket became ready; 0.0 before."""
+        return 0.0 if self._start_time is None else monotonic() - self._start_time
+
+    @property
+    def queued_bytes(self) -> int:
+        """Bytes that wait for the peer to take them."""
+        return len(self._out)
+
+    # Running
+
+    def run(
+        self,
+        poll: float | None = 5.0,
+        ping_rate: float | None = 30.0,
+        ping_timeout: float | None = None,
+        auto_pong: bool = True,
+        close_timeout: float | None = 30.0,
+    ) -> Iterator[Any]:
+        """Open the connection, and iterate over what happens until it has ended.
+
+        Whatever ends the iteration, an exception thrown into it and its being abandoned included,
+        nothing is left open.
+
+        :param poll: seconds between poll events; None or 0 for none.
+        :param ping_rate: seconds between pings; None or 0 for none.
+        :param ping_timeout: seconds of silence after which the peer counts as unresponsive; None
+            for no limit.
+        :param auto_pong: answer pings.
+        :param close_timeout: seconds the peer has to answer a close frame; None or 0 for no
+            limit.
+        """
+        self._hub = get_hub()
+        self._thread = get_ident()
+        self._reactor = get_reactor()
+        self._greenlet = getcurrent()
+        self._poll = poll or None
+        self._ping_rate = ping_rate or 0.0
+        self._ping_timeout = ping_timeout or None
+        self._close_timeout = close_timeout or None
+        try:
+            yield events.Connecting(self.websocket.url)
+            yield from self._run(auto_pong)
+        finally:
+            self._release()
+
+    def _run(self, auto_pong: bool) -> Iterator[Any]:
+        seconds = getattr(self.websocket, "open_timeout", self.open_timeout)
+        deadline = Deadline(seconds)
+        while True:
+            try:
+                target, proxy = self._connect(deadline)
+            except errors.ConnectFail as error:
+                log.debug("%r: %s", self.websocket, error)
+                yield self._fail_opening(str(error))
+                return
+            yield events.Connected(self.websocket.url, proxy)
+            try:
+                if (yield from self._serve(auto_pong, deadline, target)):
+                    continue
+            except _End as end:
+                reason, graceful = end.reason, end.graceful
+            break
+        if not self._is_ready and not graceful:
+            yield self._fail_opening(reason)
+            return
+        # What the peer told us, and what we told it, survive the release.
+        code = 1006 if self._close_code is None else self._close_code
+        sent_code = self._sent_code
+        self._release()
+        yield events.Disconnected(reason, graceful, code, sent_code)
+
+    def _fail_opening(self, reason: str) -> events.ConnectFail:
+        self.websocket._emit_trace("connect_fail", reason=reason)
+        self._release()
+        return events.ConnectFail(reason)
+
+    def _connect(self, deadline: Deadline) -> tuple[Any, str | None]:
+        """Dial and send the request.
+
+        :returns: the target of the websocket, and the proxy in between.
+        :raises ConnectFail: whatever went wrong.
+        """
+        websocket = self.websocket
+        if self._abort is not None:
+            raise errors.ConnectFail(self._abort)
+        target = getattr(websocket, "target", None)
+        progress = Progress()
+        try:
+            self._is_dialing = True
+            self._greenlet = getcurrent()
+            with Timeout(deadline.remaining, _Expired):
+                options = dial_options(websocket, target or websocket)
+                transport, proxy = dial(options, websocket._emit_trace, progress)
+        except _Expired:
+            raise errors.ConnectFail(self._expired(f"while {progress.step}")) from None
+        except _Interrupted:
+            raise errors.ConnectFail(self._abort or "given up") from None
+        finally:
+            self._is_dialing = False
+        self._adopt(transport)
+        try:
+            self.write(websocket.build_request())
+        except errors.WebSocketError as error:
+            raise errors.ConnectFail("unable to send the request; {}", error) from None
+        return target, proxy
+
+    def _expired(self, step: str) -> str:
+        seconds = getattr(self.websocket, "open_timeout", self.open_timeout)
+        return f"timed out after {seconds:g} s {step}"
+
+    def _adopt(self, transport: Transport) -> None:
+        """Take over an open transport."""
+        assert self._reactor is not None
+        self._transport = transport
+        self._reactor.add(self)
+        loop = self._hub.loop
+        self._reader = loop.io(transport.fileno(), READ)
+        self._is_dry = True
+
+    def _let_go(self) -> None:
+        """Close the transport and all that watches it; idempotent."""
+        self._is_reading = False
+        for watcher in (self._reader, self._writer):
+            if watcher is not None:
+                watcher.stop()
+                watcher.close()
+        self._reader = self._writer = None
+        transport = self._transport
+        if transport is not None:
+            self._transport = None
+            transport.close()
+            if self._reactor is not None:
+                self._reactor.remove(self)
+
+    def _release(self) -> None:
+        """Be over: close everything, and let everybody go who waits; idempotent."""
+        if self._has_ended:
+            return
+        self._has_ended = True
+        self._let_go()
+        if self._timer is not None:
+            self._timer.stop()
+            self._timer.close()
+            self._timer = None
+        self._out = bytearray()
+        if self._drained is not None:
+            self._drained.set()
+        if not self._is_forked:
+            self.websocket.on_disconnect()
+
+    # The loop
+
+    def _serve(self, auto_pong: bool, deadline: Deadline, target: Any) -> Iterator[Any]:
+        """Read and yield events until the end, which is an :class:`_End`.
+
+        :returns: True if the websocket has to be opened somewhere else.
+        """
+        websocket = self.websocket
+        # What takes a buffer in place, and can be told to let go of it.
+        in_place = hasattr(getattr(websocket, "stream", None), "detach")
+        reactor = self._reactor
+        assert reactor is not None
+        while True:
+            if self._is_ready:
+                size = self._receive()
+            else:
+                size = self._receive_answer(deadline)
+            if size:
+                self._heard = monotonic()
+                if in_place:
+                    happened = websocket.feed(reactor.buffer, HEADROOM, HEADROOM + size)
+                else:
+                    data = bytes(reactor.view[:size])
+                    reactor.give_back(self)
+                    happened = websocket.feed(data)
+                for event in happened:
+                    name = event.name
+                    if name == "ready":
+                        self._begin()
+                        yield event
+                        self._attention = self._due = True
+                    elif name == "ping":
+                        if auto_pong:
+                            self._send_pong(event.data)
+                        yield event
+                    else:
+                        if name == "closing" or name == "closed":
+                            self._close_code = 1005 if event.code is None else event.code
+                        yield event
+                    if self._attention:
+                        yield from self._attend()
+                reactor.give_back(self)
+            elif size == 0:
+                yield from self._take_eof()
+            if self._attention:
+                yield from self._attend()
+            if websocket.is_closed:
+                self._linger()
+                raise _End("closed", True)
+            if self._close_code is not None and self._sent_code is not None:
+                self._linger()
+                raise _End("closed", True)
+            if not self._is_ready and getattr(websocket, "target", None) is not target:
+                self._let_go()
+                return True
+
+    def _receive(self) -> int | None:
+        """Read into the reactor's buffer, after waiting if there is nothing.
+
+        :returns: the number of bytes; 0 at the end of the stream; None if woken without any.
+        """
+        transport = self._transport
+        if transport is None:
+            raise _End("closed")
+        if self._is_dry or not transport.has_buffered:
+            self._park()
+        else:
+            self._burst += 1
+            if self._burst > _BURST:
+                self._take_turn()
+        return self._read()
+
+    def _read(self) -> int | None:
+        transport = self._transport
+        if transport is None:  # closed by another greenlet meanwhile
+            return None
+        assert self._reactor is not None
+        view = self._reactor.borrow(self)
+        try:
+            size = transport.recv_into(view, READ_SIZE)
+        except OSError as error:
+            raise _End(f"socket fail; recv fail; {error}") from None
+        self._is_dry = size is None
+        if not size:
+            self._reactor.give_back(self)
+        return size
+
+    def _receive_answer(self, deadline: Deadline) -> int | None:
+        """As :meth:`_receive`, until the deadline of the opening."""
+        try:
+            with Timeout(deadline.remaining, _Expired):
+                return self._receive()
+        except _Expired:
+            raise _End(self._expired("while waiting for the answer to the upgrade")) from None
+
+    def _take_eof(self) -> Iterator[Any]:
+        websocket = self.websocket
+        feed_eof = getattr(websocket, "feed_eof", None)
+        if not self._is_ready and feed_eof is not None:
+            yield from feed_eof()  # a rejection, if its body ended with the stream
+        if websocket.is_closed:
+            raise _End("closed", True)
+        if not self._is_ready:
+            raise _End("the server closed the connection without answering the upgrade")
+        if websocket.is_active:
+            raise _End("socket fail; connection lost")
+        # lomond counts the end of the stream as the answer to a close frame; so does a user, if
+        # the server had said that it closes.
+        raise _End("closed", self._close_code is not None)
+
+    def _park(self) -> None:
+        """Wait until there is something to read or to attend to. Queued frames leave first."""
+        if self._is_dirty:
+            self.flush()
+        if self._attention or self._transport is None:
+            return
+        self._burst = 0
+        self._greenlet = getcurrent()
+        self._is_parked = True
+        try:
+            if not self._is_reading:
+                self._reader.start(self._wake_reader)
+                self._is_reading = True
+            self._hub.switch()
+        finally:
+            self._is_parked = False
+
+    def _take_turn(self) -> None:
+        """Let the loop look at all its descriptors and timers once.
+
+        A callback, as ``gevent.sleep(0)`` is one, would not do: the loop runs many of them before
+        it looks again.
+        """
+        self._burst = 0
+        timer = self._hub.loop.timer(0)
+        try:
+            self._hub.wait(timer)
+        finally:
+            timer.close()
+
+    def _wake_reader(self) -> None:
+        if self._is_parked:
+            self._greenlet.switch()
+        elif self._reader is not None:
+            # Busy in a handler: the level would fire at every turn.
+            self._reader.stop()
+            self._is_reading = False
+
+    def _wake(self) -> None:
+        """Have the greenlet look at ``_attention``. Safe anywhere in this thread."""
+        self._attention = True
+        if self._hub is not None and (self._is_parked or self._is_dialing):
+            self._hub.loop.run_callback(self._wake_now)
+
+    def _wake_now(self) -> None:
+        # Things may have changed since the callback was scheduled.
+        if self._is_parked:
+            self._greenlet.switch()
+        elif self._is_dialing and self._abort is not None:
+            self._greenlet.throw(_Interrupted)
+
+    # Time
+
+    def _begin(self) -> None:
+        """Start the clocks: the websocket is ready."""
+        now = monotonic()
+        self._is_ready = True
+        self._start_time = self._heard = now
+        self._next_poll = now if self._poll else None
+        self._next_ping = now + self._ping_rate if self._ping_rate else None
+        self._arm()
+
+    def _arm(self) -> None:
+        """Set the timer for what is due first."""
+        due = self._next_ping
+        if not self._attention:
+            # Otherwise those have fired, and wait for the greenlet.
+            silence = None if self._ping_timeout is None else self._heard + self._ping_timeout
+            for other in (self._next_poll, self._close_due, silence):
+                if other is not None and (due is None or other < due):
+                    due = other
+        if self._timer is not None:
+            self._timer.stop()
+            self._timer.close()
+            self._timer = None
+        if due is not None and not self._has_ended:
+            self._timer_due = due
+            self._timer = self._hub.loop.timer(max(0.0, due - monotonic()))
+            self._timer.start(self._ring)
+
+    def _ring(self) -> None:
+        """Do what is due; runs in the hub."""
+        now = monotonic()
+        if not self._is_parked or now - self._timer_due > _LATE:
+            self._excused = True
+        if self._next_ping is not None and now >= self._next_ping:
+            self._next_ping = now + self._ping_rate
+            self._send_ping()
+        for due in (
+            self._next_poll,
+            self._close_due,
+            None if self._ping_timeout is None else self._heard + self._ping_timeout,
+        ):
+            if due is not None and now >= due:
+                self._attention = self._due = True
+        self._arm()
+        if self._attention and self._is_parked:
+            self._greenlet.switch()
+
+    def _attend(self) -> Iterator[Any]:
+        """See to what came up other than bytes; runs in the greenlet, after a read."""
+        self._attention = False
+        if self._is_forked:
+            raise self._error("WebSocketUnavailable", "the connection belongs to the parent process")
+        if self._abort is not None:
+            raise _End(self._abort)
+        if not self._due:
+            return
+        self._due = False
+        now = monotonic()
+        if self._close_due is not None and now >= self._close_due:
+            raise _End(
+                f"disconnected; server didn't respond to close packet within "
+                f"{self._close_timeout:g}s"
+            )
+        if self._ping_timeout is not None and now - self._heard >= self._ping_timeout:
+            if not self._excused:
+                yield events.Unresponsive()
+                raise _End(f"disconnected; exceeded {self._ping_timeout:g}s ping timeout")
+            # It was us who did not listen: the peer gets a ping, and its time again.
+            self._excused = False
+            self._heard = now
+            if self._ping_rate:
+                self._send_ping()
+        if self._next_poll is not None and now >= self._next_poll:
+            assert self._poll is not None
+            self._next_poll = now + self._poll
+            yield events.Poll()
+        if not self._has_ended:
+            self._arm()
+
+    def _send_ping(self) -> None:
+        if len(self._out) >= self._write_limit:
+            return  # it could not leave; and bytes that arrive count as life as well
+        try:
+            self.websocket.send_ping()
+        except Exception as error:
+            self._swallow(error)
+
+    def _send_pong(self, data: bytes) -> None:
+        try:
+            self.websocket.send_pong(data)
+        except Exception as error:
+            self._swallow(error)
+
+    def _swallow(self, error: Exception) -> None:
+        """Let pass that an answer of our own could not be sent: closing, or closed already."""
+        if not isinstance(error, (errors.WebSocketError, self._vocabulary().WebSocketError)):
+            raise error
+
+    # Sending
+
+    def send(self, opcode: int, payload: bytes | bytearray | memoryview) -> None:
+        """Queue a frame. It leaves in this turn of the loop; at the high-water mark, waits.
+
+        :raises WebSocketUnavailable: not ready, of another thread, or of the parent process.
+        :raises WebSocketClosed: the connection has ended.
+        :raises TransportFail: it has failed, or took nothing for ``send_timeout`` seconds.
+        """
+        self._queue(opcode, payload, False)
+
+    def send_compressed(self, opcode: int, payload: bytes | bytearray | memoryview) -> None:
+        """Queue a frame whose payload is deflated already; as :meth:`send`."""
+        self._queue(opcode, payload, True)
+
+    def _queue(self, opcode: int, payload: bytes | bytearray | memoryview, rsv1: bool) -> None:
+        if not self._is_ready or self._thread != get_ident() or self._transport is None:
+            raise self._refusal()
+        out = self._out
+        if len(out) >= self._write_limit and opcode < 8 and getcurrent() is self._hub:
+            raise self._error(
+                "WebSocketUnavailable", "the send queue is full, and the hub itself cannot wait"
+            )
+        append_frame(out, opcode, payload, rsv1, True)
+        if not self._is_dirty:
+            self._is_dirty = True
+            self._reactor.flush_later(self)  # type: ignore[union-attr]
+        if opcode == Opcode.CLOSE:
+            self._begin_closing(payload)
+        elif len(out) >= self._write_limit:
+            self._drain()
+
+    def write(self, data: bytes) -> None:
+        """Queue bytes as they are: the opening request.
+
+        :raises WebSocketUnavailable: there is no connection, or it is not this thread's.
+        :raises TransportFail: it has failed.
+        """
+        if self._transport is None or self._thread != get_ident():
+            raise self._refusal()
+        self._out += data
+        self.flush()
+        if self._abort is not None:
+            raise self._error("TransportFail", self._abort)
+
+    def flush(self) -> None:
+        """Hand over to the transport what it takes now; never waits."""
+        self._is_dirty = False
+        transport = self._transport
+        if transport is None:
+            return
+        out = self._out
+        try:
+            if out:
+                sent = transport.send(out)
+                if sent is not None:
+                    if sent == len(out):
+                        out.clear()
+                    else:
+                        del out[:sent]
+            if out or (transport.wants_write and not transport.flush()):
+                if self._writer is None:
+                    self._writer = self._hub.loop.io(transport.fileno(), WRITE)
+                    self._writer.start(self.flush)
+            elif self._writer is not None:
+                self._writer.stop()
+                self._writer.close()
+                self._writer = None
+        except OSError as error:
+            out.clear()
+            self._give_up(f"socket fail; {error}")
+        if self._drained is not None and len(out) <= self._write_limit // 2:
+            self._drained.set()
+            self._drained = None
+
+    def _drain(self) -> None:
+        """Wait until the queue is half empty."""
+        self.flush()
+        if len(self._out) < self._write_limit or self._transport is None:
+            return
+        if getcurrent() is self._hub:
+            return
+        if self._drained is None:
+            self._drained = Drained()
+        seconds = getattr(self.websocket, "send_timeout", self.send_timeout)
+        if not self._drained.wait(seconds):
+            self._out.clear()
+            self._give_up(f"socket fail; nothing was taken for {seconds:g} s")
+        if self._abort is not None or self._has_ended:
+            raise self._error("TransportFail", self._abort or "the connection has ended")
+
+    def _begin_closing(self, payload: bytes | bytearray | memoryview) -> None:
+        self._sent_code = int.from_bytes(payload[:2], "big") if payload else 1005
+        if self._close_timeout is not None and self._close_due is None:
+            self._close_due = monotonic() + self._close_timeout
+            self._arm()
+
+    # Ending
+
+    def close(self) -> None:
+        """Close the socket; the iteration ends. Returns at once; idempotent."""
+        if self._thread and self._thread != get_ident():
+            raise self._refusal()
+        self._let_go()
+        if not self._has_ended:
+            self._wake()
+
+    def force_disconnect(self) -> None:
+        """Have the connection dropped, without a closing handshake. Returns at once."""
+        if self._thread and self._thread != get_ident():
+            raise self._refusal()
+        self.flush()
+        self._give_up("disconnected; forced" if self._is_ready else "given up by the user")
+
+    def end(self) -> None:
+        """Have the connection ended when what is queued has left, or after a second."""
+        if self._transport is not None:
+            self._linger()
+        self._give_up("disconnected; protocol error")
+
+    def _give_up(self, reason: str) -> None:
+        if self._abort is None:
+            self._abort = reason
+        self._wake()
+
+    def _linger(self) -> None:
+        """Let what is queued leave, say that it was all, and wait for the peer to say so too.
+
+        To close while bytes of the peer are unread would reset the connection, and the peer might
+        never see the close frame.
+        """
+        transport = self._transport
+        if transport is None:
+            return
+        seconds = LINGER if self._close_timeout is None else min(LINGER, self._close_timeout)
+        self._next_poll = self._next_ping = self._ping_timeout = self._close_due = None
+        self._attention = False
+        self._arm()
+        try:
+            with Timeout(seconds, _Expired):
+                self.flush()
+                is_shut = False
+                while self._transport is not None and not self._attention:
+                    if not is_shut and not self._out and not transport.wants_write:
+                        transport.shutdown_write()
+                        is_shut = True
+                    if self._read() == 0:
+                        return
+                    if self._is_dry:
+                        self._park()
+        except (_Expired, _End):
+            pass  # the peer had its time, or is gone: the end is the same
+
+    def abandon(self) -> None:
+        """Let go of the connection without a byte: this is a forked child, and it is not ours."""
+        self._is_forked = True
+        self._attention = True
+        self._let_go()
+        self._release()
+
+    def detach(self) -> None:
+        """Copy what is left of the reactor's buffer: another session wants to read into it."""
+        self.websocket.stream.detach()
+
+    # Errors
+
+    def _refusal(self) -> Exception:
+        """The error for a call that cannot be served now, or not from here."""
+        if self._is_forked:
+            return self._error(
+                "WebSocketUnavailable", "the connection belongs to the parent process"
+            )
+        if self._thread and self._thread != get_ident():
+            return self._error(
+                "WebSocketUnavailable",
+                "the connection belongs to the hub of another thread; call it there, by "
+                "hub.loop.run_callback_threadsafe",
+            )
+        if self._abort is not None:
+            return self._error("TransportFail", self._abort)
+        if self._has_ended or self._is_ready:
+            return self._error("WebSocketClosed", "data not sent; the connection has ended")
+        return self._error("WebSocketUnavailable", "data not sent; not connected")
+
+    def _error(self, name: str, message: str) -> Exception:
+        error: Exception = getattr(self._vocabulary(), name)(message)
+        return error
+
+    def _vocabulary(self) -> Any:
+        """The errors that the websocket's own code, and its users, catch: ours or lomond's."""
+        for base in type(self.websocket).__mro__:
+            package = base.__module__.rpartition(".")[0]
+            module = sys.modules.get(f"{package}.errors")
+            if module is not None and hasattr(module, "TransportFail"):
+                return module
+        return errors
+
+
+def dial_options(websocket: Any, target: Any) -> DialOptions:
+    """Gather what a websocket, ours or lomond's, says of where and how to connect.
+
+    :param target: what has the host, the port and the security: the websocket, or a URL.
+    :raises ConnectFail: if the proxy of the environment cannot be understood.
+    """
+    get = vars(websocket).get
+    proxies = get("given_proxies") if "given_proxies" in vars(websocket) else websocket.proxies
+    try:
+        proxy = choose_proxy(target.is_secure, target.host, target.port, proxies)
+    except ValueError as error:
+        raise errors.ConnectFail(str(error)) from None
+    return DialOptions(
+        host=target.host,
+        port=target.port,
+        is_secure=target.is_secure,
+        proxy=proxy,
+        ssl_context=get("ssl_context"),
+        ssl_verify=get("ssl_verify", True),
+        ssl_cafile=_path(get("ssl_cafile")),
+        ssl_certfile=_path(get("ssl_certfile")),
+        ssl_keyfile=_path(get("ssl_keyfile")),
+        ssl_password=get("ssl_password"),
+        server_hostname=get("server_hostname"),
+        source_address=get("source_address"),
+        socket=get("socket"),
+        unix_path=_path(get("unix_path")),
+        socket_options=get("socket_options", ()),
+    )
+
+
+def _path(path: Any) -> Any:
+    return None if path is None else os.fspath(path)
