@@ -1,0 +1,45 @@
+"""A WebSocket server for the tests of a client, in the process of the tests.
+
+:class:`EchoServer` is the server, a behaviour says what it does with a connection, and
+:class:`Connection` is the connection that a behaviour, or a test, acts on.
+"""
+
+from __future__ import annotations
+
+from .behaviour import (
+    Behaviour,
+    accept,
+    close_with,
+    delay,
+    drop,
+    echo,
+    in_turn,
+    reject,
+    replies,
+    respond,
+    send_raw,
+    silent,
+    stop_reading,
+)
+from .connection import Connection
+from .journal import Message
+from .server import EchoServer
+
+__all__ = [
+    "Behaviour",
+    "Connection",
+    "EchoServer",
+    "Message",
+    "accept",
+    "close_with",
+    "delay",
+    "drop",
+    "echo",
+    "in_turn",
+    "reject",
+    "replies",
+    "respond",
+    "send_raw",
+    "silent",
+    "stop_reading",
+]

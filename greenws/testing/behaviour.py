@@ -1,0 +1,172 @@
+"""Behaviours: what a server does with a connection.
+
+A behaviour is a callable that gets a :class:`~greenws.testing.Connection`; when it returns, the
+connection is closed, with 1000 unless it was closed before. Given to the server as ``handler`` it
+runs once the upgrade is accepted; given as ``opening`` it runs as soon as TCP (and TLS) is open,
+in place of the upgrade. Those here serve as either, unless it says otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from itertools import islice
+
+import gevent
+
+from ..status import Status
+from .connection import Connection, Headers
+from .journal import Message
+
+Behaviour = Callable[[Connection], object]
+
+
+def echo(connection: Connection) -> None:
+    """Send each message back. A handler only."""
+    for message in connection:
+        connection.send(message)
+
+
+def accept(connection: Connection) -> None:
+    """Accept the upgrade. An opening only, the one there is unless told otherwise."""
+    connection.accept()
+
+
+def silent(connection: Connection) -> None:
+    """Read everything and answer nothing, neither a ping nor a close frame nor the upgrade."""
+    while connection.receive_raw():
+        pass
+
+
+def stop_reading(connection: Connection) -> None:
+    """Neither read nor write until the server stops, so that the client's window fills up."""
+    connection.wait_ended(None)
+
+
+def respond(
+    function: Callable[[Message], Message | Iterable[Message] | None], delay: float = 0.0
+) -> Behaviour:
+    """Answer each message with what ``function`` makes of it. A handler only.
+
+    :param function: gets str or bytes, returns the reply, a list of replies, or None for none.
+    :param delay: seconds to wait before each reply.
+    """
+
+    def run(connection: Connection) -> None:
+        for message in connection:
+            replies = function(message)
+            if replies is None:
+                continue
+            if isinstance(replies, (str, bytes)):
+                replies = (replies,)
+            for reply in replies:
+                if delay:
+                    gevent.sleep(delay)
+                connection.send(reply)
+
+    return run
+
+
+def replies(*script: Message | Iterable[Message] | None, delay: float = 0.0) -> Behaviour:
+    """Answer the first message with the first of ``script``, and so on. A handler only.
+
+    Messages after the last of them are read, and not answered.
+
+    :param script: for each message the reply, a list of replies, or None for none.
+    :param delay: seconds to wait before each reply.
+    """
+
+    def run(connection: Connection) -> None:
+        rest = iter(script)
+        respond(lambda message: next(rest, None), delay)(connection)
+
+    return run
+
+
+def drop(after: int = 0, reset: bool = True) -> Behaviour:
+    """Close the TCP connection without a close frame.
+
+    :param after: how many messages to echo before; 0 in an opening.
+    :param reset: with RST; False: with FIN.
+    """
+
+    def run(connection: Connection) -> None:
+        _echo_some(connection, after)
+        connection.drop(reset)
+
+    return run
+
+
+def close_with(code: int | None = Status.NORMAL, reason: str = "", after: int = 0) -> Behaviour:
+    """Begin the closing handshake. A handler only.
+
+    :param code: the close code; None for an empty close frame.
+    :param after: how many messages to echo before.
+    """
+
+    def run(connection: Connection) -> None:
+        _echo_some(connection, after)
+        connection.close(code, reason)
+
+    return run
+
+
+def reject(
+    status: int = 403,
+    reason: str = "Forbidden",
+    *,
+    headers: Headers = (),
+    body: bytes = b"",
+) -> Behaviour:
+    """Answer the upgrade with another status than 101. An opening only."""
+    headers = list(headers)
+
+    def run(connection: Connection) -> None:
+        connection.reject(status, reason, headers=headers, body=body)
+
+    return run
+
+
+def send_raw(data: bytes, then: Behaviour = silent) -> Behaviour:
+    """Send bytes as they are: frames no server should send, or no HTTP at all.
+
+    :param then: what to do next; by default the connection stays open until the client goes.
+    """
+
+    def run(connection: Connection) -> None:
+        connection.send_raw(data)
+        then(connection)
+
+    return run
+
+
+def delay(seconds: float, then: Behaviour = echo) -> Behaviour:
+    """Wait before anything else; nothing is read meanwhile.
+
+    :param then: what to do next; in an opening this has to be given.
+    """
+
+    def run(connection: Connection) -> None:
+        gevent.sleep(seconds)
+        then(connection)
+
+    return run
+
+
+def in_turn(*behaviours: Behaviour) -> Behaviour:
+    """Give each connection its own: the first one the first, and so on.
+
+    :param behaviours: at least one; the last is for all connections that follow.
+    """
+    if not behaviours:
+        raise ValueError("in_turn() needs at least one behaviour")
+
+    def run(connection: Connection) -> None:
+        behaviours[min(connection.number, len(behaviours)) - 1](connection)
+
+    return run
+
+
+def _echo_some(connection: Connection, count: int) -> None:
+    if count:
+        for message in islice(connection, count):
+            connection.send(message)

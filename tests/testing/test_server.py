@@ -1,0 +1,408 @@
+from __future__ import annotations
+
+import ssl
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+import gevent
+import pytest
+import trustme
+
+from greenws.testing import Connection, EchoServer, close_with, drop, silent, stop_reading
+
+from .peer import LIMIT, Peer, run_websockets
+
+ROOT = Path(__file__).parents[2]
+
+ECHO = """
+with connect(url, **options) as client:
+    for message in ("text", "grün", "", b"\\0\\xff", b"", "x" * 70000, b"y" * 1000000):
+        client.send(message)
+        tell(client.recv() == message)
+    client.send(["frag", "men", "ted"])
+    tell(client.recv() == "fragmented")
+    tell(client.ping().wait(5))
+    tell([type(extension).__name__ for extension in client.protocol.extensions])
+    tell(client.subprotocol)
+"""
+
+
+def test_websockets_gets_echoes() -> None:
+    with EchoServer() as server:
+        told = run_websockets(server, ECHO, compression=None)
+        assert told == [True] * 9 + [[], None]
+        assert server.messages[:4] == ["text", "grün", "", b"\0\xff"]
+        assert server.messages[-1] == "fragmented"
+        assert server.message_count == 8
+        assert server.connections[0].wait_ended() == 1000
+        assert server.connections[0].error is None
+
+
+@pytest.mark.parametrize(
+    "preferences",
+    [
+        True,
+        {"server_max_window_bits": 9, "client_max_window_bits": 9},
+        {"server_no_context_takeover": True, "client_no_context_takeover": True},
+    ],
+)
+def test_websockets_gets_compressed_echoes(preferences: bool | dict[str, int]) -> None:
+    with EchoServer(compress=preferences) as server:
+        told = run_websockets(server, ECHO)
+        assert told == [True] * 9 + [["PerMessageDeflate"], None]
+        assert server.connections[0].is_compressed
+
+
+def test_compression_is_declined_if_not_wanted() -> None:
+    with EchoServer(compress=False) as server, Peer(server).open(compress=True) as peer:
+        assert peer.response is not None
+        assert "sec-websocket-extensions" not in peer.response.headers
+
+
+def test_subprotocol_is_the_servers_first_choice_among_the_offered() -> None:
+    with EchoServer(subprotocols=["soap", "chat", "mqtt"]) as server:
+        told = run_websockets(server, ECHO, subprotocols=["mqtt", "chat"])
+        assert told[-1] == "chat"
+        assert server.connections[0].subprotocol == "chat"
+
+
+def test_no_subprotocol_is_named_if_none_is_common() -> None:
+    with EchoServer(subprotocols=["chat"]) as server:
+        with Peer(server).open("Sec-WebSocket-Protocol: mqtt") as peer:
+            assert peer.response is not None
+            assert "sec-websocket-protocol" not in peer.response.headers
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+def server_context(authority: trustme.CA) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    return context
+
+
+def test_websockets_gets_echoes_over_tls(authority: trustme.CA, tmp_path: Path) -> None:
+    cafile = str(tmp_path / "ca.pem")
+    authority.cert_pem.write_to_path(cafile)
+    with EchoServer(ssl_context=server_context(authority)) as server:
+        assert server.url.startswith("wss://127.0.0.1:")
+        told = run_websockets(server, ECHO, cafile)
+        assert told == [True] * 9 + [["PerMessageDeflate"], None]
+
+
+def test_client_that_distrusts_the_certificate_is_an_error_of_the_connection(
+    authority: trustme.CA, ticking: object
+) -> None:
+    code = """
+try:
+    connect(url)
+except ssl.SSLError as error:
+    tell(error.reason)
+"""
+    with EchoServer(ssl_context=server_context(authority)) as server:
+        assert run_websockets(server, code) == ["CERTIFICATE_VERIFY_FAILED"]
+        connection = server.connections[0]
+        connection.wait_ended()
+        assert "TLS handshake failed" in str(connection.error)
+
+
+def test_client_without_tls_is_an_error_of_the_connection(authority: trustme.CA) -> None:
+    with EchoServer(ssl_context=server_context(authority)) as server:
+        with Peer(server).request() as peer:
+            peer.read_to_end()
+        assert "TLS handshake failed" in str(server.connections[0].error)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])
+def test_host_is_where_it_listens(host: str) -> None:
+    with EchoServer(host=host) as server, Peer(server).open() as peer:
+        assert server.url == f"ws://{'[::1]' if host == '::1' else host}:{server.port}/"
+        peer.send("hello")
+        assert peer.next_message() == "hello"
+
+
+def test_url_is_not_known_before_the_start() -> None:
+    with pytest.raises(RuntimeError, match="not known"):
+        _ = EchoServer().url
+
+
+def test_port_in_use_is_an_error() -> None:
+    with EchoServer() as server, pytest.raises(OSError, match="in use"):
+        EchoServer(port=server.port).start()
+
+
+def test_start_twice_is_an_error() -> None:
+    with EchoServer() as server, pytest.raises(RuntimeError, match="already"):
+        server.start()
+
+
+def test_server_can_be_started_again_on_its_port() -> None:
+    server = EchoServer().start()
+    url = server.url
+    with Peer(server).open():
+        server.stop()
+    with pytest.raises(ConnectionRefusedError):
+        Peer(server)
+    server.start()
+    assert server.url == url
+    with Peer(server).open() as peer:
+        peer.send("again")
+        assert peer.next_message() == "again"
+    server.stop()
+    server.stop()  # harmless
+    assert server.connection_count == 2
+
+
+def test_stop_closes_open_connections_with_1001() -> None:
+    with EchoServer() as server, Peer(server).open() as peer:
+        server.stop()
+        assert peer.next_close() == (1001, "the server stops")
+        assert peer.read_to_end() == b""
+        assert server.open_connections == []
+        assert server.connections[0].is_ended
+
+
+@pytest.mark.parametrize("behaviour", [silent, stop_reading, lambda connection: gevent.sleep(99)])
+def test_stop_ends_any_behaviour(behaviour: Callable[[Connection], object]) -> None:
+    with EchoServer(opening=behaviour) as server:
+        peer = Peer(server)
+        server.wait_for(lambda: server.connection_count)
+        gevent.sleep(0)  # the behaviour's first turn
+    assert peer.read_to_end() == b""
+    peer.sock.close()
+
+
+def test_stop_before_the_first_turn_of_a_connection_closes_it() -> None:
+    server = EchoServer().start()
+    peer = Peer(server)
+    server.wait_for(lambda: server.connection_count)
+    server.stop()
+    assert peer.read_to_end() == b""
+    assert server.connections[0].is_ended
+    peer.sock.close()
+
+
+def test_stop_is_not_held_up_by_a_client_that_does_not_read() -> None:
+    with EchoServer(receive_buffer=4096) as server:
+        with Peer(server, receive_buffer=4096).open() as peer:
+            writer = gevent.spawn(peer.send, b"x" * 8_000_000)
+            server.wait_for(lambda: server.message_count)
+            gevent.sleep(0.01)
+            with gevent.Timeout(1):
+                server.stop()
+            writer.kill()
+
+
+def test_behaviour_may_stop_the_server() -> None:
+    def stop_on_demand(connection: Connection) -> None:
+        connection.receive()
+        server.stop()
+
+    server = EchoServer(stop_on_demand).start()
+    with Peer(server).open() as peer, Peer(server).open() as other:
+        peer.send("stop")
+        assert peer.next_close()[0] == 1000
+        assert other.next_close()[0] == 1001
+        assert other.read_to_end() == b""
+        peer.send_close()
+        assert peer.read_to_end() == b""
+
+
+def test_exception_of_a_behaviour_is_raised_at_the_end() -> None:
+    def fail(connection: Connection) -> None:
+        raise ZeroDivisionError("in a behaviour")
+
+    with pytest.raises(ZeroDivisionError, match="in a behaviour"):
+        with EchoServer(fail) as server, Peer(server).open() as peer:
+            assert peer.next_close() == (1011, "")
+            connection = server.connections[0]
+            assert isinstance(connection.error, ZeroDivisionError)
+            assert server.errors == [connection.error]
+
+
+def test_exception_of_a_behaviour_ends_a_wait() -> None:
+    def fail(connection: Connection) -> None:
+        raise ZeroDivisionError
+
+    server = EchoServer(fail).start()
+    with Peer(server).open():
+        with pytest.raises(ZeroDivisionError):
+            server.wait_messages(1)
+    server.stop()  # not a second time
+
+
+def test_exception_of_a_behaviour_goes_before_one_of_the_block() -> None:
+    def fail(connection: Connection) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError) as caught:
+        with EchoServer(fail) as server, Peer(server).open() as peer:
+            peer.next_close()
+            raise KeyError("a consequence")
+    assert isinstance(caught.value.__context__, KeyError)
+
+
+def test_timeout_out_of_a_behaviour_counts_as_exception() -> None:
+    def fail(connection: Connection) -> None:
+        with gevent.Timeout(0.001):
+            connection.receive()
+
+    with pytest.raises(gevent.Timeout), EchoServer(fail) as server:
+        with Peer(server).open() as peer:
+            assert peer.next_close()[0] == 1011
+
+
+def test_behaviour_that_was_not_called_is_an_error() -> None:
+    server = EchoServer(drop).start()  # type: ignore[arg-type]
+    with Peer(server).open() as peer:
+        assert peer.next_close()[0] == 1011
+    with pytest.raises(TypeError, match="has to be called first"):
+        server.stop()
+
+
+@pytest.mark.parametrize(
+    "options", [{"handler": "echo"}, {"opening": None}, {"subprotocols": "chat"}]
+)
+def test_wrong_type_is_a_type_error(options: dict[str, object]) -> None:
+    with pytest.raises(TypeError):
+        EchoServer(**options)  # type: ignore[arg-type]
+
+
+def test_connections_are_in_order_and_keep_those_that_ended() -> None:
+    with EchoServer(history=2) as server, ExitStack() as stack:
+        peers = [stack.enter_context(Peer(server)).open(path=f"/{number}") for number in range(4)]
+        connections = server.wait_connections(4)
+        assert [connection.number for connection in connections] == [1, 2, 3, 4]
+        for number in (2, 1, 0):
+            peers[number].sock.close()
+            connections[number].wait_ended()
+        assert server.connections == [connections[0], connections[1], connections[3]]
+        assert server.open_connections == [connections[3]]
+        assert server.connection_count == 4
+        assert connections[3].request is not None
+        assert connections[3].request.target == "/3"
+        peers[3].sock.close()
+        server.wait_idle()
+        assert server.open_connections == []
+
+
+def test_history_limits_what_is_kept() -> None:
+    with EchoServer(history=2) as server, Peer(server).open() as peer:
+        for message in "abc":
+            peer.send(message)
+        assert server.wait_messages(3) == ["b", "c"]
+        assert list(server.connections[0].messages) == ["b", "c"]
+        assert server.message_count == 3
+
+
+def test_wait_that_takes_too_long_is_a_timeout_error() -> None:
+    with EchoServer() as server, Peer(server).open():
+        server.wait_connections(1)
+        with pytest.raises(TimeoutError, match="not within"):
+            server.wait_messages(1, timeout=0.01)
+        with pytest.raises(TimeoutError):
+            server.wait_connections(2, timeout=0.01)
+        with pytest.raises(TimeoutError):
+            server.wait_idle(timeout=0.01)
+        with pytest.raises(TimeoutError):
+            server.connections[0].wait_ended(timeout=0.01)
+
+
+def test_max_size_refuses_a_message_with_1009() -> None:
+    with EchoServer(max_size=100) as server, Peer(server).open() as peer:
+        peer.send("x" * 101)
+        assert peer.next_close()[0] == 1009
+        peer.send_close(1009)
+        assert peer.read_to_end() == b""
+
+
+def test_many_connections_at_once(ticking: object) -> None:
+    with EchoServer(history=0) as server, ExitStack() as stack:
+        peers = [stack.enter_context(Peer(server)).request() for _ in range(100)]
+        for peer in peers:
+            peer.read_response()
+            peer.send("x")
+        assert [peer.next_message() for peer in peers] == ["x"] * 100
+        assert len(server.open_connections) == 100
+        for peer in peers:
+            peer.sock.close()
+        server.wait_idle()
+        assert server.connections == []
+
+
+def test_flooding_client_leaves_the_others_their_turn() -> None:
+    with EchoServer(lambda connection: list(connection), history=0) as server:
+        with Peer(server).open() as flooder, Peer(server).open() as other:
+
+            def flood() -> None:
+                while True:
+                    flooder.send(b"x" * 60000)
+
+            flooding = gevent.spawn(flood)
+            server.wait_for(lambda: server.message_count > 20)
+            for payload in (b"1", b"2", b"3"):
+                other.send_ping(payload)
+                assert other.next_event().data == payload  # type: ignore[attr-defined]
+            flooding.kill()
+
+
+def test_wait_for_condition_sees_pings_and_closes() -> None:
+    with EchoServer() as server, Peer(server).open() as peer:
+        connection = server.wait_connections()[0]
+        gevent.spawn(peer.send_ping, b"alive")
+        server.wait_for(lambda: connection.pings)
+        assert list(connection.pings) == [b"alive"]
+        gevent.spawn(peer.send_close, 4000, "bye")
+        assert server.wait_for(lambda: connection.close_code) == 4000
+        assert connection.close_reason == "bye"
+
+
+def test_serve_forever_serves_until_killed() -> None:
+    server = EchoServer(close_with(1012))
+    greenlet = gevent.spawn(server.serve_forever)
+    server.wait_for(lambda: server.port)
+    with Peer(server).open() as peer:
+        assert peer.next_close()[0] == 1012
+    greenlet.kill()
+    with pytest.raises(ConnectionRefusedError):
+        Peer(server)
+
+
+PATCHED = """
+from gevent import monkey
+monkey.patch_all()
+import socket, ssl, sys, threading
+from greenws.testing import EchoServer
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain(sys.argv[1])
+from websockets.sync.client import connect
+with EchoServer() as server, connect(server.url) as client:
+    client.send("plain")
+    assert client.recv() == "plain"
+with EchoServer(ssl_context=context) as server:
+    with connect(server.url, ssl=ssl.create_default_context(cafile=sys.argv[2])) as client:
+        client.send("tls" * 100000)
+        assert client.recv() == "tls" * 100000
+    assert server.connections[0].wait_ended() == 1000
+print("done")
+"""
+
+
+def test_patched_process_is_served_too(authority: trustme.CA, tmp_path: Path) -> None:
+    certificate, cafile = tmp_path / "server.pem", tmp_path / "ca.pem"
+    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(certificate))
+    authority.cert_pem.write_to_path(str(cafile))
+    run = subprocess.run(
+        [sys.executable, "-c", PATCHED, str(certificate), str(cafile)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        timeout=2 * LIMIT,
+        check=True,
+    )
+    assert run.stdout == b"done\n"
