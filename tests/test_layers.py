@@ -42,6 +42,8 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "sessions.tls",
         "sessions.resolver",
         "sessions.connect",
+        "sessions.pysocks",
+        "sessions.tunnel",
         "sessions.dial",
         "sessions.base",
     ),
@@ -195,7 +197,7 @@ def find_private_reads(source: str) -> list[str]:
         if not node.attr.startswith("_") or node.attr.startswith("__"):
             continue
         owner = node.value
-        owner_name = getattr(owner, "attr", None) or getattr(owner, "id", "")
+        owner_name = str(getattr(owner, "attr", None) or getattr(owner, "id", ""))
         if owner_name.strip("_") in {"websocket", "ws"}:
             found.append(f"line {node.lineno}: {ast.unparse(node)}")
     return found
@@ -364,7 +366,8 @@ HEAVY = {
     "argparse",
     "asyncio",
     "concurrent.futures",
-    "email",
+    "email.message",
+    "email.parser",
     "greenws.cli",
     "greenws.testing",
     "http.client",

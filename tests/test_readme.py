@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from greenws.testing import EchoServer, close_with
 
 ROOT = Path(__file__).parents[1]
 README = ROOT.joinpath("README.rst").read_text(encoding="utf-8")
@@ -35,6 +38,15 @@ def test_links_lead_somewhere() -> None:
     assert [target for target in files if not ROOT.joinpath(target).exists()] == []
 
 
-def test_example_is_valid() -> None:
+def test_example_does_what_it_shows(capsys: pytest.CaptureFixture[str]) -> None:
     (example,) = read_blocks("python")
-    compile(example, "README.rst", "exec")
+    definition, call, rest = example.rpartition("\nTicker(")
+    assert call
+    assert rest == '"wss://example.org/feed").run()'
+    names: dict[str, Any] = {}
+    exec(compile(definition, "README.rst", "exec"), names)
+    with EchoServer(close_with(1001, after=1)) as server:
+        names["Ticker"](server.url, reconnect=False).run()
+    message, closed = capsys.readouterr().out.splitlines()
+    assert message == "{'op': 'subscribe', 'channel': 'trades'}"
+    assert closed.startswith("closed: 1001 ")

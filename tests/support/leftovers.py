@@ -15,7 +15,7 @@ from gevent import Greenlet
 # child's exit. Only a test that leaves something behind waits this long.
 SETTLE_TIME = 2.0
 
-_greenlets: weakref.WeakSet[Greenlet] = weakref.WeakSet()
+_greenlets: weakref.WeakSet[Greenlet[..., object]] = weakref.WeakSet()
 
 
 def watch_greenlets() -> None:
@@ -76,7 +76,7 @@ def find_leftovers(before: Holdings) -> list[str]:
 
 
 def _list_descriptors() -> set[tuple[int, str]]:
-    found = set()
+    found: set[tuple[int, str]] = set()
     try:
         numbers = os.listdir("/proc/self/fd")
     except OSError:  # not Linux: the other checks have to do
@@ -90,7 +90,7 @@ def _list_descriptors() -> set[tuple[int, str]]:
 
 
 def _list_children() -> set[tuple[int, str]]:
-    found = set()
+    found: set[tuple[int, str]] = set()
     for listing in Path("/proc/self/task").glob("*/children"):
         try:
             pids = listing.read_text().split()
