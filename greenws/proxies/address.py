@@ -12,7 +12,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from urllib.parse import unquote_to_bytes
+from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from ..url import encode_host
 
@@ -52,6 +52,15 @@ class ProxyAddress:
         """The URL without credentials: what errors, logs and traces show."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.scheme}://{host}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """The URL with credentials, for those that take nothing else."""
+        if self.username is None:
+            return self.redacted
+        user = quote_from_bytes(self.username, safe="")
+        password = "" if self.password is None else ":" + quote_from_bytes(self.password, safe="")
+        return self.redacted.replace("://", f"://{user}{password}@", 1)
 
     @property
     def credentials(self) -> bytes | None:

@@ -1,0 +1,560 @@
+from __future__ import annotations
+
+import _socket
+import contextlib
+import gc
+import ssl
+import sys
+import weakref
+from collections.abc import Iterator
+from typing import Any
+
+import gevent
+import gevent.ssl
+import pytest
+
+from greenws.sessions.tls import STEP, TLSTransport, handshake
+from greenws.sessions.transport import Transport
+from greenws.sessions.wait import WRITE, wait, wait_read
+from tests.sessions.scripted import Authority, ScriptedServer, Server, exchange, receive
+from tests.support.ticker import Ticker
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("ca"))
+
+
+@pytest.fixture(params=["1.2", "1.3"])
+def version(request: pytest.FixtureRequest) -> ssl.TLSVersion:
+    return ssl.TLSVersion.TLSv1_2 if request.param == "1.2" else ssl.TLSVersion.TLSv1_3
+
+
+@pytest.fixture
+def server_context(authority: Authority, version: ssl.TLSVersion) -> ssl.SSLContext:
+    context = authority.server_context()
+    context.maximum_version = version
+    return context
+
+
+@pytest.fixture
+def context(authority: Authority) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=authority.cafile)
+
+
+@pytest.fixture
+def server(server_context: ssl.SSLContext) -> Iterator[Server]:
+    with Server(server_context) as server:
+        yield server
+
+
+def connect(port: int) -> Transport:
+    sock = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)
+    sock.connect(("127.0.0.1", port))
+    return Transport(sock)
+
+
+def open_tls(
+    port: int, context: ssl.SSLContext, name: str | None = "localhost", key: int = 1
+) -> TLSTransport:
+    transport = TLSTransport(connect(port), context, name, key)
+    try:
+        handshake(transport)
+    except BaseException:
+        transport.close()
+        raise
+    return transport
+
+
+def test_bytes_go_both_ways(server: Server, context: ssl.SSLContext) -> None:
+    transport = open_tls(server.port, context)
+    assert exchange(transport, b"hello") == b"hello"
+    big = bytes(range(256)) * 4096
+    assert exchange(transport, big) == big
+    transport.close()
+    assert transport.fileno() == -1
+
+
+def test_facts_of_the_connection(
+    server: Server, context: ssl.SSLContext, version: ssl.TLSVersion
+) -> None:
+    transport = TLSTransport(connect(server.port), context, "localhost")
+    assert (transport.version, transport.cipher) == (None, None)
+    handshake(transport)
+    assert transport.version == {771: "TLSv1.2", 772: "TLSv1.3"}[version]
+    assert transport.cipher is not None
+    assert transport.is_resumed is False
+    transport.close()
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+def test_any_bytes_are_sent(server: Server, context: ssl.SSLContext, kind: type) -> None:
+    transport = open_tls(server.port, context)
+    assert transport.send(kind(b"abc")) == 3
+    assert receive(transport, 3) == b"abc"
+    assert transport.send(b"") == 0
+    transport.close()
+
+
+def test_bytearray_may_be_resized_after_sending(server: Server, context: ssl.SSLContext) -> None:
+    transport = open_tls(server.port, context)
+    data = bytearray(b"x" * 50000)
+    count = transport.send(data)
+    del data[:count]  # a view left open would forbid it
+    buffer = bytearray(100)
+    wait_read(transport.fileno())
+    transport.recv_into(buffer, 100)
+    del buffer[:]
+    transport.close()
+
+
+def test_user_made_gevent_context_works(server: Server, authority: Authority) -> None:
+    context = gevent.ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(authority.cafile)
+    transport = open_tls(server.port, context)
+    assert exchange(transport, b"x") == b"x"
+    transport.close()
+
+
+@pytest.mark.parametrize("name", ["localhost", "LOCALHOST", "localhost.", "127.0.0.1", "::1"])
+def test_name_is_found_in_the_certificate(
+    server: Server, context: ssl.SSLContext, name: str
+) -> None:
+    open_tls(server.port, context, name).close()
+    sent = name.lower().rstrip(".")
+    assert server.server_names == [sent if sent == "localhost" else None]
+
+
+def test_international_name(authority: Authority, context: ssl.SSLContext) -> None:
+    with Server(authority.server_context("xn--bcher-kva.example")) as server:
+        open_tls(server.port, context, "bücher.example").close()
+        assert server.server_names == ["xn--bcher-kva.example"]
+
+
+@pytest.mark.parametrize("name", ["", ".", ".example.org", "a b", "a\0b", "x" * 300])
+def test_name_that_is_none_is_a_value_error(context: ssl.SSLContext, name: str) -> None:
+    ours, theirs = _socket.socketpair()
+    with pytest.raises(ValueError):
+        TLSTransport(Transport(ours), context, name)
+    ours.close()
+    theirs.close()
+
+
+def test_no_name_for_a_context_that_does_not_check(server: Server) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    open_tls(server.port, context, None).close()
+    assert server.server_names == [None]
+
+
+# What is buffered
+
+
+def test_all_records_that_arrived_are_drained(
+    server_context: ssl.SSLContext, context: ssl.SSLContext
+) -> None:
+    def script(sock: Any) -> None:
+        for index in range(200):
+            sock.sendall(b"%03d" % index)
+        sock.recv(1)
+
+    with ScriptedServer(script, server_context) as server:
+        transport = open_tls(server.port, context)
+        gevent.sleep(0.1)
+        buffer = bytearray(65536)
+        # All of it is on this side now: no wait until everything has been read.
+        received = b""
+        while (count := transport.recv_into(buffer, len(buffer))) is not None:
+            received += buffer[:count]
+        assert received == b"".join(b"%03d" % index for index in range(200))
+        assert not transport.has_buffered
+        transport.close()
+
+
+@pytest.mark.parametrize("size", [1, 7, 100, 5000])
+def test_small_buffer_gets_everything(server: Server, context: ssl.SSLContext, size: int) -> None:
+    transport = open_tls(server.port, context)
+    data = bytes(range(256)) * 20
+    assert transport.send(data) == len(data)
+    gevent.sleep(0.05)
+    buffer = bytearray(8000)
+    received = b""
+    assert transport.recv_into(buffer, 1) == 1
+    received += buffer[:1]
+    while transport.has_buffered:
+        count = transport.recv_into(buffer, size)
+        received += buffer[: count or 0]
+    assert received == data
+    transport.close()
+
+
+def test_unread_comes_first(server: Server, context: ssl.SSLContext) -> None:
+    transport = open_tls(server.port, context)
+    transport.send(b"later")
+    transport.unread(b"first")
+    assert transport.has_buffered
+    assert receive(transport, 10) == b"firstlater"
+    transport.close()
+
+
+def test_sender_is_held_back_and_everything_arrives(
+    server_context: ssl.SSLContext, context: ssl.SSLContext, ticking: Ticker
+) -> None:
+    go = gevent.event.Event()
+    received = bytearray()
+
+    def script(sock: Any) -> None:
+        go.wait()
+        while data := sock.recv(65536):
+            received.extend(data)
+
+    with ScriptedServer(script, server_context) as server:
+        transport = open_tls(server.port, context)
+        data = b"0123456789abcdef" * 65536
+        sent = 0
+        while sent < 32 * 1024 * 1024:
+            count = transport.send(data)
+            if count is None:
+                break
+            sent += count
+        assert transport.wants_write
+        assert transport.flush() is False
+        # No more than a record waits in memory, whatever was offered.
+        assert sys.getsizeof(transport._unsent) < 2 * STEP
+        transport.shutdown_write()
+        go.set()
+        while transport.wants_write:
+            wait(transport.fileno(), WRITE)
+            transport.flush()
+        assert receive(transport, 1) == b""
+        transport.close()
+    assert len(received) == sent
+    assert bytes(received[: len(data)]) == data
+
+
+# The end
+
+
+def test_close_notify_is_the_end(server_context: ssl.SSLContext, context: ssl.SSLContext) -> None:
+    def script(sock: Any) -> None:
+        sock.sendall(b"bye")
+        sock.unwrap()
+
+    with ScriptedServer(script, server_context) as server:
+        transport = open_tls(server.port, context)
+        assert receive(transport, 99) == b"bye"
+        assert transport.recv_into(bytearray(1), 1) == 0
+        transport.close()
+
+
+def test_end_without_close_notify_is_the_end(
+    server_context: ssl.SSLContext, context: ssl.SSLContext
+) -> None:
+    with ScriptedServer(lambda sock: sock.sendall(b"bye"), server_context) as server:
+        transport = open_tls(server.port, context)
+        assert receive(transport, 99) == b"bye"
+        assert transport.recv_into(bytearray(1), 1) == 0
+        assert transport.recv_into(bytearray(1), 1) == 0
+        transport.close()
+
+
+def test_half_close_says_close_notify_and_goes_on_reading(
+    server_context: ssl.SSLContext, context: ssl.SSLContext
+) -> None:
+    seen: list[bytes] = []
+
+    def script(sock: Any) -> None:
+        while data := sock.recv(100):
+            seen.append(data)
+        seen.append(b"")
+
+    with ScriptedServer(script, server_context) as server:
+        transport = open_tls(server.port, context)
+        transport.send(b"last")
+        transport.shutdown_write()
+        transport.shutdown_write()
+        assert receive(transport, 10) == b""
+        assert seen == [b"last", b""]
+        assert server.tls_errors == []
+        transport.close()
+        transport.shutdown_write()
+
+
+def test_half_close_before_the_handshake_never_raises(context: ssl.SSLContext) -> None:
+    ours, theirs = _socket.socketpair()
+    transport = TLSTransport(Transport(ours), context, "localhost")
+    transport.shutdown_write()
+    assert theirs.recv(1) == b""
+    transport.close()
+    transport.shutdown_write()
+    theirs.close()
+
+
+def test_broken_records_are_an_error_in_words(
+    server_context: ssl.SSLContext, context: ssl.SSLContext
+) -> None:
+    def script(sock: Any) -> None:
+        sock.sendall(b"fine")
+        _socket.socket.send(sock._sock, b"\x17\x03\x03\x00\x20" + b"?" * 32)
+        gevent.sleep(0.05)
+
+    with ScriptedServer(script, server_context) as server:
+        transport = open_tls(server.port, context)
+        gevent.sleep(0.02)
+        buffer = bytearray(100)
+        assert receive(transport, 4) == b"fine"
+        with pytest.raises(ssl.SSLError, match="bad record mac"):
+            while transport.recv_into(buffer, 100) is None:
+                wait_read(transport.fileno())
+        transport.close()
+
+
+def test_reset_is_an_os_error(server_context: ssl.SSLContext, context: ssl.SSLContext) -> None:
+    def script(sock: Any) -> None:
+        sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+
+    with ScriptedServer(script, server_context) as server:
+        transport = open_tls(server.port, context)
+        with pytest.raises(ConnectionResetError):
+            receive(transport, 1)
+        transport.close()
+
+
+# The handshake
+
+
+def test_hub_goes_on_while_the_peer_is_silent(context: ssl.SSLContext, ticking: Ticker) -> None:
+    ours, theirs = _socket.socketpair()
+    transport = TLSTransport(Transport(ours), context, "localhost")
+    ticking.reset()
+    with gevent.Timeout(0.1) as timeout, pytest.raises(gevent.Timeout) as caught:
+        handshake(transport)
+    assert caught.value is timeout
+    assert ticking.ticks > 5
+    assert ticking.largest_gap < 0.05
+    transport.close()
+    theirs.close()
+
+
+def test_handshake_arrives_byte_by_byte(
+    server_context: ssl.SSLContext, context: ssl.SSLContext
+) -> None:
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    peer = server_context.wrap_bio(incoming, outgoing, server_side=True)
+    ours, theirs = _socket.socketpair()
+    theirs.setblocking(False)
+    transport = TLSTransport(Transport(ours), context, "localhost")
+    try:
+        is_done = transport.advance_handshake()
+        while not is_done:
+            incoming.write(theirs.recv(65536))
+            with contextlib.suppress(ssl.SSLWantReadError):
+                peer.do_handshake()
+            for byte in outgoing.read():
+                theirs.send(bytes((byte,)))
+                is_done = transport.advance_handshake()
+        assert transport.version
+    finally:
+        transport.close()
+        theirs.close()
+
+
+@pytest.mark.parametrize(
+    ("reply", "cause"),
+    [
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "the peer does not speak TLS"),
+        (b"SSH-2.0-OpenSSH_9.0\r\n", "the peer does not speak TLS"),
+        (b"", "the peer closed the connection"),
+        (b"\x15\x03\x03\x00\x02\x02\x28", "the peer sent the alert 'handshake failure'"),
+        (b"\x15\x03\x03\x00\x02\x02\x70", "the peer sent the alert 'unrecognized name'"),
+    ],
+)
+def test_peer_that_is_no_tls_server(context: ssl.SSLContext, reply: bytes, cause: str) -> None:
+    def script(sock: Any) -> None:
+        sock.recv(4096)
+        sock.sendall(reply)
+
+    with ScriptedServer(script) as server, pytest.raises(ssl.SSLError) as caught:
+        open_tls(server.port, context)
+    assert str(caught.value) == cause
+
+
+def test_failed_verification_is_told_to_the_server(server: Server) -> None:
+    with pytest.raises(ssl.SSLError, match="unknown issuer"):
+        open_tls(server.port, ssl.create_default_context())
+    gevent.sleep(0.05)
+    assert "alert unknown ca" in str(server.tls_errors[0])
+
+
+# Resumption
+
+
+def test_session_is_resumed(server: Server, context: ssl.SSLContext) -> None:
+    for _ in range(4):
+        transport = open_tls(server.port, context)
+        exchange(transport, b"x")
+        transport.close()
+    gevent.sleep(0)
+    assert server.resumed == [False, True, True, True]
+
+
+def test_tls_1_2_is_resumed_without_any_data(authority: Authority, context: ssl.SSLContext) -> None:
+    server_context = authority.server_context()
+    server_context.maximum_version = ssl.TLSVersion.TLSv1_2
+    with Server(server_context) as server:
+        for _ in range(2):
+            open_tls(server.port, context).close()
+        gevent.sleep(0.02)
+        assert server.resumed == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("name", "key"), [("127.0.0.1", 1), ("localhost", 2)], ids=["other name", "other port"]
+)
+def test_session_is_not_resumed_elsewhere(
+    server: Server, context: ssl.SSLContext, name: str, key: int
+) -> None:
+    for args in (("localhost", 1), (name, key)):
+        transport = open_tls(server.port, context, *args)
+        exchange(transport, b"x")
+        transport.close()
+    assert server.resumed == [False, False]
+
+
+def test_session_is_not_resumed_in_another_context(server: Server, authority: Authority) -> None:
+    for _ in range(2):
+        transport = open_tls(server.port, ssl.create_default_context(cafile=authority.cafile))
+        exchange(transport, b"x")
+        transport.close()
+    assert server.resumed == [False, False]
+
+
+def test_unverified_session_does_not_pass_for_verified(server: Server) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    transport = open_tls(server.port, context)
+    exchange(transport, b"x")
+    transport.close()
+    context.verify_mode = ssl.CERT_REQUIRED
+    with pytest.raises(ssl.SSLError, match="unknown issuer"):
+        open_tls(server.port, context)
+
+
+def test_server_that_takes_a_session_once_is_served_fresh_ones(
+    authority: Authority, context: ssl.SSLContext
+) -> None:
+    server_context = authority.server_context()
+    server_context.options |= ssl.OP_NO_TICKET  # stateful: each is taken but once
+    server_context.minimum_version = ssl.TLSVersion.TLSv1_3
+    with Server(server_context) as server:
+        for _ in range(6):
+            transport = open_tls(server.port, context)
+            exchange(transport, b"x")
+            transport.shutdown_write()  # else the server takes the session for a broken one
+            receive(transport, 1)
+            transport.close()
+    # The first comes without, the second has one; the third shows what kind of server it is.
+    assert server.resumed == [False, True, False, True, True, True]
+
+
+def test_session_is_forgotten_when_a_handshake_fails(
+    server: Server, context: ssl.SSLContext
+) -> None:
+    transport = open_tls(server.port, context)
+    exchange(transport, b"x")
+    transport.close()
+
+    def script(sock: Any) -> None:
+        sock.recv(4096)
+
+    with ScriptedServer(script) as other, pytest.raises(ssl.SSLError):
+        open_tls(other.port, context)
+    open_tls(server.port, context).close()
+    gevent.sleep(0.02)
+    assert server.resumed == [False, False]
+
+
+def test_context_dies_with_its_sessions(server: Server, authority: Authority) -> None:
+    context = ssl.create_default_context(cafile=authority.cafile)
+    transport = open_tls(server.port, context)
+    exchange(transport, b"x")
+    transport.close()
+    reference = weakref.ref(context)
+    del context, transport
+    gc.collect()
+    assert reference() is None
+
+
+# Memory
+
+
+def test_nothing_holds_the_tls_object_in_a_cycle(server: Server, context: ssl.SSLContext) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        transport = open_tls(server.port, context)
+        exchange(transport, b"x")
+        reference = weakref.ref(transport._ssl)
+        transport.close()
+        del transport
+        assert reference() is None
+    finally:
+        gc.enable()
+
+
+def test_failed_handshake_leaves_no_cycle(server: Server) -> None:
+    context = ssl.create_default_context()
+    gc.collect()
+    gc.disable()
+    try:
+        transport = TLSTransport(connect(server.port), context, "localhost")
+        reference = weakref.ref(transport._ssl)
+        try:
+            handshake(transport)
+        except ssl.SSLError:
+            pass
+        transport.close()
+        del transport
+        assert reference() is None
+    finally:
+        gc.enable()
+
+
+# TLS in TLS
+
+
+def test_tls_runs_over_tls(authority: Authority, context: ssl.SSLContext) -> None:
+    outer_context = authority.server_context("outer.example")
+    with Server(authority.server_context()) as inner:
+
+        def relay(sock: Any) -> None:
+            upstream = gevent.socket.create_connection(("127.0.0.1", inner.port))
+            back = gevent.spawn(_pump, upstream, sock)
+            _pump(sock, upstream)
+            back.kill()
+            upstream.close()
+
+        with ScriptedServer(relay, outer_context) as outer:
+            lower = open_tls(outer.port, context, "outer.example")
+            transport = TLSTransport(lower, context, "localhost")
+            handshake(transport)
+            data = bytes(range(256)) * 2000
+            assert exchange(transport, data) == data
+            transport.shutdown_write()
+            while transport.wants_write:
+                wait(transport.fileno(), WRITE)
+                transport.flush()
+            assert receive(transport, 1) == b""
+            transport.close()
+            assert lower.fileno() == -1
+
+
+def _pump(source: Any, target: Any) -> None:
+    try:
+        while data := source.recv(65536):
+            target.sendall(data)
+        target.shutdown(_socket.SHUT_WR)
+    except OSError:
+        pass
