@@ -46,7 +46,7 @@ class Server:
     """Runs a handler per connection on a port of 127.0.0.1; failures of TLS are remembered."""
 
     def __init__(self, context: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> None:
-        self._context = context
+        self.context = context
         self._pool = gevent.pool.Pool()
         self._server = StreamServer((host, 0), self._run, spawn=self._pool)
         self.connections = 0
@@ -78,8 +78,8 @@ class Server:
     def _run(self, sock: Any, address: Any) -> None:
         self.connections += 1
         try:
-            if self._context is not None:
-                sock = self._context.wrap_socket(sock, server_side=True)
+            if self.context is not None:
+                sock = self.context.wrap_socket(sock, server_side=True)
                 self.resumed.append(sock.session_reused)
             self.handle(sock)
         except OSError as error:  # ssl.SSLError is one too
