@@ -482,7 +482,7 @@ class GeventSession:
         """Have the greenlet look at ``_attention``. Safe anywhere in this thread."""
         self._attention = True
         if self._hub is not None and (self._is_parked or self._is_dialing):
-            self._hub.loop.run_callback(self._wake_now)
+            self._reactor.run_callback(self._wake_now)  # type: ignore[union-attr]
 
     def _wake_now(self) -> None:
         # Things may have changed since the callback was scheduled.
@@ -664,6 +664,7 @@ class GeventSession:
         if self._drained is not None and len(out) <= self._write_limit // 2:
             self._drained.set()
             self._drained = None
+            self._reactor.stay_awake()  # type: ignore[union-attr]
 
     def _drain(self) -> None:
         """Wait until the queue is half empty."""

@@ -17,6 +17,7 @@ the process is told, and lets go of its descriptor without a byte.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -36,6 +37,8 @@ class Reactor:
 
     __slots__ = (
         "_is_armed",
+        "_is_flushing",
+        "_nudge",
         "_prepare",
         "_queued",
         "buffer",
@@ -56,7 +59,9 @@ class Reactor:
         self.sessions: set[GeventSession] = set()
         self._queued: list[GeventSession] = []
         self._is_armed = False
+        self._is_flushing = False
         self._prepare: Any = None
+        self._nudge = loop.timer(0)
         if "libev" in type(loop).__module__:
             self._prepare = loop.prepare(ref=False, priority=loop.MINPRI)
 
@@ -104,8 +109,24 @@ class Reactor:
     def _flush(self) -> None:
         if self._queued:
             queued, self._queued = self._queued, []
+            self._is_flushing = True
             for session in queued:
                 session.flush()
+            self._is_flushing = False
+
+    def run_callback(self, function: Callable[[], object]) -> None:
+        """Have ``function`` called by the hub, soon, wherever in the turn we are."""
+        self.loop.run_callback(function)
+        self.stay_awake()
+
+    def stay_awake(self) -> None:
+        """Do not let the loop sleep on a callback that was scheduled while flushing.
+
+        The callbacks of this turn have run by then, and libev would look at the new one only
+        when something else happens.
+        """
+        if self._is_flushing:
+            self._nudge.start(_do_nothing)
 
     def abandon(self) -> None:
         """Let go of everything: this is a child, and all of it is the parent's."""
@@ -115,6 +136,10 @@ class Reactor:
         self.holder = None
         for session in sessions:
             session.abandon()
+
+
+def _do_nothing() -> None:
+    """Be the callback of a timer that only has to fire."""
 
 
 _reactors: WeakKeyDictionary[Any, Reactor] = WeakKeyDictionary()
