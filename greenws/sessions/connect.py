@@ -177,11 +177,12 @@ class _Race:
         """Run until one is connected; None: all have failed."""
         while addresses or self._attempts:
             if addresses:
+                under_way = len(self._attempts)
                 attempt = self._start(addresses.popleft())
                 if attempt is not None:
                     return attempt
-                if not self._attempts:
-                    continue
+                if len(self._attempts) == under_way:
+                    continue  # it failed at once, so the next one is due at once
             ready = self._wait(ATTEMPT_DELAY if addresses else None)
             if ready is not None and self._settle(ready, ready.finish()):
                 return ready
