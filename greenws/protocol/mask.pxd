@@ -4,6 +4,7 @@ cdef bytes _pool
 cdef Py_ssize_t _used
 cdef bint _is_interpreted
 
+@cython.locals(pool=bytes, start=Py_ssize_t)
 cpdef bytes new_key()
 
 @cython.locals(phase=Py_ssize_t, out=bytearray)

@@ -20,12 +20,14 @@ _used = 0
 def new_key() -> bytes:
     """Return four unpredictable bytes (RFC 6455 section 10.3), never the same ones again."""
     global _pool, _used
-    if _used >= len(_pool):
-        _pool = os.urandom(_POOL_SIZE)
-        _used = 0
+    # In locals: another thread may come in between, and a key must be four bytes even then.
+    pool = _pool
     start = _used
+    if start >= len(pool):
+        _pool = pool = os.urandom(_POOL_SIZE)
+        start = 0
     _used = start + 4
-    return _pool[start : start + 4]
+    return pool[start : start + 4]
 
 
 def drop_pool() -> None:

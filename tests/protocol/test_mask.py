@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import os
+import threading
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from greenws.protocol import mask as mask_module
+from greenws.protocol.mask import append_masked, drop_pool, mask, new_key
+
+KEY = b"\x37\xfa\x21\x3d"  # of the example in RFC 6455 section 5.7
+HELLO = b"\x7f\x9f\x4d\x51\x58"
+
+
+def mask_plainly(payload: bytes, key: bytes, offset: int = 0) -> bytes:
+    return bytes(byte ^ key[(index + offset) % 4] for index, byte in enumerate(payload))
+
+
+def test_mask_gives_the_bytes_of_the_rfc() -> None:
+    assert mask(b"Hello", KEY) == HELLO
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+def test_mask_takes_any_kind_of_bytes_and_returns_bytes(kind: type) -> None:
+    payload = kind(b"Hello")
+    masked = mask(payload, KEY)
+    assert type(masked) is bytes
+    assert masked == HELLO
+    assert payload == b"Hello"
+
+
+@pytest.mark.parametrize("size", [*range(20), 31, 32, 33, 63, 64, 65, 125, 1000, 65537])
+@pytest.mark.parametrize("offset", range(5))
+def test_mask_is_right_for_each_size_and_offset(size: int, offset: int) -> None:
+    payload = bytes(index * 7 % 256 for index in range(size))
+    assert mask(payload, KEY, offset) == mask_plainly(payload, KEY, offset)
+
+
+@given(st.binary(max_size=300), st.binary(min_size=4, max_size=4), st.integers(0, 1 << 40))
+def test_mask_undoes_itself(payload: bytes, key: bytes, offset: int) -> None:
+    masked = mask(payload, key, offset)
+    assert masked == mask_plainly(payload, key, offset)
+    assert mask(masked, key, offset) == payload
+
+
+@given(st.binary(max_size=200), st.binary(min_size=4, max_size=4), st.integers(0, 200))
+def test_mask_in_two_pieces_is_mask_of_the_whole(payload: bytes, key: bytes, cut: int) -> None:
+    cut = min(cut, len(payload))
+    assert mask(payload[:cut], key) + mask(payload[cut:], key, cut) == mask(payload, key)
+
+
+def test_append_masked_leaves_what_is_there() -> None:
+    out = bytearray(b"abc")
+    append_masked(out, b"Hello", KEY)
+    assert out == b"abc" + HELLO
+
+
+def test_both_ways_of_masking_agree() -> None:
+    # The one that the other build uses is there, too.
+    payload = bytes(range(256)) * 3 + b"xyz"
+    out = bytearray(b"abc" + payload)
+    mask_module._xor_in_place(out, 3, len(out), KEY)
+    assert out == b"abc" + mask_plainly(payload, KEY)
+
+
+def test_new_keys_are_four_bytes_and_differ() -> None:
+    keys = [new_key() for _ in range(5000)]  # more than one pool
+    assert {len(key) for key in keys} == {4}
+    assert len(set(keys)) > 4990  # two of 5,000 may be equal by chance
+
+
+def test_new_key_is_whole_whatever_other_threads_take() -> None:
+    def take() -> None:
+        for _ in range(20_000):
+            if len(new_key()) != 4:
+                short.append(True)
+
+    short: list[bool] = []
+    threads = [threading.Thread(target=take) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not short
+
+
+def test_drop_pool_leaves_no_key_behind() -> None:
+    new_key()
+    drop_pool()
+    assert len(new_key()) == 4
+
+
+def test_forked_child_has_other_keys_than_its_parent() -> None:
+    new_key()  # so that there is a pool
+    readable, writable = os.pipe()
+    pid = os.fork()
+    if not pid:
+        os.write(writable, b"".join(new_key() for _ in range(4)))
+        os._exit(0)
+    os.waitpid(pid, 0)
+    os.close(writable)
+    keys = os.read(readable, 16)
+    os.close(readable)
+    assert len(keys) == 16
+    assert keys != b"".join(new_key() for _ in range(4))
