@@ -1,0 +1,673 @@
+from __future__ import annotations
+
+import _socket
+import contextlib
+import logging
+import os
+import socket
+import ssl
+import subprocess
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import gevent
+import gevent.event
+import gevent.socket
+import pytest
+
+from greenws.errors import ConnectFail, ProxyFail
+from greenws.proxies.address import parse_proxy
+from greenws.sessions.dial import DialOptions, Progress, dial
+from tests.sessions.scripted import (
+    Authority,
+    HTTPProxy,
+    ScriptedServer,
+    Server,
+    SocksProxy,
+    closed_port,
+    count_descriptors,
+    echo_through,
+    exchange,
+    full_listener,
+)
+from tests.support.ticker import Ticker
+
+ROOT = Path(__file__).parents[2]
+NAME = "name.of.target"
+
+Steps = list[tuple[str, dict[str, Any]]]
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("ca"))
+
+
+@pytest.fixture
+def steps() -> Steps:
+    return []
+
+
+@pytest.fixture
+def trace(steps: Steps) -> Callable[..., None]:
+    def trace(stage: str, /, **fields: Any) -> None:
+        assert 0 <= fields.pop("duration") < 10
+        steps.append((stage, fields))
+
+    return trace
+
+
+@pytest.fixture
+def fake_resolver(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
+    """Names and their addresses; other names do not exist."""
+    names: dict[str, list[str]] = {}
+
+    def getaddrinfo(host: str, port: int, *args: object) -> list[tuple[Any, ...]]:
+        if host == "127.0.0.1":  # the scripted proxies ask for it too
+            return [(_socket.AF_INET, 1, 6, "", (host, port))]
+        if host not in names:
+            raise _socket.gaierror(-2, "Name or service not known")
+        return [
+            (_socket.AF_INET6, 1, 6, "", (address, port, 0, 0))
+            if ":" in address
+            else (_socket.AF_INET, 1, 6, "", (address, port))
+            for address in names[host]
+        ]
+
+    monkeypatch.setattr("gevent.socket.getaddrinfo", getaddrinfo)
+    return names
+
+
+# Directly
+
+
+def test_plain_connection(steps: Steps, trace: Any) -> None:
+    with Server() as server:
+        progress = Progress()
+        options = DialOptions("127.0.0.1", server.port)
+        assert echo_through(options, trace=trace, progress=progress) is None
+        assert progress.step == f"connecting to 127.0.0.1:{server.port}"
+    address = f"127.0.0.1:{server.port}"
+    assert steps == [
+        ("resolve", {"host": "127.0.0.1", "addresses": [address]}),
+        ("connect", {"address": address}),
+    ]
+
+
+def test_tls_connection(authority: Authority, steps: Steps, trace: Any) -> None:
+    with Server(authority.server_context()) as server:
+        options = DialOptions("localhost", server.port, is_secure=True, ssl_cafile=authority.cafile)
+        for _ in range(2):
+            echo_through(options, trace=trace)
+    assert [stage for stage, _ in steps] == ["resolve", "connect", "tls"] * 2
+    facts = [facts for stage, facts in steps if stage == "tls"]
+    assert facts[0]["host"] == "localhost"
+    assert facts[0]["version"] == "TLSv1.3"
+    assert facts[0]["cipher"].startswith("TLS_")
+    assert [step["resumed"] for step in facts] == [False, True]
+
+
+def test_tls_options(authority: Authority) -> None:
+    server_context = authority.server_context("inner.example")
+    with Server(server_context) as server:
+        base: dict[str, Any] = {"host": "127.0.0.1", "port": server.port, "is_secure": True}
+        cafile: dict[str, Any] = {"ssl_cafile": authority.cafile}
+        echo_through(DialOptions(**base, **cafile, server_hostname="inner.example"))
+        echo_through(DialOptions(**base, ssl_verify=False))
+        context = ssl.create_default_context(cafile=authority.cafile)
+        context.check_hostname = False
+        echo_through(DialOptions(**base, ssl_context=context))
+        with pytest.raises(ConnectFail, match="certificate is for another host"):
+            dial(DialOptions(**base, **cafile))
+        with pytest.raises(ConnectFail, match="'a b' is no host name"):
+            dial(DialOptions(**base, **cafile, server_hostname="a b"))
+        with pytest.raises(ConnectFail, match="unable to load the trusted certificates"):
+            dial(DialOptions(**base, ssl_cafile="/no/such"))
+
+
+def test_client_certificate_is_not_shown_to_a_proxy(authority: Authority, tmp_path: Path) -> None:
+    both = str(tmp_path / "both.pem")
+    authority.ca.issue_cert("me@example.org").private_key_and_cert_chain_pem.write_to_path(both)
+    shown: list[Any] = []
+    target_context, proxy_context = authority.server_context(), authority.server_context()
+    for context in (target_context, proxy_context):
+        context.verify_mode = ssl.CERT_OPTIONAL
+        context.load_verify_locations(authority.cafile)
+
+    class Looking(Server):
+        def handle(self, sock: Any) -> None:
+            shown.append(sock.getpeercert())
+            super().handle(sock)
+
+    class LookingProxy(HTTPProxy):
+        def handle(self, sock: Any) -> None:
+            shown.append(sock.getpeercert())
+            super().handle(sock)
+
+    with Looking(target_context) as server, LookingProxy(proxy_context) as proxy:
+        options = DialOptions(
+            "localhost",
+            server.port,
+            is_secure=True,
+            ssl_cafile=authority.cafile,
+            ssl_certfile=both,
+            proxy=parse_proxy(f"https://localhost:{proxy.port}"),
+        )
+        echo_through(options)
+    assert [bool(certificate) for certificate in shown] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("host", "message"),
+    [
+        ("nohost.invalid", "unable to resolve 'nohost.invalid': "),
+        ("127.0.0.1", "unable to connect to 127.0.0.1:{port}: Connection refused"),
+    ],
+)
+def test_failing_step_is_named(host: str, message: str, steps: Steps, trace: Any) -> None:
+    port = closed_port()
+    with pytest.raises(ConnectFail) as caught:
+        dial(DialOptions(host, port), trace)
+    assert str(caught.value).startswith(message.format(port=port))
+    assert not isinstance(caught.value, ProxyFail)
+    assert steps[-1][1]["error"] == str(caught.value)
+
+
+def test_server_that_ends_the_tls_handshake(authority: Authority) -> None:
+    with ScriptedServer(lambda sock: sock.recv(100)) as server:
+        options = DialOptions("127.0.0.1", server.port, is_secure=True, ssl_verify=False)
+        with pytest.raises(ConnectFail) as caught:
+            dial(options)
+    # Having unread bytes, the kernel resets.
+    assert str(caught.value).startswith("TLS handshake with 127.0.0.1 failed: ")
+
+
+def test_source_address(fake_resolver: dict[str, list[str]]) -> None:
+    seen: list[str] = []
+    with ScriptedServer(lambda sock: seen.append(sock.getpeername()[0])) as server:
+        for source in (("127.0.0.7", 0), ("", 0)):
+            transport, _ = dial(DialOptions("127.0.0.1", server.port, source_address=source))
+            transport.recv_into(bytearray(1), 1)
+            gevent.sleep(0.01)
+            transport.close()
+        with pytest.raises(ConnectFail, match=r"unable to resolve 'no\.where'"):
+            dial(DialOptions("127.0.0.1", server.port, source_address=("no.where", 0)))
+    assert seen == ["127.0.0.7", "127.0.0.1"]
+
+
+def test_dead_first_address_costs_a_quarter_of_a_second(
+    fake_resolver: dict[str, list[str]],
+) -> None:
+    with Server() as server:
+        # Connecting to 127.0.0.77 from elsewhere hangs: its queue at that port is full.
+        listener = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)
+        listener.bind(("127.0.0.77", server.port))
+        listener.listen(0)
+        fillers = []
+        for _ in range(4):
+            fillers.append(_socket.socket(_socket.AF_INET, _socket.SOCK_STREAM))
+            fillers[-1].setblocking(False)
+            fillers[-1].connect_ex(("127.0.0.77", server.port))
+        fake_resolver["dual.example"] = ["127.0.0.77", "127.0.0.1"]
+        with gevent.Timeout(0.6):
+            echo_through(DialOptions("dual.example", server.port))
+        for sock in (*fillers, listener):
+            sock.close()
+
+
+# What the caller brings
+
+
+@pytest.mark.parametrize("make", [socket, gevent.socket], ids=["stdlib", "gevent"])
+def test_callers_socket_is_taken_over(make: Any) -> None:
+    with Server() as server:
+        theirs = gevent.socket.create_connection(("127.0.0.1", server.port))
+        if make is socket:
+            theirs = socket.socket(fileno=theirs.detach())
+        fileno = theirs.fileno()
+        transport, proxy = dial(
+            DialOptions("h", 1, socket=theirs, proxy=parse_proxy("http://unused"))
+        )
+        assert proxy is None
+        assert transport.fileno() == fileno
+        assert theirs.fileno() == -1
+        assert exchange(transport, b"x") == b"x"
+        transport.close()
+
+
+def test_callers_socket_that_is_not_connected_stays_his() -> None:
+    theirs = socket.socket()
+    with pytest.raises(ConnectFail, match="the socket given is not connected"):
+        dial(DialOptions("h", 1, socket=theirs))
+    assert theirs.fileno() >= 0
+    theirs.close()
+    with pytest.raises(ConnectFail, match="the socket given is not connected"):
+        dial(DialOptions("h", 1, socket=theirs))
+
+
+def test_callers_tls_socket_is_refused() -> None:
+    ours, theirs = socket.socketpair()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    wrapped = context.wrap_socket(ours, do_handshake_on_connect=False)
+    with pytest.raises(ConnectFail, match="speaks TLS already"):
+        dial(DialOptions("h", 1, socket=wrapped))
+    assert wrapped.fileno() >= 0
+    wrapped.close()
+    theirs.close()
+
+
+def test_callers_socket_with_tls_over_it(authority: Authority) -> None:
+    with Server(authority.server_context("inner.example")) as server:
+        theirs = gevent.socket.create_connection(("127.0.0.1", server.port))
+        echo_through(
+            DialOptions(
+                "inner.example",
+                443,
+                is_secure=True,
+                ssl_cafile=authority.cafile,
+                socket=theirs,
+            )
+        )
+
+
+def test_unix_path(tmp_path: Path, steps: Steps, trace: Any) -> None:
+    path = str(tmp_path / "s")
+    listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+    listener.bind(path)
+    listener.listen(5)
+    transport, _ = dial(DialOptions("h", 1, unix_path=path), trace)
+    assert steps == [("connect", {"address": path})]
+    transport.close()
+    listener.close()
+    with pytest.raises(ConnectFail, match="unable to connect to"):
+        dial(DialOptions("h", 1, unix_path=path + "x"))
+
+
+# Through proxies
+
+
+@contextlib.contextmanager
+def make_proxy(scheme: str, authority: Authority, **kwargs: Any) -> Iterator[Any]:
+    if scheme.startswith("socks"):
+        user = kwargs.pop("credentials", None)
+        server: Any = SocksProxy(tuple(user.split(b":", 1)) if user else None, **kwargs)
+    else:
+        context = authority.server_context("localhost", "127.0.0.1")
+        server = HTTPProxy(context if scheme == "https" else None, **kwargs)
+    with server as proxy:
+        proxy.url = f"{scheme}://localhost:{proxy.port}"
+        yield proxy
+
+
+SCHEMES = ["http", "https", "socks4", "socks4a", "socks5", "socks5h"]
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("is_secure", [False, True], ids=["ws", "wss"])
+def test_proxy(
+    authority: Authority, scheme: str, is_secure: bool, steps: Steps, trace: Any, ticking: Ticker
+) -> None:
+    resolves = scheme not in ("socks4", "socks5")
+    host = NAME if resolves else "localhost"
+    context = authority.server_context(host) if is_secure else None
+    with Server(context) as server, make_proxy(scheme, authority) as proxy:
+        options = DialOptions(
+            host,
+            server.port,
+            is_secure=is_secure,
+            proxy=parse_proxy(proxy.url),
+            ssl_cafile=authority.cafile,
+        )
+        assert echo_through(options, bytes(range(256)) * 999, trace=trace) == proxy.url
+        seen = str(proxy.requests)
+        assert (NAME in seen) == resolves
+    stages = ["resolve", "connect", "proxy"]
+    if scheme == "https":
+        stages.insert(2, "tls")
+    assert [stage for stage, _ in steps] == stages + ["tls"] * is_secure
+    assert dict(steps)["proxy"]["url"] == proxy.url
+    assert "error" not in str(steps)
+
+
+@pytest.mark.parametrize("scheme", ["http", "socks5h"])
+def test_tunnel_keeps_what_follows_the_reply(authority: Authority, scheme: str) -> None:
+    with Server() as server, make_proxy(scheme, authority, greeting=b"early") as proxy:
+        options = DialOptions("127.0.0.1", server.port, proxy=parse_proxy(proxy.url))
+        transport, _ = dial(options)
+        assert exchange(transport, b"later") == b"early"
+        transport.close()
+
+
+@pytest.mark.parametrize("scheme", ["socks4", "socks5"])
+def test_unresolvable_target_of_a_proxy_that_does_not_resolve(
+    authority: Authority, scheme: str
+) -> None:
+    with make_proxy(scheme, authority) as proxy:
+        with pytest.raises(ConnectFail, match=r"unable to resolve 'nohost\.invalid'"):
+            dial(DialOptions("nohost.invalid", 1, proxy=parse_proxy(proxy.url)))
+        assert proxy.requests == []
+
+
+def test_socks4_takes_an_ipv4_address(
+    authority: Authority, fake_resolver: dict[str, list[str]]
+) -> None:
+    fake_resolver["dual.example"] = ["2001:db8::1", "127.0.0.1"]
+    fake_resolver["six.example"] = ["2001:db8::1"]
+    fake_resolver["localhost"] = ["127.0.0.1"]
+    with Server() as server, make_proxy("socks4", authority) as proxy:
+        proxy_address = parse_proxy(proxy.url)
+        echo_through(DialOptions("dual.example", server.port, proxy=proxy_address))
+        with pytest.raises(ProxyFail, match="SOCKS4 cannot reach the IPv6 address 2001:db8::1"):
+            dial(DialOptions("six.example", server.port, proxy=proxy_address))
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        (
+            "http://user:S3cret@nohost.invalid:3128",
+            "proxy http://nohost.invalid:3128: unable to resolve 'nohost.invalid': ",
+        ),
+        (
+            "socks5://user:S3cret@127.0.0.1:{closed}",
+            "proxy socks5://127.0.0.1:{closed}: unable to connect to 127.0.0.1:{closed}: Conn",
+        ),
+        (
+            "https://user:S3cret@127.0.0.1:{plain}",
+            "TLS handshake with proxy https://127.0.0.1:{plain} failed: ",
+        ),
+    ],
+)
+def test_unreachable_proxy_is_named(url: str, message: str) -> None:
+    with Server() as server:
+        ports = {"closed": closed_port(), "plain": server.port}
+        with pytest.raises(ProxyFail) as caught:
+            dial(DialOptions("h", 1, proxy=parse_proxy(url.format(**ports))))
+        assert str(caught.value).startswith(message.format(**ports))
+
+
+def test_tls_of_the_tunnel_is_the_targets(authority: Authority) -> None:
+    with Server() as server, make_proxy("http", authority) as proxy:
+        options = DialOptions(
+            "127.0.0.1", server.port, is_secure=True, proxy=parse_proxy(proxy.url)
+        )
+        with pytest.raises(ConnectFail, match=r"^TLS handshake with 127\.0\.0\.1") as caught:
+            dial(options)
+        assert not isinstance(caught.value, ProxyFail)
+
+
+# Secrets
+
+USER, SECRET = "us3rnäme", "S3cr:t/ü@%"
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("fault", ["none", "refused", "unreachable", "unresolvable", "nonsense"])
+def test_secrets_are_nowhere(
+    authority: Authority,
+    scheme: str,
+    fault: str,
+    steps: Steps,
+    trace: Any,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    from urllib.parse import quote
+
+    caplog.set_level(logging.DEBUG)
+    quoted = f"{quote(USER)}:{quote(SECRET, safe='')}"
+    right = f"{USER}:{SECRET}".encode()
+    wrong = b"other:" + b"x" * 5
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(Server())
+        proxy = stack.enter_context(
+            make_proxy(scheme, authority, credentials=wrong if fault == "refused" else right)
+        )
+        junk = stack.enter_context(ScriptedServer(lambda sock: sock.sendall(b"\0\xff junk\r\n")))
+        place = {
+            "unreachable": f"127.0.0.1:{closed_port()}",
+            "unresolvable": "nohost.invalid:1",
+            "nonsense": f"127.0.0.1:{junk.port}",
+        }.get(fault, f"localhost:{proxy.port}")
+        options = DialOptions(
+            "127.0.0.1",
+            server.port,
+            proxy=parse_proxy(f"{scheme}://{quoted}@{place}"),
+            ssl_cafile=authority.cafile,
+            ssl_password=SECRET,
+        )
+        progress = Progress()
+        shown = [repr(options), str(options.proxy), repr(options.proxy)]
+        try:
+            transport, url = dial(options, trace, progress)
+            shown += [repr(transport), str(url)]
+            transport.close()
+        except ConnectFail as error:
+            shown += traceback.format_exception(error, chain=True)
+            while error is not None:
+                shown += [repr(error), str(error)]
+                error = error.__cause__ or error.__context__  # type: ignore[assignment]
+    shown += [repr(steps), progress.step, caplog.text]
+    text = "\n".join(shown)
+    import base64
+
+    for secret in (USER, SECRET, quote(USER), quote(SECRET), quote(SECRET, safe=""), "S3cr"):
+        assert secret not in text
+    assert base64.b64encode(right).decode() not in text
+
+
+# Interrupted
+
+PHASES = [
+    "resolve",
+    "connect",
+    "unix",
+    "tls",
+    "http proxy",
+    "http proxy, half a reply",
+    "https proxy, tls",
+    "https proxy, reply",
+    "socks4 proxy",
+    "socks5 proxy",
+    "socks5 proxy, second reply",
+    "socks5 proxy, resolve",
+    "tls through http proxy",
+    "tls through https proxy",
+    "tls through socks5h proxy",
+]
+
+
+class Stall:
+    """What a dial runs into at some phase, and whether it has got there."""
+
+    def __init__(self, options: DialOptions, reached: gevent.event.Event) -> None:
+        self.options = options
+        self.reached = reached
+
+
+@pytest.fixture(params=PHASES)
+def stall(
+    request: pytest.FixtureRequest,
+    authority: Authority,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> Iterator[Stall]:
+    """Options of a dial that gets to a phase, and no further."""
+    phase = request.param
+    reached = gevent.event.Event()
+    replies = {
+        "http proxy, half a reply": b"HTTP/1.1 200 OK\r\n",
+        "socks5 proxy, second reply": b"\x05\x00",
+    }
+
+    def be_silent(sock: Any) -> None:
+        sock.recv(4096)
+        sock.sendall(replies.get(phase, b""))
+        reached.set()
+        while sock.recv(4096):
+            pass
+
+    def getaddrinfo(host: str, port: int, *args: object) -> Any:
+        if host == "stalls.example":
+            reached.set()
+            gevent.event.Event().wait()
+        return [(_socket.AF_INET, 1, 6, "", ("127.0.0.1", port))]
+
+    monkeypatch.setattr("gevent.socket.getaddrinfo", getaddrinfo)
+    with contextlib.ExitStack() as stack:
+        context = authority.server_context()
+        proxy = None
+        options: dict[str, Any] = {"is_secure": "tls" in phase, "ssl_cafile": authority.cafile}
+        through_tls = phase == "https proxy, reply"
+        port = stack.enter_context(ScriptedServer(be_silent, context if through_tls else None)).port
+        if phase in ("resolve", "socks5 proxy, resolve"):
+            options["host"] = "stalls.example"
+        if phase == "connect":
+            port = stack.enter_context(full_listener())
+            gevent.spawn_later(0.02, reached.set)
+        elif phase == "unix":
+            options["unix_path"] = str(tmp_path / "s")
+            listener = stack.enter_context(contextlib.closing(_unix_listener(tmp_path / "s")))
+            filler = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+            stack.callback(filler.close)
+            filler.connect(listener.getsockname())
+            gevent.spawn_later(0.02, reached.set)
+        elif "through" in phase:
+            scheme = phase.split()[2]
+            proxy = stack.enter_context(make_proxy(scheme, authority)).url
+        elif "proxy" in phase:
+            proxy = f"{phase.split()[0]}://localhost:{port}"
+        if proxy is not None:
+            options["proxy"] = parse_proxy(proxy)
+        options = {"host": "127.0.0.1", "port": port, **options}
+        yield Stall(DialOptions(**options), reached)
+
+
+def _unix_listener(path: Path) -> _socket.socket:
+    listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+    listener.bind(str(path))
+    listener.listen(0)
+    return listener
+
+
+def test_hub_goes_on_in_each_phase(stall: Stall, ticking: Ticker) -> None:
+    greenlet = gevent.spawn(dial, stall.options)
+    assert stall.reached.wait(5)
+    ticking.reset()
+    gevent.sleep(0.1)
+    assert not greenlet.dead
+    assert ticking.ticks > 5
+    assert ticking.largest_gap < 0.06
+    greenlet.kill()
+
+
+def test_kill_in_each_phase_leaves_nothing(stall: Stall) -> None:
+    # What else is open belongs to the servers; their ends close when they see ours go.
+    greenlet = gevent.spawn(dial, stall.options)
+    assert stall.reached.wait(5)
+    gevent.sleep(0.01)
+    before = _sockets_to_others()
+    greenlet.kill()
+    assert greenlet.dead
+    assert isinstance(greenlet.value, gevent.GreenletExit)
+    closed = before - _sockets_to_others()
+    expects_socket = stall.options.host != "stalls.example" or stall.options.proxy is not None
+    assert len(closed) == (1 if expects_socket else 0)
+
+
+def test_timeout_in_each_phase_is_the_callers(stall: Stall) -> None:
+    before = count_descriptors()
+    progress = Progress()
+    with gevent.Timeout(0.1) as timeout, pytest.raises(gevent.Timeout) as caught:
+        dial(stall.options, progress=progress)
+    assert caught.value is timeout
+    assert progress.step.split()[0] in {"resolving", "connecting", "TLS", "waiting"}
+    gevent.sleep(0.05)
+    assert count_descriptors() <= before + 1  # a proxy's, to the target
+
+
+def _sockets_to_others() -> set[str]:
+    return {
+        os.readlink(f"/proc/self/fd/{name}")
+        for name in os.listdir("/proc/self/fd")
+        if os.path.exists(f"/proc/self/fd/{name}") or os.path.islink(f"/proc/self/fd/{name}")
+        if os.readlink(f"/proc/self/fd/{name}").startswith("socket:")
+    }
+
+
+def test_failing_trace_leaves_nothing() -> None:
+    def trace(stage: str, /, **fields: Any) -> None:
+        if stage == failing:
+            raise RuntimeError(stage)
+
+    with Server() as server:
+        for failing in ("resolve", "connect"):
+            before = count_descriptors()
+            with pytest.raises(RuntimeError, match=failing):
+                dial(DialOptions("127.0.0.1", server.port), trace)
+            gevent.sleep(0.01)
+            assert count_descriptors() == before
+
+
+def test_many_dials_leak_nothing(authority: Authority) -> None:
+    with Server(authority.server_context()) as server:
+        options = DialOptions("127.0.0.1", server.port, is_secure=True, ssl_cafile=authority.cafile)
+        echo_through(options)
+        before = count_descriptors()
+        greenlets = [gevent.spawn(echo_through, options) for _ in range(100)]
+        gevent.joinall(greenlets)
+        assert all(greenlet.successful() for greenlet in greenlets)
+        gevent.sleep(0.05)
+        assert count_descriptors() <= before
+        assert sum(server.resumed) >= 99
+
+
+# Patched
+
+PATCHED = """
+import sys, tempfile, pathlib
+import ssl
+from greenws.sessions.dial import DialOptions, dial
+early = ssl.create_default_context()
+from gevent import monkey
+monkey.patch_all()
+import socket
+from greenws.proxies.address import parse_proxy
+from tests.sessions.scripted import Authority, HTTPProxy, Server, SocksProxy, echo_through
+from tests.support.ticker import Ticker
+ticker = Ticker()
+with tempfile.TemporaryDirectory() as folder:
+    authority = Authority(pathlib.Path(folder))
+    early.load_verify_locations(authority.cafile)
+    late = ssl.create_default_context(cafile=authority.cafile)
+    with (Server() as plain, Server(authority.server_context()) as secure,
+          HTTPProxy() as http, HTTPProxy(authority.server_context()) as https,
+          SocksProxy() as socks):
+        echo_through(DialOptions("localhost", plain.port))
+        for tls in ({"ssl_cafile": authority.cafile}, {"ssl_context": early},
+                    {"ssl_context": late}, {"ssl_verify": False}):
+            for _ in range(2):
+                options = DialOptions("localhost", secure.port, is_secure=True, **tls)
+                echo_through(options, bytes(100000))
+        assert secure.resumed == [False, True] * 4, secure.resumed
+        for scheme, port in (("http", http.port), ("https", https.port), ("socks4", socks.port),
+                             ("socks4a", socks.port), ("socks5", socks.port),
+                             ("socks5h", socks.port)):
+            echo_through(DialOptions("localhost", secure.port, is_secure=True,
+                                     ssl_cafile=authority.cafile,
+                                     proxy=parse_proxy(f"{scheme}://localhost:{port}")))
+        theirs = socket.create_connection(("127.0.0.1", plain.port))
+        echo_through(DialOptions("h", 1, socket=theirs))
+assert ticker.ticks > 5
+ticker.stop()
+print("fine")
+"""
+
+
+def test_all_of_it_under_monkey_patching() -> None:
+    command = [sys.executable, "-W", "ignore", "-c", PATCHED]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=50)
+    assert (run.returncode, run.stdout, run.stderr) == (0, "fine\n", "")
