@@ -156,10 +156,20 @@ def test_microsocks_that_cannot_connect() -> None:
 
 
 @both
-@pytest.mark.parametrize("scheme", ["socks4", "socks4a", "socks5", "socks5h"])
-def test_dante(authority: Authority, tmp_path: Path, scheme: str, is_secure: bool) -> None:
+@pytest.mark.parametrize(
+    ("scheme", "host"),
+    [
+        ("socks4", "localhost"),
+        ("socks4a", "127.0.0.1"),  # dante takes SOCKS 4a's 0.0.0.1 for an address, not for a name
+        ("socks5", "localhost"),
+        ("socks5h", "localhost"),
+    ],
+)
+def test_dante(
+    authority: Authority, tmp_path: Path, scheme: str, host: str, is_secure: bool
+) -> None:
     with run_dante(tmp_path) as port:
-        echo(authority, f"{scheme}://127.0.0.1:{port}", is_secure)
+        echo(authority, f"{scheme}://127.0.0.1:{port}", is_secure, host)
 
 
 @pytest.mark.parametrize(
