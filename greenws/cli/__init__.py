@@ -1,0 +1,7 @@
+"""The command line: ``python -m greenws``."""
+
+from __future__ import annotations
+
+from .command import main
+
+__all__ = ["main"]

@@ -1,0 +1,306 @@
+"""The commands and their options."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import gevent
+
+from ..build import COMPILED
+from ..constants import MAX_MESSAGE_SIZE, OPEN_TIMEOUT
+from ..protocol.handshake import check_header, check_protocols
+from ..url import parse_url
+from ..version import __version__
+from .echo import EchoOptions, run_echo
+from .load import LoadOptions, run_load
+from .talk import run_connect
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    :param arguments: those of the command line; None: of this process.
+    :returns: the exit status.
+    """
+    parser = _build_parser()
+    options = parser.parse_args(arguments)
+    if options.run is None:
+        parser.print_help(sys.stderr)
+        return 2
+    run: Callable[[argparse.Namespace], int] = options.run
+    try:
+        return run(options)
+    except KeyboardInterrupt:  # before the command had begun to handle it
+        return 128 + signal.SIGINT
+    except BrokenPipeError:
+        # Whoever read what is printed has gone; at exit Python would try to flush stdout again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m greenws", description="WebSockets on gevent.", allow_abbrev=False
+    )
+    build = "compiled core" if COMPILED else "pure Python"
+    version = (
+        f"greenws {__version__} ({build}), gevent {gevent.__version__}, "
+        f"{platform.python_implementation()} {platform.python_version()}"
+    )
+    parser.add_argument("--version", action="version", version=version)
+    parser.set_defaults(run=None)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    _add_load(commands)
+    _add_echo(commands)
+    _add_connect(commands)
+    return parser
+
+
+def _add_load(commands: Any) -> None:
+    about = "Open many connections, exchange messages with an echo server, and report."
+    parser = commands.add_parser(
+        "load",
+        help=about,
+        description=about,
+        parents=[_build_client_options()],
+        allow_abbrev=False,
+    )
+    parser.set_defaults(run=_run_load)
+    parser.add_argument(
+        "url",
+        metavar="URL",
+        nargs="?",
+        type=_url,
+        help="the echo server; without one, one is started in a process of its own",
+    )
+    add = parser.add_argument
+    add("-c", "--connections", metavar="N", type=_positive, default=1000, help="default: 1000")
+    add(
+        "-n",
+        "--messages",
+        metavar="N",
+        type=_natural,
+        default=10,
+        help="messages on each connection, each sent when the one before has come back; "
+        "default: 10",
+    )
+    add(
+        "--size",
+        metavar="BYTES",
+        type=_natural,
+        default=64,
+        help="of each message; default: 64",
+    )
+    add(
+        "--rate",
+        metavar="N",
+        type=_not_negative,
+        default=0.0,
+        help="connects a second; default: no limit",
+    )
+    add(
+        "--connecting",
+        metavar="N",
+        type=_positive,
+        default=100,
+        help="connects under way at the same time, at most; default: 100",
+    )
+    add(
+        "--timeout",
+        metavar="SECONDS",
+        type=_seconds,
+        default=30.0,
+        help="give up when nothing comes back for so long; default: 30",
+    )
+
+
+def _add_echo(commands: Any) -> None:
+    about = "Run an echo server; its URL is the first line on stdout."
+    parser = commands.add_parser("echo", help=about, description=about, allow_abbrev=False)
+    parser.set_defaults(run=_run_echo)
+    add = parser.add_argument
+    add("--host", default="127.0.0.1", help="address to listen on; default: 127.0.0.1")
+    add("--port", type=_port, default=8765, help="0: one that is free; default: 8765")
+    add("--certfile", metavar="PEM", help="certificate of the server, for wss")
+    add("--keyfile", metavar="PEM", help="its key, if that is in another file")
+    add(
+        "--max-size",
+        metavar="BYTES",
+        type=_natural,
+        default=MAX_MESSAGE_SIZE,
+        help="of a message; 0: no limit; default: 16 MiB",
+    )
+    add("--until-eof", action="store_true", help="end when stdin ends")
+
+
+def _add_connect(commands: Any) -> None:
+    about = "Send the lines of stdin as text messages, and print the messages that come."
+    parser = commands.add_parser(
+        "connect",
+        help=about,
+        description=f"{about} Binary messages are printed in hexadecimal.",
+        parents=[_build_client_options()],
+        allow_abbrev=False,
+    )
+    parser.set_defaults(run=_run_connect)
+    parser.add_argument("url", metavar="URL", type=_url)
+    parser.add_argument(
+        "--wait",
+        metavar="SECONDS",
+        type=_not_negative,
+        default=0.0,
+        help="when stdin has ended, receive for so long before closing; default: 0",
+    )
+
+
+def _build_client_options() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(add_help=False)
+    add = parser.add_argument_group("connection").add_argument
+    add("--compress", action="store_true", help="offer permessage-deflate")
+    add("--insecure", action="store_true", help="do not verify the server's certificate")
+    add("--cafile", metavar="PEM", help="authorities to trust, in place of certifi's")
+    add(
+        "--header",
+        metavar="'NAME: VALUE'",
+        type=_header,
+        action="append",
+        default=[],
+        help="add a header to the request; may be repeated",
+    )
+    add(
+        "--protocol",
+        metavar="NAME",
+        type=_protocol,
+        action="append",
+        default=[],
+        help="offer a subprotocol; may be repeated",
+    )
+    add(
+        "--open-timeout",
+        metavar="SECONDS",
+        type=_seconds,
+        default=OPEN_TIMEOUT,
+        help="from the name lookup to the end of the handshake; default: 30",
+    )
+    return parser
+
+
+def _collect_client_options(options: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "compress": options.compress,
+        "ssl_verify": not options.insecure,
+        "ssl_cafile": options.cafile,
+        "headers": options.header,
+        "protocols": options.protocol,
+        "open_timeout": options.open_timeout,
+    }
+
+
+def _run_load(options: argparse.Namespace) -> int:
+    client = _collect_client_options(options)
+    client["max_size"] = max(options.size, MAX_MESSAGE_SIZE)
+    if options.url is None:
+        client["proxies"] = {}  # whatever the environment says: the server is here
+    return run_load(
+        LoadOptions(
+            url=options.url,
+            connections=options.connections,
+            messages=options.messages,
+            size=options.size,
+            rate=options.rate,
+            connecting=options.connecting,
+            timeout=options.timeout,
+            client=client,
+        )
+    )
+
+
+def _run_echo(options: argparse.Namespace) -> int:
+    return run_echo(
+        EchoOptions(
+            host=options.host,
+            port=options.port,
+            certfile=options.certfile,
+            keyfile=options.keyfile,
+            max_size=options.max_size,
+            until_eof=options.until_eof,
+        )
+    )
+
+
+def _run_connect(options: argparse.Namespace) -> int:
+    return run_connect(options.url, options.wait, _collect_client_options(options))
+
+
+# Types of arguments. argparse shows the message of an ArgumentTypeError, and of no other error.
+
+
+def _url(text: str) -> str:
+    try:
+        parse_url(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    if not colon:
+        raise argparse.ArgumentTypeError("a header has a colon: 'Name: value'")
+    try:
+        check_header(name.strip().encode("utf-8"), value.strip().encode("utf-8"))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return name.strip(), value.strip()
+
+
+def _protocol(text: str) -> str:
+    try:
+        check_protocols([text])
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
+
+
+NumberT = TypeVar("NumberT", int, float)
+
+
+def _natural(text: str) -> int:
+    return _number(text, int, 0, "a whole number, 0 or more")
+
+
+def _positive(text: str) -> int:
+    return _number(text, int, 1, "a whole number, 1 or more")
+
+
+def _port(text: str) -> int:
+    port = _number(text, int, 0, "a port")
+    if port > 65535:
+        raise argparse.ArgumentTypeError(f"must be a port: {text!r}")
+    return port
+
+
+def _not_negative(text: str) -> float:
+    return _number(text, float, 0.0, "a number, 0 or more")
+
+
+def _seconds(text: str) -> float:
+    return _number(text, float, 0.001, "seconds, more than 0")
+
+
+def _number(text: str, kind: type[NumberT], least: NumberT, wanted: str) -> NumberT:
+    try:
+        number = kind(text)
+    except ValueError:
+        pass  # said below
+    else:
+        # Not "number < least": NaN is neither less nor more.
+        if least <= number < float("inf"):
+            return number
+    raise argparse.ArgumentTypeError(f"must be {wanted}: {text!r}")

@@ -1,0 +1,146 @@
+"""The command ``echo``: an echo server, in this process or in one of its own."""
+
+from __future__ import annotations
+
+import ssl
+import sys
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+import gevent
+from gevent.event import Event
+from gevent.subprocess import PIPE, Popen, TimeoutExpired
+
+from ..testing import EchoServer
+from .process import raise_descriptor_limit, read_stdin, signals_handled
+
+# Seconds the process may take to listen, and to end.
+_START_TIMEOUT = 30.0
+_STOP_TIMEOUT = 5.0
+
+
+@dataclass(frozen=True)
+class EchoOptions:
+    """Options of the command."""
+
+    host: str
+    port: int
+    certfile: str | None
+    keyfile: str | None
+    max_size: int
+    until_eof: bool
+
+
+def run_echo(options: EchoOptions) -> int:
+    """Run an echo server until SIGINT, SIGTERM or, if so wanted, the end of stdin.
+
+    The first line on stdout is its URL.
+
+    :returns: the exit status.
+    """
+    raise_descriptor_limit()
+    try:
+        context = _load_certificate(options)
+    except OSError as error:
+        print(f"greenws: cannot load the certificate: {error}", file=sys.stderr)
+        return 1
+    try:
+        server = EchoServer(
+            host=options.host,
+            port=options.port,
+            ssl_context=context,
+            max_size=options.max_size or None,
+            history=0,
+        ).start()
+    except OSError as error:
+        where = f"{options.host}:{options.port}"
+        print(f"greenws: cannot listen on {where}: {error}", file=sys.stderr)
+        return 1
+    stopped = Event()
+    waiter = gevent.spawn(_wait_for_eof, stopped) if options.until_eof else None
+    try:
+        print(server.url, flush=True)
+        with signals_handled(lambda number: stopped.set()):
+            stopped.wait()
+    finally:
+        if waiter is not None:
+            waiter.kill()
+        server.stop()
+    return 0
+
+
+def _load_certificate(options: EchoOptions) -> ssl.SSLContext | None:
+    if options.certfile is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(options.certfile, options.keyfile)
+    return context
+
+
+def _wait_for_eof(stopped: Event) -> None:
+    try:
+        while read_stdin():
+            pass
+    finally:
+        stopped.set()
+
+
+class EchoProcess:
+    """An echo server in a process of its own, within a ``with`` block.
+
+    It ends with its parent, however that ends: its stdin is a pipe from there.
+
+    :param max_size: bytes a message may have.
+    :raises RuntimeError: on entering, if the server does not come up.
+    """
+
+    def __init__(self, max_size: int) -> None:
+        self._max_size = max_size
+        self._process: Popen[Any] | None = None
+        #: Its URL, once it runs.
+        self.url = ""
+
+    def __enter__(self) -> EchoProcess:
+        command = [sys.executable, "-m", "greenws", "echo", "--port=0", "--until-eof"]
+        process: Popen[Any] = Popen(
+            [*command, f"--max-size={self._max_size}"],
+            stdin=PIPE,
+            stdout=PIPE,
+            # Out of reach of the terminal's Ctrl-C, so that it is there until the end.
+            start_new_session=True,
+        )
+        self._process = process
+        assert process.stdout is not None
+        try:
+            with gevent.Timeout(_START_TIMEOUT, RuntimeError("the echo server did not start")):
+                self.url = process.stdout.readline().decode().strip()
+            if not self.url:
+                raise RuntimeError("the echo server did not start")
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """End the process."""
+        process = self._process
+        if process is None:
+            return
+        self._process = None
+        assert process.stdin is not None and process.stdout is not None
+        process.stdin.close()
+        try:
+            process.wait(_STOP_TIMEOUT)
+        except TimeoutExpired:
+            process.kill()
+            process.wait()
+        process.stdout.close()
