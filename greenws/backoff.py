@@ -38,20 +38,21 @@ class Backoff:
     def __post_init__(self) -> None:
         if not 0 <= self.min_wait <= self.max_wait:
             raise ValueError("min_wait must be 0 or more, and not above max_wait")
-        if self.factor < 1:
+        if not self.factor >= 1:
             raise ValueError("factor must be 1 or more")
         if not 0 <= self.jitter <= 1:
             raise ValueError("jitter must be between 0 and 1")
         if self.max_tries is not None and self.max_tries < 1:
             raise ValueError("max_tries must be 1 or more, or None")
-        if self.reset_after < 0:
+        if not self.reset_after >= 0:
             raise ValueError("reset_after must be 0 or more")
 
     def delay(self, failures: int) -> float:
         """Return the seconds to wait after ``failures`` connections (1 or more) in a row."""
-        # The exponent is bounded: beyond it the wait is max_wait, or 0, anyway, and a power of
-        # floats may overflow.
-        grown = self.min_wait * self.factor ** min(failures - 1, 64)
+        try:
+            grown = self.min_wait * float(self.factor) ** (failures - 1)
+        except OverflowError:
+            grown = self.max_wait if self.min_wait else 0.0
         return min(self.max_wait, grown) * (1.0 - self.jitter * random())
 
     def is_exhausted(self, failures: int) -> bool:

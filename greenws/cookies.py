@@ -30,7 +30,10 @@ class _Response:
     def __init__(self, response: Response) -> None:
         self._message = Message()
         for value in response.get_all("set-cookie"):
-            self._message["Set-Cookie"] = value
+            # With a control character it is dropped (RFC 6265bis section 5.6): it could not be
+            # sent back.
+            if value.replace("\t", " ").isprintable():
+                self._message["Set-Cookie"] = value
 
     def info(self) -> Message:
         return self._message

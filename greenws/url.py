@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
+from ipaddress import IPv6Address
 from urllib.parse import quote, unquote_to_bytes, urljoin, urlsplit
 
 DEFAULT_PORTS = {"ws": 80, "wss": 443}
@@ -14,6 +15,7 @@ _PATH_SAFE = "/:@!$&'()*+,;=-._~%"
 _QUERY_SAFE = _PATH_SAFE + "?"
 _SPACE_OR_CONTROL = re.compile(r"[\x00-\x20\x7f]")
 _BAD_IN_HOST = re.compile(r"[\x00-\x20\x7f<>\"\\^`{|}%/?#@\[\]]")
+_ZONE = re.compile(r"[0-9A-Za-z._~-]+")
 _USERINFO = re.compile(r"(?<=:)//[^/?#]*@")
 _STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
@@ -42,8 +44,11 @@ class URL:
 
     @property
     def host_header(self) -> str:
-        """The value of ``Host``: a default port is left out, IPv6 in brackets (RFC 7230 5.4)."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
+        """The value of ``Host``: a default port is left out, IPv6 in brackets (RFC 7230 5.4).
+
+        The zone of an address is, too: it means nothing to another machine (RFC 6874 section 1).
+        """
+        host = f"[{self.host.partition('%')[0]}]" if ":" in self.host else self.host
         return host if self.port == DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
 
     @property
@@ -87,6 +92,8 @@ def parse_url(url: str) -> URL:
         raise ValueError(f"url has a bad port: {redact_url(url)!r}")
     if not parts.hostname:
         raise ValueError(f"url has no host: {redact_url(url)!r}")
+    if "[" in parts.netloc.rpartition("@")[2] and ":" not in parts.hostname:
+        raise ValueError(f"url has a bad host: {parts.hostname!r}")  # Python 3.10 lets it pass
     resource = _quote(parts.path, _PATH_SAFE) or "/"
     if parts.query:
         resource += "?" + _quote(parts.query, _QUERY_SAFE)
@@ -109,16 +116,32 @@ def encode_host(host: str) -> str:
 
     :raises ValueError: if it is no host name.
     """
-    if ":" in host:  # an IPv6 address; a zone may follow its "%"
-        return host.lower()
+    if ":" in host:
+        return _encode_ipv6(host)
     if _BAD_IN_HOST.search(host):
         raise ValueError(f"url has a bad host: {host!r}")
-    if host.isascii():
-        return host.lower()
+    if not host.isascii():
+        try:
+            host = host.encode("idna").decode("ascii")
+        except UnicodeError as error:
+            raise ValueError(f"url has a bad host ({error}): {host!r}") from None
+    # RFC 1035 section 2.3.4; a dot at the end is the root's. The resolver would fail on it later.
+    if not all(0 < len(label) < 64 for label in host.removesuffix(".").split(".")):
+        raise ValueError(f"url has a bad host (label empty or too long): {host!r}")
+    return host.lower()
+
+
+def _encode_ipv6(host: str) -> str:
+    address, percent, zone = host.partition("%")
+    if len(zone) > 2:
+        zone = zone.removeprefix("25")  # RFC 6874: "%25" in a URL is "%", which many write plainly
     try:
-        return host.encode("idna").decode("ascii").lower()
-    except UnicodeError as error:
-        raise ValueError(f"url has a bad host ({error}): {host!r}") from None
+        IPv6Address(address)
+    except ValueError:
+        raise ValueError(f"url has a bad host: {host!r}") from None
+    if percent and not _ZONE.fullmatch(zone):
+        raise ValueError(f"url has a bad host: {host!r}")
+    return address.lower() + percent + zone
 
 
 def join_url(base: URL, location: str) -> str:

@@ -1,0 +1,262 @@
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import lomond
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from greenws import WebSocket
+from greenws.url import DEFAULT_PORTS, encode_host, join_url, parse_url, redact_url
+
+
+@pytest.mark.parametrize(
+    ("url", "scheme", "host", "port", "resource"),
+    [
+        ("ws://example.org", "ws", "example.org", 80, "/"),
+        ("wss://example.org", "wss", "example.org", 443, "/"),
+        ("WSS://Example.ORG/Path", "wss", "example.org", 443, "/Path"),
+        ("ws://example.org:8080/a/b?c=d&e", "ws", "example.org", 8080, "/a/b?c=d&e"),
+        ("ws://example.org?c=d", "ws", "example.org", 80, "/?c=d"),
+        ("ws://example.org:/x", "ws", "example.org", 80, "/x"),
+        ("ws://example.org/a#fragment", "ws", "example.org", 80, "/a"),
+        ("ws://example.org/a?b#fragment?c", "ws", "example.org", 80, "/a?b"),
+        ("ws://example.org/;p/a=b?c;d", "ws", "example.org", 80, "/;p/a=b?c;d"),
+        ("ws://example.org/?a=b?c", "ws", "example.org", 80, "/?a=b?c"),
+        ("ws://example.org.", "ws", "example.org.", 80, "/"),
+        ("ws://under_score.example/", "ws", "under_score.example", 80, "/"),
+        ("ws://127.0.0.1:1/", "ws", "127.0.0.1", 1, "/"),
+        ("ws://[::1]:65535/", "ws", "::1", 65535, "/"),
+        ("ws://[2001:DB8::1]/", "ws", "2001:db8::1", 80, "/"),
+    ],
+)
+def test_parts(url: str, scheme: str, host: str, port: int, resource: str) -> None:
+    parsed = parse_url(url)
+    assert (parsed.scheme, parsed.host, parsed.port) == (scheme, host, port)
+    assert parsed.resource == resource
+    assert parsed.is_secure is (scheme == "wss")
+    assert parsed.userinfo is None
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ws://example.org",
+        "wss://example.org:8443/a?b=c",
+        "ws://127.0.0.1:9000/?x",
+        "ws://[::1]:80/",
+    ],
+)
+def test_parts_are_lomonds(url: str) -> None:
+    ours, theirs = WebSocket(url), lomond.WebSocket(url, proxies={})
+    for name in ("url", "scheme", "host", "port", "resource", "is_secure"):
+        assert getattr(ours, name) == getattr(theirs, name)
+
+
+@pytest.mark.parametrize(
+    ("url", "fault"),
+    [
+        ("http://example.org", "must begin with ws:// or wss://"),
+        ("https://example.org", "must begin with ws:// or wss://"),
+        ("example.org", "must begin with ws:// or wss://"),
+        ("//example.org", "must begin with ws:// or wss://"),
+        ("", "must begin with ws:// or wss://"),
+        ("ws", "must begin with ws:// or wss://"),
+        ("wsx://example.org", "must begin with ws:// or wss://"),
+        ("ws://", "no host"),
+        ("ws:///path", "no host"),
+        ("ws://:80/", "no host"),
+        ("ws://user@/", "no host"),
+        ("ws:example.org", "no host"),
+        ("ws://?q", "no host"),
+        ("ws://example.org:port/", "bad port"),
+        ("ws://example.org:65536/", "bad port"),
+        ("ws://example.org:0/", "bad port"),
+        ("ws://example.org:-1/", "bad port"),
+        ("ws://example.org:+80/", "bad port"),
+        ("ws://example.org:0x50/", "bad port"),
+        ("ws://example.org:\uff18\uff10/", "bad port"),
+        ("ws://exam ple.org/", "spaces or control characters"),
+        ("ws://example.org/a b", "spaces or control characters"),
+        (" ws://example.org/", "spaces or control characters"),
+        ("ws://example.org/\r\nX: y", "spaces or control characters"),
+        ("ws://example.org/\0", "spaces or control characters"),
+        ("ws://example.org\n", "spaces or control characters"),
+        ("ws://ex%61mple.org/", "bad host"),
+        ("ws://exam\\ple.org/", "bad host"),
+        ("ws://<example>/", "bad host"),
+        ("ws://a..b/", "bad host"),
+        ("ws://.a/", "bad host"),
+        ("ws://./", "bad host"),
+        ("ws://" + "a" * 64 + ".org/", "bad host"),
+        ("ws://" + "ü" * 64 + ".org/", "bad host"),
+        ("ws://[::1/", "malformed"),
+        ("ws://::1]/", "malformed"),
+        ("ws://[fe80::1%a b]/", "spaces or control characters"),
+        ("ws://[fe80::1%ü]/", "bad host"),
+        ("ws://[fe80::1%]/", "bad host|malformed"),
+        ("ws://[1.2.3.4]/", "bad host|malformed"),
+        ("ws://[name]/", "bad host|malformed"),
+        ("ws://[a:b]/", "bad host|malformed"),
+        ("ws://[v1.a:b]/", "bad host|malformed"),
+        ("ws://a:b:c/", "bad port"),
+    ],
+)
+def test_fault_is_named_by_the_constructor(url: str, fault: str) -> None:
+    with pytest.raises(ValueError, match=f"url (has|must|is).*({fault})|url.*({fault})"):
+        WebSocket(url)
+
+
+@pytest.mark.parametrize("url", [b"ws://example.org", None, 5])
+def test_url_of_another_type(url: Any) -> None:
+    with pytest.raises(TypeError, match="url must be str"):
+        WebSocket(url)
+
+
+@pytest.mark.parametrize(
+    ("path", "resource"),
+    [
+        ("/grün?ä=ö", "/gr%C3%BCn?%C3%A4=%C3%B6"),
+        ("/%41%zz%", "/%41%25zz%25"),
+        ("/a%2Fb?c%26d", "/a%2Fb?c%26d"),
+        ('/"<>^`{|}', "/%22%3C%3E%5E%60%7B%7C%7D"),
+        ("/[x]?y[0]=1", "/%5Bx%5D?y%5B0%5D=1"),
+        ("/-._~!$&'()*+,;=:@", "/-._~!$&'()*+,;=:@"),
+    ],
+)
+def test_resource_is_percent_encoded(path: str, resource: str) -> None:
+    assert parse_url("ws://example.org" + path).resource == resource
+
+
+@given(st.text(max_size=60))
+def test_any_path_makes_a_resource_or_a_value_error(path: str) -> None:
+    try:
+        resource = parse_url("ws://example.org/" + path).resource
+    except ValueError:
+        return
+    assert resource.isascii()
+    assert resource.isprintable()
+    assert " " not in resource
+
+
+@given(st.text(max_size=60))
+def test_any_text_makes_a_url_or_a_value_error(text: str) -> None:
+    for url in (text, "ws://" + text, "ws://[" + text + "]/", "wss://u:p@" + text):
+        try:
+            parsed = parse_url(url)
+        except ValueError:
+            continue
+        parsed.host_header.encode("ascii")
+        assert parsed.redact().isprintable()
+        again = parse_url(parsed.redact())
+        assert (again.port, again.resource) == (parsed.port, parsed.resource)
+
+
+@pytest.mark.parametrize(
+    ("url", "header"),
+    [
+        ("ws://example.org", "example.org"),
+        ("ws://example.org:80", "example.org"),
+        ("wss://example.org:443", "example.org"),
+        ("ws://example.org:443", "example.org:443"),
+        ("wss://example.org:80", "example.org:80"),
+        ("ws://[::1]/", "[::1]"),
+        ("ws://[::1]:9000/", "[::1]:9000"),
+        ("ws://[fe80::1%eth0]:9000/", "[fe80::1]:9000"),
+        ("ws://bücher.example", "xn--bcher-kva.example"),
+        ("ws://user:password@example.org/", "example.org"),
+    ],
+)
+def test_host_header(url: str, header: str) -> None:
+    assert parse_url(url).host_header == header
+
+
+@pytest.mark.parametrize("zone", ["%eth0", "%25eth0"])
+def test_zone_of_an_ipv6_address(zone: str) -> None:
+    assert parse_url(f"ws://[FE80::1{zone}]/").host == "fe80::1%eth0"
+
+
+def test_international_host() -> None:
+    assert parse_url("ws://BÜCHER.example/").host == "xn--bcher-kva.example"
+    assert encode_host("BÜCHER.example") == "xn--bcher-kva.example"
+
+
+@pytest.mark.parametrize(
+    ("userinfo", "credentials"),
+    [
+        ("user:password", b"user:password"),
+        ("user", b"user:"),
+        (":password", b":password"),
+        ("user:pass:word", b"user:pass:word"),
+        ("us%40er:p%3Ass", b"us@er:p:ss"),
+        ("grün:ö", "grün:ö".encode()),
+        ("%FC:x", b"\xfc:x"),
+        ("a@b:c@d", b"a@b:c@d"),
+    ],
+)
+def test_userinfo(userinfo: str, credentials: bytes) -> None:
+    parsed = parse_url(f"ws://{userinfo}@example.org:81/x")
+    assert parsed.userinfo == credentials
+    assert (parsed.host, parsed.port) == ("example.org", 81)
+    websocket = WebSocket(f"ws://{userinfo}@example.org:81/x")
+    websocket.connect(session_class=lambda websocket: _Idle())
+    basic = b"Authorization: Basic " + base64.b64encode(credentials) + b"\r\n"
+    assert basic in websocket.build_request()
+
+
+class _Idle:
+    def run(self, **options: Any) -> Any:
+        return iter(())
+
+
+@pytest.mark.parametrize("userinfo", ["", ":"])
+def test_userinfo_that_is_empty_is_none(userinfo: str) -> None:
+    assert parse_url(f"ws://{userinfo}@example.org/").userinfo is None
+
+
+def test_credentials_are_not_shown() -> None:
+    url = "wss://user:secret@example.org:1/path?q"
+    parsed = parse_url(url)
+    assert parsed.redact() == "wss://example.org:1/path?q"
+    assert "secret" not in repr(parsed)
+    assert redact_url(url) == "wss://example.org:1/path?q"
+    assert redact_url("ws://example.org/@/a@b") == "ws://example.org/@/a@b"
+    assert "secret" not in repr(WebSocket(url))
+    for bad in ("ws://user:secret@:80/", "ftp://user:secret@h/", "ws://user:secret@h:x/"):
+        with pytest.raises(ValueError, match="url") as caught:
+            parse_url(bad)
+        assert "secret" not in str(caught.value)
+
+
+def test_origin_and_with_userinfo() -> None:
+    parsed = parse_url("ws://user@example.org/a")
+    assert parsed.origin == ("ws", "example.org", 80)
+    assert parsed.with_userinfo(None) == parse_url("ws://example.org/a")
+    assert parsed.with_userinfo(b"x:y").userinfo == b"x:y"
+    assert parse_url("ws://example.org:81").origin != parsed.origin
+    assert DEFAULT_PORTS == {"ws": 80, "wss": 443}
+
+
+@pytest.mark.parametrize(
+    ("location", "url"),
+    [
+        ("/x?y", "ws://example.org:81/x?y"),
+        ("x", "ws://example.org:81/a/x"),
+        ("../x", "ws://example.org:81/x"),
+        ("?y", "ws://example.org:81/a/b?y"),
+        ("//other.example/x", "ws://other.example/x"),
+        ("http://other.example/x", "ws://other.example/x"),
+        ("HTTPS://other.example/x", "wss://other.example/x"),
+        ("wss://other.example/x", "wss://other.example/x"),
+        ("ftp://other.example/x", "ftp://other.example/x"),
+    ],
+)
+def test_join(location: str, url: str) -> None:
+    base = parse_url("ws://user:secret@example.org:81/a/b?c")
+    assert join_url(base, location) == url
+
+
+def test_join_of_a_secure_url() -> None:
+    assert join_url(parse_url("wss://example.org/a/b"), "/x") == "wss://example.org/x"
