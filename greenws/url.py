@@ -118,13 +118,14 @@ def encode_host(host: str) -> str:
     """
     if ":" in host:
         return _encode_ipv6(host)
-    if _BAD_IN_HOST.search(host):
-        raise ValueError(f"url has a bad host: {host!r}")
     if not host.isascii():
         try:
             host = host.encode("idna").decode("ascii")
         except UnicodeError as error:
             raise ValueError(f"url has a bad host ({error}): {host!r}") from None
+    # After IDNA, which makes spaces and the like of their relatives beyond ASCII.
+    if _BAD_IN_HOST.search(host):
+        raise ValueError(f"url has a bad host: {host!r}")
     # RFC 1035 section 2.3.4; a dot at the end is the root's. The resolver would fail on it later.
     if not all(0 < len(label) < 64 for label in host.removesuffix(".").split(".")):
         raise ValueError(f"url has a bad host (label empty or too long): {host!r}")

@@ -87,6 +87,8 @@ def test_parts_are_lomonds(url: str) -> None:
         ("ws://ex%61mple.org/", "bad host"),
         ("ws://exam\\ple.org/", "bad host"),
         ("ws://<example>/", "bad host"),
+        ("ws://a\xa0b/", "bad host"),  # IDNA makes a space of it
+        ("ws://a\uff1cb/", "bad host"),  # and "<" of this
         ("ws://a..b/", "bad host"),
         ("ws://.a/", "bad host"),
         ("ws://./", "bad host"),
