@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import gevent
+import gevent.os
 import pytest
 import trustme
 from gevent import subprocess
@@ -134,8 +135,8 @@ def test_load_starts_a_server_of_its_own() -> None:
     assert done.stderr == ""
 
 
-def test_load_compresses_and_sends_more_than_the_default_limit() -> None:
-    done = run("load", "-c", "1", "-n", "1", "--size", "20000000", "--compress")
+def test_load_may_send_more_than_the_default_limit() -> None:
+    done = run("load", "-c", "1", "-n", "1", "--size", "17000000")
     assert done.returncode == 0, done
     assert summary_of(done.stdout)["messages"].startswith("1 of 1 in ")
 
@@ -271,6 +272,27 @@ def test_load_interrupted_ends_with_the_summary(number: signal.Signals, phase: s
     assert "then interrupted" in summary["connected"]
     assert summary["failed"] == "0"
     assert "Traceback" not in err
+
+
+def test_load_interrupted_from_the_terminal_keeps_its_server_to_the_end() -> None:
+    ours, theirs = pty.openpty()
+    try:
+        # The signal goes to all of the foreground process group, as the terminal's Ctrl-C does.
+        arguments = ["load", "-c", "3", "-n", "100000000"]
+        with start(*arguments, stderr=theirs, start_new_session=True) as process:
+            with gevent.Timeout(LIMIT):
+                while b"messages" not in gevent.os.tp_read(ours, 10000):
+                    pass
+                os.killpg(process.pid, signal.SIGINT)
+                out, _err = process.communicate()
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert process.returncode == 128 + signal.SIGINT
+    summary = summary_of(out)
+    assert summary["connected"].startswith("3 of 3 in ")
+    assert summary["failed"] == "0"
+    assert " of 300,000,000 in " in summary["messages"]
 
 
 def children_of(pid: int) -> list[int]:
