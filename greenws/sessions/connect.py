@@ -32,7 +32,7 @@ SocketOption = tuple[int, int, "int | bytes"]
 
 # Linux makes a socket non-blocking as it is made; elsewhere that is a call of its own.
 _NONBLOCK: int = getattr(_socket, "SOCK_NONBLOCK", 0)
-_UNDER_WAY = frozenset({errno.EINPROGRESS, errno.EALREADY, errno.EINTR, errno.EWOULDBLOCK})
+_UNDER_WAY = frozenset({errno.EINPROGRESS, errno.EALREADY, errno.EINTR})
 
 
 class _Attempt:

@@ -77,6 +77,7 @@ class Server:
 
     def _run(self, sock: Any, address: Any) -> None:
         self.connections += 1
+        sock.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
         try:
             if self.context is not None:
                 sock = self.context.wrap_socket(sock, server_side=True)
