@@ -81,6 +81,11 @@ class Reactor:
     def add(self, session: GeventSession) -> None:
         """Know a session that has a transport now."""
         self.sessions.add(session)
+        if self._prepare is not None and not self._is_armed:
+            # Not as late as for the first frame: a watcher that is started by one of the callbacks
+            # of a turn misses the end of that turn, and the loop would sleep on the frame.
+            self._is_armed = True
+            self._prepare.start(self._flush)
 
     def remove(self, session: GeventSession) -> None:
         """Forget a session; with the last one, the watcher stops."""
@@ -94,12 +99,8 @@ class Reactor:
     def flush_later(self, session: GeventSession) -> None:
         """Have ``session.flush()`` called before this turn of the loop is over."""
         self._queued.append(session)
-        if self._is_armed:
-            return
-        self._is_armed = True
-        if self._prepare is not None:
-            self._prepare.start(self._flush)
-        else:
+        if not self._is_armed:
+            self._is_armed = True
             self.loop.run_callback(self._flush_once)
 
     def _flush_once(self) -> None:
