@@ -58,7 +58,10 @@ class State(enum.Enum):
     """How far one connection has come; it only moves downwards."""
 
     CONNECTING = enum.auto()
+    #: It is open, and waits for the others.
     READY = enum.auto()
+    #: It exchanges messages.
+    TALKING = enum.auto()
     #: All its messages came back.
     DONE = enum.auto()
     #: It counts as a failure, or the run is over.
@@ -68,18 +71,22 @@ class State(enum.Enum):
 class LoadClient(Client):
     """One connection of a run."""
 
+    close_timeout = _CLOSE_TIMEOUT
+
     def __init__(self, run: LoadRun, url: str, options: Mapping[str, Any]) -> None:
         super().__init__(url, **options)
         self.state = State.CONNECTING
         self._load = run
         self._left = run.options.messages
         self._sent_at = 0.0
-        self._violation: str | None = None
 
     def send_next(self) -> None:
         """Send a message and note the time."""
         self._sent_at = perf_counter()
-        self.send_text(self._load.payload)
+        try:
+            self.send_text(self._load.payload)
+        except WebSocketError:
+            pass  # the connection is ending, and on_close says why
 
     def on_ready(self, event: events.Ready) -> None:
         self._load.note_ready(self)
@@ -92,7 +99,7 @@ class LoadClient(Client):
 
     def on_text(self, event: events.Text) -> None:
         now = perf_counter()
-        if self.state is not State.READY:
+        if self.state is not State.TALKING:
             return
         load = self._load
         if event.text != load.payload:
@@ -107,10 +114,10 @@ class LoadClient(Client):
             load.note_done(self)
 
     def on_protocol_error(self, event: events.ProtocolError) -> None:
-        self._violation = event.error
+        self._load.note_failure(self, f"the server violated the protocol: {event.error}")
 
     def on_close(self, event: events.Disconnected) -> None:
-        self._load.note_end(self, self._violation or f"{event.reason} (code {event.code})")
+        self._load.note_end(self, f"{event.reason} (code {event.code})")
 
     def on_error(self, error: Exception) -> None:
         self._load.note_failure(self, f"{type(error).__name__}: {error}")
@@ -131,7 +138,7 @@ class LoadRun:
         self._tally = tally
         self._clients: list[LoadClient] = []
         self._slots = Semaphore(options.connecting)
-        # Connections that have not failed and are not done with the phase that is on.
+        # Connections that are not through with the phase that is on.
         self._waited_for = 0
         self._phase_done = Event()
         self._message_start = self._last_echo = 0.0
@@ -180,7 +187,7 @@ class LoadRun:
         self._tally.failures[reason] += 1
         if before is State.CONNECTING:
             self._slots.release()
-        if before is not State.DONE:
+        if before is State.CONNECTING or before is State.TALKING:
             self._count_down()
 
     def note_end(self, client: LoadClient, reason: str) -> None:
@@ -226,15 +233,14 @@ class LoadRun:
         self._begin_phase(len(ready))
         self._message_start = self._last_echo = perf_counter()
         for client in ready:
-            try:
-                client.send_next()
-            except WebSocketError as error:
-                self.note_failure(client, str(error))
+            client.state = State.TALKING
+        for client in ready:
+            client.send_next()
         seen = -1
         while not self._phase_done.wait(self.options.timeout):
             if seen == self._tally.messages:
                 for client in ready:
-                    if client.state is State.READY:
+                    if client.state is State.TALKING:
                         self.note_failure(client, f"no echo within {self.options.timeout:g} s")
             seen = self._tally.messages
 

@@ -70,7 +70,8 @@ class Journal:
                     raise TimeoutError(
                         f"not within {timeout} s ({self.message_count} messages so far)"
                     )
-                changed.wait(left)
+                # libuv's timers have whole milliseconds, and gevent warns about less.
+                changed.wait(None if left is None else max(left, 0.001))
                 changed.clear()
         finally:
             self._waiters.remove(changed)

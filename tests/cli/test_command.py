@@ -23,8 +23,11 @@ from greenws import __version__
 from greenws.cli import main
 from greenws.testing import (
     EchoServer,
+    accept,
     close_with,
+    delay,
     drop,
+    echo,
     in_turn,
     reject,
     respond,
@@ -205,7 +208,7 @@ def test_load_groups_failures_by_reason() -> None:
         reject(503, "Busy"),
         reject(503, "Busy"),
         drop(reset=False),
-        lambda connection: connection.accept(),
+        accept,
     )
     with EchoServer(opening=opening) as server:
         done = run("load", server.url, "-c", "5", "-n", "1", "--connecting", "1")
@@ -215,6 +218,18 @@ def test_load_groups_failures_by_reason() -> None:
     assert summary["failed"] == "3"
     assert summary["messages"].startswith("2 of 5")
     assert re.search(r"^ +2 x rejected: .*503", done.stdout, re.MULTILINE)
+
+
+def test_load_waits_for_the_last_connect_though_others_have_ended() -> None:
+    opening = in_turn(accept, accept, delay(0.3, accept))
+    handler = in_turn(drop(), drop(), echo)
+    with EchoServer(handler, opening=opening) as server:
+        done = run("load", server.url, "-c", "3", "-n", "2")
+    assert done.returncode == 1
+    summary = summary_of(done.stdout)
+    assert summary["connected"].startswith("3 of 3 in ")
+    assert summary["failed"] == "2"
+    assert summary["messages"].startswith("2 of 6")
 
 
 def test_load_says_when_nobody_listens() -> None:
@@ -253,7 +268,7 @@ def test_load_refuses_more_connections_than_descriptors() -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("phase", ["connecting", "messages"])
 def test_load_interrupted_ends_with_the_summary(number: signal.Signals, phase: str) -> None:
-    opening = in_turn(*[lambda connection: connection.accept()] * 3, silent)
+    opening = in_turn(accept, accept, accept, silent)
     arguments = ["-c", "4"] if phase == "connecting" else ["-c", "3", "-n", "100000000"]
     with EchoServer(opening=opening, history=0) as server:
         with start("load", server.url, *arguments) as process:
