@@ -137,7 +137,7 @@ def test_events_have_the_same_contents_and_look_the_same() -> None:
         if "name" not in vars(compiled):
             continue
         assert compiled.name == pure.name
-        assert {slot for slot in vars(pure)["__slots__"]} - {"_json"} <= set(dir(compiled))
+        assert set(vars(pure)["__slots__"]) - {"_json"} <= set(dir(compiled))
     for make in (
         lambda module: module.Text("x" * 30),
         lambda module: module.Disconnected("bye", True, 1000, 1001),

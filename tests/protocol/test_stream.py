@@ -634,7 +634,7 @@ def test_broken_deflate_stream(wire: bytes) -> None:
 @pytest.mark.parametrize("reset", [True, False])
 def test_conversation_with_each_agreement(bits: int, reset: bool) -> None:
     peer = Deflate(compress_wbits=bits, reset_compress=reset)
-    texts = [("message %d " % number) * number for number in range(60)]
+    texts = [f"message {number} " * number for number in range(60)]
     data = b"".join(frame(1, peer.compress(text.encode()), rsv1=True) for text in texts)
     feeder = Feeder(agreement={"decompress_wbits": bits, "reset_decompress": reset})
     assert feeder.feed_all(cut(data, range(0, len(data), 7))) == [("text", text) for text in texts]

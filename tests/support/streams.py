@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from types import ModuleType
 from typing import Any
 
@@ -30,7 +31,7 @@ def deflate(payload: bytes, *, flush: int = zlib.Z_SYNC_FLUSH) -> bytes:
 def cut(data: bytes, positions: Sequence[int]) -> list[bytes]:
     """Cut data at the positions (any integers)."""
     edges = sorted({position % (len(data) + 1) for position in positions} | {0, len(data)})
-    return [data[start:stop] for start, stop in zip(edges, edges[1:], strict=False)]
+    return [data[start:stop] for start, stop in pairwise(edges)]
 
 
 class Feeder:
