@@ -621,6 +621,9 @@ class WebSocket:
             deflated = compress and state.compression is not None
             self._emit_trace(kind, length=len(payload), compressed=deflated)
         if compress and state.compression is not None:
+            check = getattr(state.session, "check_send", None)
+            if check is not None:
+                check()  # a message that is deflated has to be sent
             # From here to the queue there is no switch: the wire has the order of deflating.
             state.session.send_compressed(opcode, state.compression.compress(payload))
         else:

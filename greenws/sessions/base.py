@@ -19,7 +19,7 @@ import logging
 import os
 import sys
 from _thread import get_ident
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from time import monotonic
 from typing import Any
 
@@ -43,6 +43,10 @@ LINGER = 1.0
 
 #: Reads of what TLS holds decrypted before the loop gets a turn.
 _BURST = 16
+
+# Bytes of one read before the answer is there: what it may be made of, endless interim answers
+# say, takes longer to parse than frames do.
+_OPENING_READ_SIZE = 8 * 1024
 
 # A timer that fires later than this, in seconds, was held up by a blocked hub: pings could not
 # leave, nor pongs be heard.
@@ -112,6 +116,7 @@ class GeventSession:
         "_poll",
         "_reactor",
         "_reader",
+        "_refuses",
         "_sent_code",
         "_start_time",
         "_thread",
@@ -145,6 +150,8 @@ class GeventSession:
         self._has_ended = False
         self._is_forked = False
         self._is_ready = False
+        # Nothing may be sent: not ready yet, closing, failed or over.
+        self._refuses = True
         self._start_time: float | None = None
         # Sending
         self._out = bytearray()
@@ -161,7 +168,8 @@ class GeventSession:
         self._close_due: float | None = None
         self._heard = 0.0
         self._due = False
-        self._excused = False
+        # Whether silence may be our own fault: 0: no; 1: it may; 2: it was taken for that once.
+        self._excused = 0
         # The closing handshake
         self._close_code: int | None = None
         self._sent_code: int | None = None
@@ -214,6 +222,7 @@ class GeventSession:
         self._hub = get_hub()
         self._thread = get_ident()
         self._reactor = get_reactor()
+        self._reactor.add(self)
         self._greenlet = getcurrent()
         self._poll = poll or None
         self._ping_rate = ping_rate or 0.0
@@ -276,6 +285,8 @@ class GeventSession:
         except _Expired:
             raise errors.ConnectFail(self._expired(f"while {progress.step}")) from None
         except _Interrupted:
+            if self._is_forked:
+                raise self._refusal() from None
             raise errors.ConnectFail(self._abort or "given up") from None
         finally:
             self._is_dialing = False
@@ -292,15 +303,14 @@ class GeventSession:
 
     def _adopt(self, transport: Transport) -> None:
         """Take over an open transport."""
-        assert self._reactor is not None
         self._transport = transport
-        self._reactor.add(self)
         loop = self._hub.loop
         self._reader = loop.io(transport.fileno(), READ)
-        self._is_dry = True
+        self._is_dry = not transport.has_buffered  # a proxy's reply may have been followed by more
 
     def _let_go(self) -> None:
         """Close the transport and all that watches it; idempotent."""
+        self._refuses = True
         self._is_reading = False
         for watcher in (self._reader, self._writer):
             if watcher is not None:
@@ -311,8 +321,7 @@ class GeventSession:
         if transport is not None:
             self._transport = None
             transport.close()
-            if self._reactor is not None:
-                self._reactor.remove(self)
+        self._let_senders_go()
 
     def _release(self) -> None:
         """Be over: close everything, and let everybody go who waits; idempotent."""
@@ -325,9 +334,10 @@ class GeventSession:
             self._timer.close()
             self._timer = None
         self._out = bytearray()
-        if self._drained is not None:
-            self._drained.set()
-        if not self._is_forked:
+        if self._reactor is not None:
+            self._reactor.remove(self)
+        # The websocket may have been connected again, and this iteration been dropped only then.
+        if not self._is_forked and getattr(self.websocket, "session", self) is self:
             self.websocket.on_disconnect()
 
     # The loop
@@ -346,9 +356,10 @@ class GeventSession:
             if self._is_ready:
                 size = self._receive()
             else:
-                size = self._receive_answer(deadline)
+                size = yield from self._receive_answer(deadline)
             if size:
                 self._heard = monotonic()
+                self._excused = 0
                 if in_place:
                     happened = websocket.feed(reactor.buffer, HEADROOM, HEADROOM + size)
                 else:
@@ -384,6 +395,7 @@ class GeventSession:
                 raise _End("closed", True)
             if not self._is_ready and getattr(websocket, "target", None) is not target:
                 self._let_go()
+                self._out.clear()  # what was not sent of the request is not for the next server
                 return True
 
     def _receive(self) -> int | None:
@@ -409,7 +421,7 @@ class GeventSession:
         assert self._reactor is not None
         view = self._reactor.borrow(self)
         try:
-            size = transport.recv_into(view, READ_SIZE)
+            size = transport.recv_into(view, READ_SIZE if self._is_ready else _OPENING_READ_SIZE)
         except OSError as error:
             raise _End(f"socket fail; recv fail; {error}") from None
         self._is_dry = size is None
@@ -417,19 +429,33 @@ class GeventSession:
             self._reactor.give_back(self)
         return size
 
-    def _receive_answer(self, deadline: Deadline) -> int | None:
+    def _receive_answer(self, deadline: Deadline) -> Generator[Any, None, int | None]:
         """As :meth:`_receive`, until the deadline of the opening."""
+        remaining = deadline.remaining
         try:
-            with Timeout(deadline.remaining, _Expired):
+            # The timer of a Timeout yields to descriptors: it would never get its turn where
+            # there is always something to read.
+            if remaining == 0.0:
+                raise _Expired
+            with Timeout(remaining, _Expired):
                 return self._receive()
         except _Expired:
-            raise _End(self._expired("while waiting for the answer to the upgrade")) from None
+            pass
+        yield from self._end_answer()
+        raise _End(self._expired("while waiting for the answer to the upgrade"))
+
+    def _end_answer(self) -> Iterator[Any]:
+        """Have the websocket make a rejection of what there is of an answer, if it is one."""
+        feed_eof = getattr(self.websocket, "feed_eof", None)
+        if feed_eof is not None:
+            yield from feed_eof()
+        if self.websocket.is_closed:
+            raise _End("closed", True)
 
     def _take_eof(self) -> Iterator[Any]:
         websocket = self.websocket
-        feed_eof = getattr(websocket, "feed_eof", None)
-        if not self._is_ready and feed_eof is not None:
-            yield from feed_eof()  # a rejection, if its body ended with the stream
+        if not self._is_ready:
+            yield from self._end_answer()
         if websocket.is_closed:
             raise _End("closed", True)
         if not self._is_ready:
@@ -497,6 +523,7 @@ class GeventSession:
         """Start the clocks: the websocket is ready."""
         now = monotonic()
         self._is_ready = True
+        self._refuses = False
         self._start_time = self._heard = now
         self._next_poll = now if self._poll else None
         self._next_ping = now + self._ping_rate if self._ping_rate else None
@@ -523,14 +550,19 @@ class GeventSession:
     def _ring(self) -> None:
         """Do what is due; runs in the hub."""
         now = monotonic()
-        if not self._is_parked or now - self._timer_due > _LATE:
-            self._excused = True
+        if now - self._timer_due > _LATE and not self._excused:
+            self._excused = 1
         if self._next_ping is not None and now >= self._next_ping:
             self._next_ping = now + self._ping_rate
             self._send_ping()
+        if self._close_due is not None and now >= self._close_due:
+            # Also for those who wait to send.
+            self._give_up(
+                f"disconnected; server didn't respond to close packet within "
+                f"{self._close_timeout:g}s"
+            )
         for due in (
             self._next_poll,
-            self._close_due,
             None if self._ping_timeout is None else self._heard + self._ping_timeout,
         ):
             if due is not None and now >= due:
@@ -550,20 +582,19 @@ class GeventSession:
             return
         self._due = False
         now = monotonic()
-        if self._close_due is not None and now >= self._close_due:
-            raise _End(
-                f"disconnected; server didn't respond to close packet within "
-                f"{self._close_timeout:g}s"
-            )
         if self._ping_timeout is not None and now - self._heard >= self._ping_timeout:
-            if not self._excused:
+            if not self._is_dry:
+                # Handlers have taken their time, and there may be more to read: look again then.
+                self._attention = self._due = True
+            elif self._excused != 1:
                 yield events.Unresponsive()
                 raise _End(f"disconnected; exceeded {self._ping_timeout:g}s ping timeout")
-            # It was us who did not listen: the peer gets a ping, and its time again.
-            self._excused = False
-            self._heard = now
-            if self._ping_rate:
-                self._send_ping()
+            else:
+                # Our pings may not have left: the peer gets one, and its time again, once.
+                self._excused = 2
+                self._heard = now
+                if self._ping_rate:
+                    self._send_ping()
         if self._next_poll is not None and now >= self._next_poll:
             assert self._poll is not None
             self._next_poll = now + self._poll
@@ -580,6 +611,8 @@ class GeventSession:
             self._swallow(error)
 
     def _send_pong(self, data: bytes) -> None:
+        if len(data) > constants.MAX_CONTROL_PAYLOAD:
+            return  # lomond's WebSocket lets it in, but not out
         try:
             self.websocket.send_pong(data)
         except Exception as error:
@@ -606,13 +639,11 @@ class GeventSession:
         self._queue(opcode, payload, True)
 
     def _queue(self, opcode: int, payload: bytes | bytearray | memoryview, rsv1: bool) -> None:
-        if not self._is_ready or self._thread != get_ident() or self._transport is None:
+        if self._refuses or self._thread != get_ident():
             raise self._refusal()
         out = self._out
-        if len(out) >= self._write_limit and opcode < 8 and getcurrent() is self._hub:
-            raise self._error(
-                "WebSocketUnavailable", "the send queue is full, and the hub itself cannot wait"
-            )
+        if len(out) >= self._write_limit and opcode < 8:
+            self._check_wait()
         append_frame(out, opcode, payload, rsv1, True)
         if not self._is_dirty:
             self._is_dirty = True
@@ -621,6 +652,23 @@ class GeventSession:
             self._begin_closing(payload)
         elif len(out) >= self._write_limit:
             self._drain()
+
+    def check_send(self) -> None:
+        """Raise what a message to be sent now would be refused with; called before deflating it,
+        which cannot be undone.
+
+        :raises WebSocketError: as :meth:`send`.
+        """
+        if self._refuses or self._thread != get_ident():
+            raise self._refusal()
+        if len(self._out) >= self._write_limit:
+            self._check_wait()
+
+    def _check_wait(self) -> None:
+        if getcurrent() is self._hub:
+            raise self._error(
+                "WebSocketUnavailable", "the send queue is full, and the hub itself cannot wait"
+            )
 
     def write(self, data: bytes) -> None:
         """Queue bytes as they are: the opening request.
@@ -662,6 +710,11 @@ class GeventSession:
             out.clear()
             self._give_up(f"socket fail; {error}")
         if self._drained is not None and len(out) <= self._write_limit // 2:
+            self._let_senders_go()
+
+    def _let_senders_go(self) -> None:
+        """Wake those who wait at the mark, because there is room, or because it is over."""
+        if self._drained is not None:
             self._drained.set()
             self._drained = None
             self._reactor.stay_awake()  # type: ignore[union-attr]
@@ -679,10 +732,11 @@ class GeventSession:
         if not self._drained.wait(seconds):
             self._out.clear()
             self._give_up(f"socket fail; nothing was taken for {seconds:g} s")
-        if self._abort is not None or self._has_ended:
+        if self._abort is not None or self._transport is None:
             raise self._error("TransportFail", self._abort or "the connection has ended")
 
     def _begin_closing(self, payload: bytes | bytearray | memoryview) -> None:
+        self._refuses = True
         self._sent_code = int.from_bytes(payload[:2], "big") if payload else 1005
         if self._close_timeout is not None and self._close_due is None:
             self._close_due = monotonic() + self._close_timeout
@@ -714,6 +768,8 @@ class GeventSession:
     def _give_up(self, reason: str) -> None:
         if self._abort is None:
             self._abort = reason
+        self._refuses = True
+        self._let_senders_go()
         self._wake()
 
     def _linger(self) -> None:
@@ -737,10 +793,8 @@ class GeventSession:
                     if not is_shut and not self._out and not transport.wants_write:
                         transport.shutdown_write()
                         is_shut = True
-                    if self._read() == 0:
+                    if self._receive() == 0:
                         return
-                    if self._is_dry:
-                        self._park()
         except (_Expired, _End):
             pass  # the peer had its time, or is gone: the end is the same
 
@@ -748,6 +802,12 @@ class GeventSession:
         """Let go of the connection without a byte: this is a forked child, and it is not ours."""
         self._is_forked = True
         self._attention = True
+        if self._is_dialing:
+            self._abort = "the connection belongs to the parent process"
+            self._wake()
+        stream = getattr(self.websocket, "stream", None)
+        if hasattr(stream, "detach"):
+            stream.close()  # what is left of a chunk is the parent's, too
         self._let_go()
         self._release()
 
@@ -771,6 +831,8 @@ class GeventSession:
             )
         if self._abort is not None:
             return self._error("TransportFail", self._abort)
+        if self._sent_code is not None and not self._has_ended:
+            return self._error("WebSocketClosing", "data not sent; the websocket is closing")
         if self._has_ended or self._is_ready:
             return self._error("WebSocketClosed", "data not sent; the connection has ended")
         return self._error("WebSocketUnavailable", "data not sent; not connected")

@@ -1,0 +1,463 @@
+"""Opening a connection and reading from it: cooperative, and over in time."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import gevent
+import gevent.socket
+import gevent.ssl
+import pytest
+import trustme
+
+import greenws
+from greenws.constants import MAX_BODY_SIZE
+from tests.support.peer import (
+    CLOSE,
+    PATIENCE,
+    STALLS,
+    TEXT,
+    Peer,
+    Run,
+    Server,
+    Stall,
+    accept_and_echo,
+    accept_and_stop,
+    build,
+    build_text,
+    run_script,
+)
+from tests.support.ticker import Ticker
+
+# Seconds a stalled client is watched: 30 ticks.
+WATCH = 0.15
+
+
+@pytest.fixture(params=STALLS)
+def stall(request: pytest.FixtureRequest) -> Iterator[Stall]:
+    with STALLS[request.param]() as stall:
+        yield stall
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture(scope="module")
+def server_context(authority: trustme.CA) -> Any:
+    context = gevent.ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    return context
+
+
+@pytest.fixture
+def cafile(authority: trustme.CA, tmp_path: Path) -> str:
+    path = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(path))
+    return str(path)
+
+
+def make(url: str, **options: Any) -> greenws.WebSocket:
+    return greenws.WebSocket(url, **{"proxies": {}, **options})
+
+
+def follow(url: str, handle: Callable[[Any], object] | None = None, **options: Any) -> Run:
+    return Run(iter(make(url, **options)), handle)
+
+
+def expect_ticks(ticking: Ticker) -> None:
+    """Watch the hub for a while."""
+    ticking.reset()
+    gevent.sleep(WATCH)
+    assert ticking.ticks >= 10
+    assert ticking.largest_gap < 0.1
+
+
+# Promise 1: the hub never blocks
+
+
+def test_hub_ticks_while_opening(stall: Stall, ticking: Ticker) -> None:
+    run = follow(stall.url, **stall.options)
+    assert stall.reached.wait(PATIENCE)
+    expect_ticks(ticking)
+    run.kill()
+
+
+def test_hub_ticks_while_the_handshake_of_a_users_context_waits(ticking: Ticker) -> None:
+    context = ssl.create_default_context()
+    with STALLS["tls"]() as stall:
+        run = follow(stall.url, ssl_context=context)
+        assert stall.reached.wait(PATIENCE)
+        expect_ticks(ticking)
+        run.kill()
+
+
+def test_hub_ticks_while_reading(ticking: Ticker) -> None:
+    with Server() as server:
+        run = follow(server.url)
+        run.wait("ready")
+        expect_ticks(ticking)
+        run.kill()
+
+
+def test_hub_ticks_while_writing_against_a_full_window(ticking: Ticker) -> None:
+    with Server(accept_and_stop, buffer=4096) as server:
+        websocket = make(server.url, write_limit=65536)
+        run = Run(iter(websocket))
+        run.wait("ready")
+        writer = gevent.spawn(websocket.send_binary, bytes(8_000_000))
+        expect_ticks(ticking)
+        assert not writer.dead
+        writer.kill()
+        run.kill()
+
+
+def test_hub_ticks_while_everything_waits_under_monkey_patching() -> None:
+    source = """
+    from gevent import monkey
+    monkey.patch_all()
+    import socket, ssl, time, gevent, greenws
+
+    def serve(listener):
+        peers = []
+        while True:
+            peers.append(listener.accept()[0])
+
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+    gevent.spawn(serve, listener)
+    ticks = []
+
+    def tick():
+        while True:
+            gevent.sleep(0.005)
+            ticks.append(time.monotonic())
+
+    gevent.spawn(tick)
+    proxies = {"http": f"http://127.0.0.1:{port}"}
+    for url, options in (
+        (f"ws://127.0.0.1:{port}/", {}),
+        (f"wss://127.0.0.1:{port}/", {"ssl_context": ssl.create_default_context()}),
+        ("ws://example.invalid/", {"proxies": proxies}),
+    ):
+        ticks.clear()
+        websocket = greenws.WebSocket(url, open_timeout=0.15, **{"proxies": {}, **options})
+        events = list(websocket)
+        assert events[-1].name == "connect_fail", events
+        assert "timed out after 0.15 s" in events[-1].reason, events
+        assert len(ticks) >= 10, (url, len(ticks))
+        assert max(b - a for a, b in zip(ticks, ticks[1:])) < 0.1
+    print("fine")
+    """
+    assert run_script(source).endswith("fine\n")
+
+
+def test_echo_works_under_monkey_patching() -> None:
+    source = """
+    from gevent import monkey
+    monkey.patch_all()
+    import sys, greenws
+
+    websocket = greenws.WebSocket(sys.argv[1], proxies={})
+    for event in websocket:
+        if event.name == "ready":
+            websocket.send_text("hello")
+        elif event.name == "text":
+            assert event.text == "hello"
+            websocket.close()
+    assert event.graceful and event.code == 1000, event
+    """
+    with Server(accept_and_echo) as server:
+        run_script(source, server.url)
+
+
+def test_importing_greenws_patches_nothing() -> None:
+    source = """
+    import socket, ssl, threading, time
+    before = socket.socket, ssl.SSLContext, threading.Lock, time.sleep, socket.getaddrinfo
+    import greenws, greenws.testing
+    assert before == (
+        socket.socket, ssl.SSLContext, threading.Lock, time.sleep, socket.getaddrinfo
+    )
+    """
+    run_script(source)
+
+
+# Promise 2: one deadline
+
+
+def test_a_stalled_opening_ends_in_time_with_its_cause(stall: Stall) -> None:
+    run = follow(stall.url, open_timeout=0.2, **stall.options)
+    fail = run.join(2)
+    assert fail.name == "connect_fail"
+    assert "timed out after 0.2 s" in fail.reason
+    assert stall.message in fail.reason
+
+
+ANSWER = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        pytest.param(lambda peer: peer.dribble(ANSWER * 10, 0.01), id="dribbling head"),
+        pytest.param(
+            lambda peer: peer.dribble(b"HTTP/1.1 100 Continue\r\n\r\n" * 10, 0.01), id="dribbling 1xx"
+        ),
+        pytest.param(lambda peer: send_forever(peer, b"HTTP/1.1 100 Hm\r\n\r\n" * 99), id="1xx"),
+        pytest.param(lambda peer: (peer.send(ANSWER), gevent.sleep(9)), id="half a head"),
+    ],
+)
+def test_an_answer_that_never_ends_is_given_up_in_time(script: Any, ticking: Ticker) -> None:
+    with Server(lambda peer: (peer.read_head(), script(peer))) as server:
+        run = follow(server.url, open_timeout=0.2)
+        fail = run.join(2)
+        assert fail.name == "connect_fail"
+        assert "timed out after 0.2 s while waiting for the answer" in fail.reason
+        assert ticking.largest_gap < 0.1
+
+
+def send_forever(peer: Peer, data: bytes) -> None:
+    while True:
+        peer.send(data)
+
+
+def test_a_head_without_end_is_refused_at_its_limit() -> None:
+    with Server(lambda peer: (peer.read_head(), send_forever(peer, b"X: y\r\n" * 99))) as server:
+        run = follow(server.url)
+        run.join()
+    assert run.events[-1].name in ("connect_fail", "disconnected")
+    assert "head" in run.events[-2].reason
+
+
+def test_the_deadline_is_one_for_all_steps() -> None:
+    def script(peer: Peer) -> None:
+        # Each step alone would be in time.
+        peer.read_head()
+        gevent.sleep(0.2)
+        peer.send(b"HTTP/1.1 200 OK\r\n\r\n")
+        peer.read_until_end()
+
+    with Server(script) as server:
+        proxies = {"http": f"http://127.0.0.1:{server.port}"}
+        run = follow("ws://example.invalid/", proxies=proxies, open_timeout=0.3)
+        began = gevent.get_hub().loop.now()
+        fail = run.join(2)
+        assert gevent.get_hub().loop.now() - began < 0.45
+    assert "while waiting for the answer" in fail.reason
+
+
+# How an opening fails
+
+
+@pytest.mark.parametrize("drop", [Peer.reset, lambda peer: peer.sock.close()], ids=["rst", "fin"])
+@pytest.mark.parametrize("sent", [b"", ANSWER], ids=["nothing", "half a head"])
+def test_a_connection_that_ends_before_the_answer_is_a_connect_fail(drop: Any, sent: bytes) -> None:
+    def script(peer: Peer) -> None:
+        peer.read_head()
+        peer.send(sent)
+        drop(peer)
+
+    with Server(script) as server:
+        run = follow(server.url)
+        run.join()
+    assert run.names == ["connecting", "connected", "connect_fail"]
+
+
+@pytest.mark.parametrize(
+    ("head", "sent", "body"),
+    [
+        pytest.param(b"Content-Length: 4\r\n", b"gone", b"gone", id="content-length"),
+        pytest.param(b"Content-Length: 4\r\n", b"gone and more", b"gone", id="more than announced"),
+        pytest.param(b"Content-Length: 9\r\n", b"gone", b"gone", id="less than announced"),
+        pytest.param(
+            b"Transfer-Encoding: chunked\r\n", b"2\r\ngo\r\n2\r\nne\r\n0\r\n\r\n", b"gone", id="chunked"
+        ),
+        pytest.param(b"", b"gone", b"gone", id="until close"),
+        pytest.param(b"", b"x" * 100_000, b"x" * MAX_BODY_SIZE, id="too long"),
+    ],
+)
+def test_a_rejection_has_its_body(head: bytes, sent: bytes, body: bytes) -> None:
+    def script(peer: Peer) -> None:
+        peer.read_head()
+        peer.send(b"HTTP/1.1 410 Gone\r\n" + head + b"\r\n" + sent)
+
+    with Server(script) as server:
+        run = follow(server.url)
+        run.join()
+    assert run.names == ["connecting", "connected", "rejected", "disconnected"]
+    assert run.events[2].response.status_code == 410
+    assert run.events[2].response.body == body
+
+
+def test_a_body_without_end_is_cut_at_its_limit() -> None:
+    def script(peer: Peer) -> None:
+        peer.read_head()
+        peer.send(b"HTTP/1.1 410 Gone\r\nTransfer-Encoding: chunked\r\n\r\n")
+        send_forever(peer, b"3e8\r\n" + b"x" * 1000 + b"\r\n")
+
+    with Server(script) as server:
+        run = follow(server.url)
+        run.join()
+    assert run.wait("rejected").response.body == b"x" * MAX_BODY_SIZE
+
+
+def test_a_rejection_whose_body_stalls_is_known_at_the_deadline() -> None:
+    def script(peer: Peer) -> None:
+        peer.read_head()
+        peer.send(b"HTTP/1.1 403 Forbidden\r\n\r\nno entry")  # its end would be that of the stream
+        peer.read_until_end()
+
+    with Server(script) as server:
+        run = follow(server.url, open_timeout=0.2)
+        run.join(2)
+    assert run.names[2:] == ["rejected", "disconnected"]
+    response = run.events[2].response
+    assert (response.status_code, response.body) == (403, b"no entry")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(b"nonsense\r\n\r\n", id="no HTTP"),
+        pytest.param(b"HTTP/1.1 101 {0} {\r\n\r\n", id="braces"),
+        pytest.param(b"HTTP/1.1 101 \xff\r\nUpgrade: \xff\xfe\r\n\r\n", id="no ASCII"),
+        pytest.param(ANSWER + b"Connection: Upgrade\r\n\r\n", id="no accept"),
+    ],
+)
+def test_a_bad_upgrade_is_rejected_with_a_reason(answer: bytes) -> None:
+    with Server(lambda peer: (peer.read_head(), peer.send(answer))) as server:
+        run = follow(server.url)
+        run.join()
+    assert run.names[2:] == ["rejected", "disconnected"]
+    assert run.events[2].reason
+
+
+def test_an_interim_answer_is_skipped() -> None:
+    def script(peer: Peer) -> None:
+        peer.read_head()
+        peer.send(b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" * 3 + peer.answer())
+        peer.close()
+
+    with Server(script) as server:
+        run = follow(server.url)
+        run.join()
+    assert run.all("ready")
+
+
+def test_an_answer_that_came_with_the_proxys_is_read() -> None:
+    def script(peer: Peer) -> None:
+        peer.read_head()
+        # The server behind the proxy has no patience.
+        peer.send(b"HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 408 Timeout\r\nContent-Length: 0\r\n\r\n")
+        peer.read_until_end()
+
+    with Server(script) as server:
+        proxies = {"http": f"http://127.0.0.1:{server.port}"}
+        run = follow("ws://example.invalid/", proxies=proxies, open_timeout=2)
+        run.join()
+    assert run.wait("rejected").response.status_code == 408
+
+
+def test_what_was_not_sent_of_a_request_does_not_follow_a_redirect() -> None:
+    heads = []
+
+    def second(peer: Peer) -> None:
+        heads.append(peer.read_head())
+        peer.send(peer.answer())
+        peer.close()
+
+    def first(peer: Peer) -> None:
+        peer.read_exactly(1000)
+        peer.send(b"HTTP/1.1 307 There\r\nLocation: %s\r\n\r\n" % target.url.encode())
+        peer.read_until_end()
+
+    with Server(second) as target, Server(first, buffer=4096) as server:
+        run = follow(server.url, headers={"X-Long": "x" * 8_000_000})
+        run.join()
+        target.join()
+    assert run.all("ready")
+    assert heads[0].startswith(b"GET / HTTP/1.1\r\n")
+
+
+# Reading
+
+
+def test_messages_in_the_segment_of_the_answer_are_not_lost() -> None:
+    def script(peer: Peer) -> None:
+        peer.accept(then=build_text("one") + build_text("two")[:2])
+        gevent.sleep(0.01)
+        peer.send(build_text("two")[2:])
+        peer.close()
+
+    with Server(script) as server:
+        run = follow(server.url)
+        run.join()
+    assert [event.text for event in run.all("text")] == ["one", "two"]
+
+
+def test_everything_may_come_byte_by_byte() -> None:
+    def script(peer: Peer) -> None:
+        peer.read_head()
+        stream = build_text("one") + build(TEXT, b"t", fin=False) + build(9, b"p")
+        peer.dribble(peer.answer() + stream + build(0, b"wo") + build(CLOSE, b"\x03\xe8bye"))
+        peer.expect(10, b"p")
+        peer.expect(CLOSE)
+
+    with Server(script) as server:
+        run = follow(server.url)
+        run.join()
+        server.join()
+    assert [event.text for event in run.all("text")] == ["one", "two"]
+    assert run.events[-1].code == 1000
+
+
+@pytest.mark.parametrize("handled", ["iteration", "client"])
+def test_tls_bytes_that_are_decrypted_already_are_handled_without_waiting(
+    handled: str, server_context: Any, cafile: str
+) -> None:
+    # One record holds many messages: the descriptor tells of the first only.
+    texts = [f"{number:05}" for number in range(5000)]
+    received: list[str] = []
+
+    def script(peer: Peer) -> None:
+        peer.accept(then=b"".join(map(build_text, texts)))
+        peer.echo()
+
+    class Reader(greenws.Client):
+        def on_text(self, event: Any) -> None:
+            received.append(event.text)
+            if len(received) == len(texts):
+                self.close()
+
+    with Server(script, server_context) as server:
+        if handled == "client":
+            Reader(server.url, ssl_cafile=cafile, proxies={}, ping_rate=0).run()
+            assert received == texts
+            return
+        run = follow(server.url, ssl_cafile=cafile)
+        run.wait("text", len(texts))
+        run.kill()
+    assert [event.text for event in run.all("text")] == texts
+
+
+def test_received_time_is_when_the_bytes_came() -> None:
+    with Server() as server:
+        websocket = make(server.url)
+        seen = []
+
+        def handle(event: Any) -> None:
+            if event.name == "ready":
+                websocket.send_text("now")
+            elif event.name == "text":
+                seen.append((event.received_time, run.events[0].received_time))
+                websocket.close()
+
+        run = Run(iter(websocket), handle)
+        run.join()
+    (received, connecting) = seen[0]
+    assert 0 <= received - connecting < PATIENCE

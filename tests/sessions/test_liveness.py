@@ -1,0 +1,361 @@
+"""Pings, silence, and what only looks like it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import gevent
+import gevent.event
+
+import greenws
+from tests.support.peer import (
+    PATIENCE,
+    PING,
+    PONG,
+    TEXT,
+    Peer,
+    Run,
+    Server,
+    accept_and_echo,
+    accept_and_wait,
+    build,
+    build_text,
+)
+
+Handler = Callable[[greenws.WebSocket, Any], object]
+
+
+def start(url: str, handle: Handler | None = None, **options: Any) -> tuple[greenws.WebSocket, Run]:
+    websocket = greenws.WebSocket(url, proxies={})
+    iterator = websocket.connect(**{"ping_rate": 0, "poll": 0, **options})
+    run = Run(iterator, None if handle is None else lambda event: handle(websocket, event))
+    return websocket, run
+
+
+class Pings:
+    """A server that notes when pings come, and answers them."""
+
+    def __init__(self, answer: bool = True) -> None:
+        self.times: list[float] = []
+        self._answer = answer
+        self._changed = gevent.event.Event()
+
+    def __call__(self, peer: Peer) -> None:
+        peer.accept()
+        while True:
+            frame = peer.expect(PING)
+            self.times.append(time.monotonic())
+            self._changed.set()
+            if self._answer:
+                peer.send(build(PONG, frame.payload))
+
+    def wait(self, count: int) -> None:
+        with gevent.Timeout(PATIENCE):
+            while len(self.times) < count:
+                self._changed.clear()
+                self._changed.wait()
+
+    @property
+    def largest_gap(self) -> float:
+        return max(b - a for a, b in zip(self.times, self.times[1:]))
+
+
+# Pings
+
+
+def test_pings_leave_on_time_whatever_poll_is() -> None:
+    pings = Pings()
+    with Server(pings) as server:
+        websocket, run = start(server.url, ping_rate=0.03, poll=60)
+        pings.wait(6)
+        run.kill()
+    assert pings.largest_gap < 0.1
+
+
+def test_pings_leave_on_time_while_a_handler_sleeps() -> None:
+    pings = Pings()
+
+    def handle(websocket: Any, event: Any) -> None:
+        if event.name == "ready":
+            pings.wait(6)  # meanwhile nothing is read
+
+    with Server(pings) as server:
+        websocket, run = start(server.url, handle, ping_rate=0.03)
+        pings.wait(6)
+        run.kill()
+    assert pings.largest_gap < 0.1
+
+
+def test_pings_leave_on_time_under_a_steady_stream_of_messages() -> None:
+    pings = []
+
+    def script(peer: Peer) -> None:
+        peer.accept()
+        reader = gevent.spawn(read, peer)
+        try:
+            while not reader.dead:
+                peer.send_text("tick")
+                gevent.sleep(0.002)
+        finally:
+            reader.kill()
+
+    def read(peer: Peer) -> None:
+        while len(pings) < 4:
+            peer.expect(PING)
+            pings.append(time.monotonic())
+
+    with Server(script) as server:
+        websocket, run = start(server.url, ping_rate=0.05)
+        server.join()
+        run.kill()
+    assert max(b - a for a, b in zip(pings, pings[1:])) < 0.15
+
+
+def test_no_pings_are_sent_with_a_rate_of_zero() -> None:
+    def script(peer: Peer) -> None:
+        peer.accept()
+        peer.expect(TEXT, b"not a ping")
+
+    with Server(script) as server:
+        websocket, run = start(server.url, ping_rate=0)
+        run.wait("ready")
+        gevent.sleep(0.05)  # for anything that should not come
+        websocket.send_text("not a ping")
+        server.join()
+        run.join()
+
+
+# Silence
+
+
+def test_a_silent_server_is_unresponsive_after_ping_timeout() -> None:
+    with Server(accept_and_wait) as server:
+        websocket, run = start(server.url, ping_rate=0.1, ping_timeout=0.25)
+        run.wait("ready")
+        began = time.monotonic()
+        run.join(2)
+        took = time.monotonic() - began
+    assert run.names[-2:] == ["unresponsive", "disconnected"]
+    assert 0.24 <= took < 0.4
+    assert "ping timeout" in run.events[-1].reason
+
+
+def test_silence_is_noticed_without_pings_and_polls() -> None:
+    with Server(accept_and_wait) as server:
+        websocket, run = start(server.url, ping_rate=0, poll=0, ping_timeout=0.1)
+        run.join(2)
+    assert run.names[-2:] == ["unresponsive", "disconnected"]
+
+
+def test_silence_counts_from_the_last_byte() -> None:
+    last = []
+
+    def script(peer: Peer) -> None:
+        peer.accept()
+        for _ in range(4):
+            gevent.sleep(0.08)
+            peer.send_text("alive")
+        last.append(time.monotonic())
+        peer.read_until_end()
+
+    with Server(script) as server:
+        websocket, run = start(server.url, ping_timeout=0.2)
+        run.join(3)
+        took = time.monotonic() - last[0]
+    assert len(run.all("text")) == 4
+    assert 0.19 <= took < 0.4
+
+
+def test_any_byte_counts_as_life() -> None:
+    def script(peer: Peer) -> None:
+        peer.accept()
+        peer.dribble(build_text("a long message, slowly"), 0.02)  # 0.5 s until it is one
+        peer.close()
+
+    with Server(script) as server:
+        websocket, run = start(server.url, ping_timeout=0.2)
+        run.join()
+    assert not run.all("unresponsive")
+    assert run.all("text")
+
+
+def test_a_handler_that_was_slow_once_does_not_put_off_the_notice_of_silence() -> None:
+    def handle(websocket: Any, event: Any) -> None:
+        if event.name == "text":
+            gevent.sleep(0.15)  # several polls are due meanwhile
+
+    def script(peer: Peer) -> None:
+        peer.accept(then=build_text("first"))
+        peer.read_until_end()
+
+    with Server(script) as server:
+        websocket, run = start(server.url, handle, poll=0.02, ping_timeout=0.3)
+        run.wait("text")
+        began = time.monotonic()
+        run.join(3)
+        took = time.monotonic() - began
+    assert run.all("unresponsive")
+    assert took < 0.45
+
+
+def test_a_slow_handler_is_not_taken_for_a_dead_server() -> None:
+    # Longer than ping_timeout; the answers to the pings wait in the kernel.
+    def handle(websocket: Any, event: Any) -> None:
+        if event.name == "text" and event.text == "slow":
+            gevent.sleep(0.4)
+            websocket.send_text("done")
+        elif event.name == "text":
+            websocket.close()
+
+    def script(peer: Peer) -> None:
+        peer.accept(then=build_text("slow"))
+        peer.echo()
+
+    with Server(script) as server:
+        websocket, run = start(server.url, handle, ping_rate=0.05, ping_timeout=0.15)
+        run.join()
+    assert not run.all("unresponsive")
+    assert run.events[-1].graceful
+
+
+def test_slow_handlers_of_one_chunk_are_not_taken_for_a_dead_server() -> None:
+    # All of them come in one read, and each takes longer than ping_timeout.
+    def handle(websocket: Any, event: Any) -> None:
+        if event.name == "text":
+            gevent.sleep(0.2)
+            if event.text == "last":
+                websocket.close()
+
+    def script(peer: Peer) -> None:
+        peer.accept(then=b"".join(map(build_text, ("first", "second", "third", "last"))))
+        peer.echo()
+
+    with Server(script) as server:
+        websocket, run = start(server.url, handle, ping_rate=0.05, ping_timeout=0.15)
+        run.join()
+    assert len(run.all("text")) == 4
+    assert not run.all("unresponsive")
+
+
+def test_a_blocked_hub_is_not_taken_for_a_dead_server() -> None:
+    # Neither could pings leave nor answers be heard.
+    def handle(websocket: Any, event: Any) -> None:
+        if event.name == "text" and event.text == "block":
+            time.sleep(0.5)
+            websocket.send_text("done")
+        elif event.name == "text":
+            websocket.close()
+
+    def script(peer: Peer) -> None:
+        peer.accept(then=build_text("block"))
+        peer.echo()
+
+    with Server(script) as server:
+        websocket, run = start(server.url, handle, ping_rate=0.1, ping_timeout=0.2)
+        run.join()
+    assert not run.all("unresponsive")
+    assert run.events[-1].graceful
+
+
+def test_a_hub_blocked_by_another_greenlet_is_not_taken_for_a_dead_server() -> None:
+    with Server(accept_and_echo) as server:
+        websocket, run = start(server.url, ping_rate=0.1, ping_timeout=0.2)
+        run.wait("ready")
+        time.sleep(0.5)
+        gevent.sleep(0.05)
+        websocket.close()
+        run.join()
+    assert not run.all("unresponsive")
+    assert run.events[-1].graceful
+
+
+def test_a_dead_server_is_noticed_though_the_hub_is_blocked_time_and_again() -> None:
+    with Server(accept_and_wait) as server:
+        websocket, run = start(server.url, ping_rate=0.1, ping_timeout=0.3)
+        run.wait("ready")
+        began = time.monotonic()
+        while not run.greenlet.dead and time.monotonic() - began < 3:
+            time.sleep(0.15)
+            gevent.sleep(0.001)
+        assert time.monotonic() - began < 1.5
+        run.join()
+    assert run.all("unresponsive")
+
+
+def test_silence_while_closing_ends_the_connection() -> None:
+    with Server(accept_and_wait) as server:
+        websocket, run = start(server.url, ping_timeout=0.1, close_timeout=30)
+        run.wait("ready")
+        websocket.close()
+        run.join(2)
+    assert run.names[-1] == "disconnected"
+
+
+# The next connection
+
+
+def test_nothing_survives_from_an_earlier_connection() -> None:
+    with Server(accept_and_echo) as server:
+        websocket = greenws.WebSocket(server.url, proxies={})
+        first = Run(websocket.connect(ping_rate=0, poll=0, ping_timeout=0.2, close_timeout=0.2))
+        first.wait("ready")
+        gevent.sleep(0.15)
+        websocket.close()
+        first.join()
+        second = Run(websocket.connect(ping_rate=0.05, poll=0, ping_timeout=0.2))
+        second.wait("pong", 8)  # longer than any clock of the first connection
+        assert websocket.is_ready
+        assert websocket.sent_close_time is None
+        websocket.close()
+        second.join()
+    assert second.events[-1].graceful
+
+
+def test_an_earlier_iteration_that_is_dropped_late_does_not_end_the_next_one() -> None:
+    with Server(accept_and_echo) as server:
+        websocket = greenws.WebSocket(server.url, proxies={})
+        events = iter(websocket)
+        while next(events).name != "ready":
+            pass
+        events = iter(websocket)  # only now the first one goes
+        names = []
+        for event in events:
+            names.append(event.name)
+            if event.name == "ready":
+                websocket.close()
+    assert names[:3] == ["connecting", "connected", "ready"]
+    assert event.graceful
+
+
+# Poll
+
+
+def test_polls_come_at_their_rate() -> None:
+    with Server(accept_and_wait) as server:
+        websocket, run = start(server.url, poll=0.05)
+        first = run.wait("poll", 1)
+        last = run.wait("poll", 5)
+        run.kill()
+    assert 0.19 <= last.received_time - first.received_time < 0.4
+
+
+def test_the_first_poll_follows_ready_at_once() -> None:
+    with Server(accept_and_wait) as server:
+        websocket, run = start(server.url, poll=60)
+        run.wait("poll")
+        run.kill()
+    assert run.names == ["connecting", "connected", "ready", "poll"]
+
+
+def test_polls_do_not_pile_up_behind_a_slow_handler() -> None:
+    def handle(websocket: Any, event: Any) -> None:
+        if event.name == "ready":
+            gevent.sleep(0.2)
+
+    with Server(accept_and_wait) as server:
+        websocket, run = start(server.url, handle, poll=0.02)
+        run.wait("poll", 1)
+        assert len(run.all("poll")) <= 2
+        run.kill()
