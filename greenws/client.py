@@ -19,12 +19,12 @@ from .constants import (
     SEND_TIMEOUT,
     WRITE_LIMIT,
 )
-from .errors import WebSocketError, WebSocketUnavailable
+from .errors import WebSocketError
 from .protocol.frame import Payload
 from .protocol.stream import Stream
 from .sessions.base import GeventSession
 from .status import Status
-from .websocket import WebSocket
+from .websocket import WebSocket, check_rates
 
 log = logging.getLogger("greenws.client")
 
@@ -128,15 +128,18 @@ class Client:
         if self.url is None:
             raise TypeError(f"{type(self).__name__}() needs a url")
         self._backoff = _check_reconnect(self.reconnect)
+        check_rates({name: getattr(self, name) for name in _CONNECT_OPTIONS})
         #: The WebSocket underneath: one object, whatever the number of connections.
         self.websocket = WebSocket(
             self.url, **{name: getattr(self, name) for name in _WEBSOCKET_OPTIONS}
         )
         self._handlers: dict[str, Callable[[Any], object]] = {}
-        self._greenlet: Greenlet | None = None
+        self._greenlet: Greenlet[..., None] | None = None
         self._is_running = False
         self._is_stopped = False
-        self._is_in_ready = False
+        self._is_killed = False
+        # When the present connection became ready, in seconds of the monotonic clock, or None.
+        self._ready_time: float | None = None
         self._error: BaseException | None = None
         # Events somebody may wait for; made when somebody does.
         self._settled: Event | None = None
@@ -219,12 +222,19 @@ class Client:
         that greenlet, or for a client run by :meth:`run`, returns at once.
         """
         self._stop()
-        self.websocket.force_disconnect()
         greenlet = self._greenlet
-        if greenlet is not None and greenlet is not getcurrent():
-            greenlet.kill()
-            if self._is_running:  # killed before it ever ran
-                self._finish()
+        if greenlet is None or greenlet is getcurrent():
+            self.websocket.force_disconnect()
+            return
+        if not self._is_killed:
+            # Once: a second exception would interrupt on_close.
+            self._is_killed = True
+            greenlet.kill(block=False)
+            # Should a handler catch GreenletExit, the connection ends all the same.
+            self.websocket.force_disconnect()
+        greenlet.join()
+        if self._is_running:  # killed before it ever ran
+            self._finish()
 
     # Sending
 
@@ -323,7 +333,7 @@ class Client:
         if self._is_running:
             raise RuntimeError(f"{self!r} is running already")
         self._is_running = True
-        self._is_stopped = False
+        self._is_stopped = self._is_killed = False
         self._error = None
         self._settled = self._ended = self._stopped = None
 
@@ -361,13 +371,14 @@ class Client:
         backoff = self._backoff
         failures = 0
         while not self._is_stopped:
-            began = monotonic()
             retry_after = self._run_connection()
             if self._error is not None:
                 raise self._error
             if backoff is None or self._is_stopped:
                 return
-            if monotonic() - began >= backoff.reset_after:
+            # From ready on: an opening may take long to fail, and has failed all the same.
+            ready_time = self._ready_time
+            if ready_time is not None and monotonic() - ready_time >= backoff.reset_after:
                 failures = 0
             failures += 1
             if backoff.is_exhausted(failures):
@@ -384,13 +395,13 @@ class Client:
         """Run one connection; return what a rejection's ``Retry-After`` asks for, or None."""
         retry_after = None
         last: events.Disconnected | None = None
-        was_ready = False
+        self._ready_time = None
         connection = self.websocket.connect(**self._connect_options())
         try:
             for event in connection:
                 name = event.name
                 if name == "ready":
-                    was_ready = True
+                    self._ready_time = monotonic()
                     if self._settled is not None:
                         self._settled.set()
                         self._settled = None
@@ -404,7 +415,7 @@ class Client:
             close = getattr(connection, "close", None)
             if close is not None:
                 close()
-            if was_ready:
+            if self._ready_time is not None:
                 if last is None:
                     last = events.Disconnected("killed")
                 self._dispatch(last, "close")

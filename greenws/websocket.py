@@ -61,7 +61,15 @@ _NEXT: dict[Phase, frozenset[Phase]] = {
 class State:
     """What belongs to one connection of a WebSocket, and to no later one."""
 
-    __slots__ = ("compression", "opening", "phase", "sent_close_time", "session", "stream")
+    __slots__ = (
+        "compression",
+        "has_ended",
+        "opening",
+        "phase",
+        "sent_close_time",
+        "session",
+        "stream",
+    )
 
     def __init__(self, opening: Opening, stream: Stream) -> None:
         self.phase = Phase.NEW
@@ -70,6 +78,8 @@ class State:
         self.session: Any = None
         self.compression: Deflate | None = None
         self.sent_close_time: float | None = None
+        #: Whether the session was closed.
+        self.has_ended = False
 
     def step(self, phase: Phase) -> None:
         """Go on to ``phase``."""
@@ -174,10 +184,10 @@ class WebSocket:
         self.ssl_keyfile = ssl_keyfile
         self.ssl_password = ssl_password
         self.server_hostname = server_hostname
-        self.max_size = _check_limit("max_size", max_size)
+        self.max_size = _check_limit("max_size", max_size, int)
         self.open_timeout = _check_limit("open_timeout", open_timeout)
         self.send_timeout = _check_limit("send_timeout", send_timeout)
-        if _check_limit("write_limit", write_limit) is None:
+        if _check_limit("write_limit", write_limit, int) is None:
             raise ValueError("write_limit must be a number: there is no unlimited queue")
         self.write_limit = write_limit
         self.source_address = source_address
@@ -190,6 +200,8 @@ class WebSocket:
         if headers is not None and not callable(headers):
             headers = check_headers(headers)
         if origin is not None:
+            if not isinstance(origin, str):
+                raise TypeError("origin must be str")
             check_header("Origin", origin)
         if not isinstance(max_redirects, int) or max_redirects < 0:
             raise ValueError("max_redirects must be an int, 0 or more")
@@ -228,7 +240,10 @@ class WebSocket:
             return self.given_proxies
         http = choose_proxy(False, self.host, self.port, None)
         https = choose_proxy(True, self.host, self.port, None)
-        return {"http": http and http.url, "https": https and https.url}
+        return {
+            "http": None if http is None else http.url,
+            "https": None if https is None else https.url,
+        }
 
     @property
     def is_secure(self) -> bool:
@@ -323,6 +338,7 @@ class WebSocket:
         :param close_timeout: seconds the server has to answer a close frame; None or 0 for no
             limit.
         :returns: an iterator of :class:`~greenws.events.Event`.
+        :raises TypeError: if a number is none.
         :raises ValueError: if a number is negative.
         """
         options = {
@@ -332,9 +348,7 @@ class WebSocket:
             "auto_pong": auto_pong,
             "close_timeout": close_timeout,
         }
-        for name, value in options.items():
-            if value is not None and value < 0:
-                raise ValueError(f"{name} must not be negative")
+        check_rates(options)
         session = session_class(self)
         self.state = self._new_state(session)
         self._emit_trace("connect_start", **options)
@@ -508,6 +522,8 @@ class WebSocket:
             state.session.close()
         if state.phase is not Phase.CLOSED:
             state.step(Phase.CLOSED)
+        if not state.has_ended:
+            state.has_ended = True
             self._emit_trace("disconnected")
         state.stream.close()
 
@@ -610,6 +626,8 @@ class WebSocket:
     def force_disconnect(self) -> None:
         """Close the socket now, without a closing handshake."""
         if self.state.session is not None:
+            # Nor shall what was received already be handled.
+            self.state.stream.is_closed = True
             self.state.session.force_disconnect()
 
     def _send_message(self, opcode: int, payload: Payload, compress: bool) -> None:
@@ -678,13 +696,29 @@ def _check_protocols(protocols: Sequence[str]) -> list[str]:
     return checked
 
 
-def _check_limit(name: str, value: Any) -> Any:
+def check_rates(options: Mapping[str, Any]) -> None:
+    """Check the numbers among the options of :meth:`WebSocket.connect`.
+
+    :raises TypeError: if one is no number.
+    :raises ValueError: if one is negative.
+    """
+    for name in ("poll", "ping_rate", "ping_timeout", "close_timeout"):
+        value = options[name]
+        if value is None:
+            continue
+        if not isinstance(value, (int, float)):
+            raise TypeError(f"{name} must be a number of seconds, or None")
+        if not value >= 0:
+            raise ValueError(f"{name} must not be negative")
+
+
+def _check_limit(name: str, value: Any, kind: Any = (int, float)) -> Any:
     if value is None:
         return None
-    if not isinstance(value, (int, float)) or isinstance(value, bool):
-        raise TypeError(f"{name} must be a number or None")
-    if not value > 0:
-        raise ValueError(f"{name} must be more than 0")
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise TypeError(f"{name} must be {'an int' if kind is int else 'a number'} or None")
+    if not 0 < value < 1 << 62:
+        raise ValueError(f"{name} must be more than 0, and less than 2 ** 62")
     return value
 
 
