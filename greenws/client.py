@@ -410,6 +410,7 @@ class Client:
                 elif name == "disconnected":
                     last = event
                 self._dispatch(event)
+                del event  # an idle connection keeps none of its last events
         finally:
             # Close what is open first: on_close finds the connection ended, also after a kill.
             close = getattr(connection, "close", None)

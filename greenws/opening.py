@@ -67,7 +67,7 @@ def check_headers(headers: Headers) -> list[tuple[bytes, bytes]]:
     return [check_header(name, value) for name, value in pairs]
 
 
-@dataclass
+@dataclass(slots=True)
 class RequestOptions:
     """What the user wants in the opening request."""
 

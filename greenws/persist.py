@@ -58,7 +58,10 @@ def persist(
     if unknown:
         raise TypeError(f"persist() has no option {', '.join(sorted(unknown))}")
     options = {
-        "poll": poll, "ping_rate": ping_rate, "ping_timeout": ping_timeout, **connect_options
+        "poll": poll,
+        "ping_rate": ping_rate,
+        "ping_timeout": ping_timeout,
+        **connect_options,
     }
     leave = GeventEvent() if exit_event is None else exit_event
     return _persist(websocket, min_wait, max_wait, leave, respect_retry_after, options)

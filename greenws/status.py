@@ -24,9 +24,7 @@ class Status:
     BAD_GATEWAY: Final = 1014
 
     #: Codes below 3000 that no close frame may carry (RFC 6455 section 7.4.2).
-    invalid_codes: Final = frozenset(
-        {*range(1000), 1004, NO_STATUS, ABNORMAL, *range(1015, 3000)}
-    )
+    invalid_codes: Final = frozenset({*range(1000), 1004, NO_STATUS, ABNORMAL, *range(1015, 3000)})
 
 
 def is_sendable(code: int) -> bool:

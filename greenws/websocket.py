@@ -6,7 +6,7 @@ import enum
 import json
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from time import time
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from .opening import (
     Redirected,
     Refused,
     RequestOptions,
+    Upgraded,
     check_header,
     check_headers,
 )
@@ -49,6 +50,8 @@ class Phase(enum.IntEnum):
 
 
 # What may follow what. A step that is not here is a mistake of ours, never a peer's.
+_OPEN = Phase.OPEN
+
 _NEXT: dict[Phase, frozenset[Phase]] = {
     Phase.NEW: frozenset({Phase.OPENING, Phase.CLOSED}),
     Phase.OPENING: frozenset({Phase.OPENING, Phase.OPEN, Phase.CLOSED}),
@@ -131,6 +134,42 @@ class WebSocket:
     :raises ValueError: if an argument has an impossible value: a URL with another scheme, without
         a host or with a bad port, say, or a line break in a header.
     """
+
+    # A dict of so many names would be the largest part of an idle connection. Names of the user's
+    # own still find a place.
+    __slots__ = (
+        "__dict__",
+        "__weakref__",
+        "_request",
+        "_sink",
+        "_url",
+        "agent",
+        "compress",
+        "given_proxies",
+        "host",
+        "max_size",
+        "open_timeout",
+        "port",
+        "protocols",
+        "resource",
+        "scheme",
+        "send_timeout",
+        "server_hostname",
+        "socket",
+        "socket_options",
+        "source_address",
+        "ssl_cafile",
+        "ssl_certfile",
+        "ssl_context",
+        "ssl_keyfile",
+        "ssl_password",
+        "ssl_verify",
+        "state",
+        "trace",
+        "unix_path",
+        "url",
+        "write_limit",
+    )
 
     def __init__(
         self,
@@ -419,58 +458,41 @@ class WebSocket:
 
     # Receiving
 
-    def feed(
-        self, data: bytes | bytearray | memoryview, start: int = 0, stop: int | None = None
-    ) -> Iterator[Any]:
+    def feed(self, data: bytes | bytearray | memoryview) -> Iterator[Any]:
         """Take received bytes and iterate over the events they make. Called by the session.
 
-        :param data: the bytes, or ``data[start:stop]`` of them. A bytearray is read in place: it
-            may change only when the iteration has ended or ``stream.detach()`` was called, and
-            the 256 bytes before ``start`` may be overwritten.
+        :param data: the bytes. A bytearray is read in place: it may change when the iteration has
+            ended.
         """
-        state = self.state
-        if state.phase is Phase.CLOSED:
+        if self.state.phase is Phase.CLOSED:
             return
         if not isinstance(data, (bytes, bytearray)):
             data = bytes(data)
-        if stop is None:
-            stop = len(data)
+        state = self.state
         received_time = time()
         try:
             if state.opening is not None:
-                outcome = state.opening.feed(bytes(data[start:stop]))
-                if outcome is None and not getattr(state.session, "signals_eof", False):
-                    # This session will not say when a body has ended.
-                    outcome = state.opening.end()
-                if outcome is None:
+                data = yield from self._feed_opening(state.opening, bytes(data), received_time)
+                if not data:
                     return
-                if isinstance(outcome, Redirected):
-                    self._emit_trace(
-                        "redirect",
-                        status_code=outcome.response.status_code,
-                        target=state.opening.target.redact(),
-                    )
-                    return
-                if isinstance(outcome, Refused):
-                    yield self._reject(outcome.response, outcome.reason)
-                    return
-                try:
-                    protocol, extensions = self.on_response(outcome.response)
-                except errors.HandshakeError as error:
-                    yield self._reject(outcome.response, str(error))
-                    return
-                state.opening = None
-                state.step(Phase.OPEN)
-                self._emit_trace(
-                    "handshake_ready", protocol=protocol, extensions=sorted(extensions)
-                )
-                yield events.Ready(outcome.response, protocol, extensions)
-                data = outcome.rest
-                start, stop = 0, len(data)
-            stream = state.stream
-            stream.receive(data, start, stop, received_time)
+            state.stream.receive(data, 0, len(data), received_time)
+            yield from self.pending_events()
+        except GeneratorExit:
+            # The consumer has left in the midst of an event: no session may keep the socket open
+            # for nobody.
+            if self.state is state:
+                self.on_disconnect()
+            raise
+
+    def pending_events(self) -> Iterator[Any]:
+        """Iterate over the events of what :attr:`stream` has received. Called by a session that
+        gives its bytes to the stream itself.
+        """
+        state = self.state
+        next_event = state.stream.next_event
+        try:
             while True:
-                event = stream.next_event()
+                event = next_event()
                 if event is None:
                     return
                 if event.name == "closing":
@@ -484,24 +506,50 @@ class WebSocket:
             if state.session is not None:
                 # One that can, waits for the close frame to be out before it closes the socket.
                 getattr(state.session, "end", state.session.force_disconnect)()
-        except GeneratorExit:
-            # The consumer has left in the midst of an event: no session may keep the socket open
-            # for nobody.
-            if self.state is state:
-                self.on_disconnect()
-            raise
+
+    def _feed_opening(
+        self, opening: Opening, data: bytes, received_time: float
+    ) -> Generator[Any, None, bytes]:
+        """Take bytes of the answer to the request; return those that follow it."""
+        outcome = opening.feed(data)
+        if outcome is None and not getattr(self.session, "signals_eof", False):
+            outcome = opening.end()  # this session will not say when a body has ended
+        if isinstance(outcome, Upgraded):
+            try:
+                protocol, extensions = self.on_response(outcome.response)
+            except errors.HandshakeError as error:
+                yield self._reject(outcome.response, str(error), received_time)
+                return b""
+            self.state.opening = None
+            self.state.step(Phase.OPEN)
+            self._emit_trace("handshake_ready", protocol=protocol, extensions=sorted(extensions))
+            ready = events.Ready(outcome.response, protocol, extensions)
+            ready.received_time = received_time
+            yield ready
+            return outcome.rest
+        if isinstance(outcome, Refused):
+            yield self._reject(outcome.response, outcome.reason, received_time)
+        elif isinstance(outcome, Redirected):
+            self._emit_trace(
+                "redirect",
+                status_code=outcome.response.status_code,
+                target=opening.target.redact(),
+            )
+        return b""
 
     def feed_eof(self) -> Iterator[Any]:
         """Take the end of what the server sends, and iterate over the events it makes."""
         opening = self.state.opening
         outcome = None if opening is None else opening.end()
         if outcome is not None:
-            yield self._reject(outcome.response, outcome.reason)
+            yield self._reject(outcome.response, outcome.reason, time())
 
-    def _reject(self, response: Response, reason: str) -> events.Rejected:
+    def _reject(self, response: Response, reason: str, received_time: float) -> events.Rejected:
         self._emit_trace("handshake_rejected", reason=reason, status_code=response.status_code)
         self.on_disconnect()
-        return events.Rejected(response, reason)
+        event = events.Rejected(response, reason)
+        event.received_time = received_time
+        return event
 
     def _on_close(self, event: Any) -> Iterator[Any]:
         """Go through the closing handshake (RFC 6455 section 5.5.1)."""
@@ -632,7 +680,7 @@ class WebSocket:
 
     def _send_message(self, opcode: int, payload: Payload, compress: bool) -> None:
         state = self.state
-        if state.phase is not Phase.OPEN:
+        if state.phase is not _OPEN:
             raise self._unavailable()
         if self.trace is not None:
             kind = "send_text" if opcode == Opcode.TEXT else "send_binary"

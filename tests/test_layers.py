@@ -56,6 +56,13 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "testing.behaviour",
         "testing.server",
         "testing",
+        "cli.process",
+        "cli.echo",
+        "cli.tally",
+        "cli.progress",
+        "cli.load",
+        "cli.talk",
+        "cli.command",
         "cli",
     ),
     ("", "__main__"),  # "" is greenws itself

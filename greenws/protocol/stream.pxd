@@ -28,11 +28,17 @@ cdef class Stream:
     cdef int _message_opcode
     cdef bint _message_deflated
     cdef bytes _utf8_rest
+    cdef object _event
+    cdef object _error
 
     @cython.locals(size=Py_ssize_t, tail=bytes)
     cpdef receive(self, chunk, Py_ssize_t start, Py_ssize_t stop, double received_time)
 
     cpdef detach(self)
+
+    cpdef bint digest(
+        self, chunk, Py_ssize_t start, Py_ssize_t stop, double received_time
+    ) except -1
 
     cpdef next_event(self)
 

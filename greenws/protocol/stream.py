@@ -43,6 +43,8 @@ class Stream:
     __slots__ = (
         "_chunk",
         "_end",
+        "_error",
+        "_event",
         "_fin",
         "_is_client",
         "_key",
@@ -100,6 +102,9 @@ class Stream:
         self._message_opcode: int = 0
         self._message_deflated: bool = False
         self._utf8_rest: bytes = b""
+        # What digest() has left for next_event().
+        self._event: Event | None = None
+        self._error: ProtocolError | CriticalProtocolError | None = None
 
     def receive(
         self, chunk: bytes | bytearray, start: int, stop: int, received_time: float
@@ -141,8 +146,23 @@ class Stream:
         self._tail = None
         self._message = None
         self._need = 0
+        self._event = self._error = None
         self.text_handler = self.binary_handler = self.handler_failed = None
         self.tracer = None
+
+    def digest(self, chunk: bytes | bytearray, start: int, stop: int, received_time: float) -> bool:
+        """Take bytes as :meth:`receive` does, and parse them as far as handlers take the events.
+
+        :returns: True if that was all; False if something is left for :meth:`next_event`.
+        """
+        self.receive(chunk, start, stop, received_time)
+        try:
+            self._event = self._parse()
+        except (ProtocolError, CriticalProtocolError) as error:
+            self.is_closed = True
+            self._error = error
+            return False
+        return self._event is None
 
     def next_event(self) -> Event | None:
         """Return what the bytes at hand hold next, or None when they hold nothing whole any more.
@@ -152,6 +172,14 @@ class Stream:
         :raises ProtocolError: a violation, or a message beyond ``max_size``; the stream is closed.
         :raises CriticalProtocolError: invalid UTF-8 or a broken deflate stream; likewise.
         """
+        event = self._event
+        if event is not None:
+            self._event = None
+            return event
+        error = self._error
+        if error is not None:
+            self._error = None
+            raise error
         try:
             return self._parse()
         except (ProtocolError, CriticalProtocolError):
@@ -207,7 +235,7 @@ class Stream:
             if second > 0x7F:
                 if end - start < 4:
                     break
-                self._key = data[start : start + 4]
+                self._key = bytes(data[start : start + 4])
                 start += 4
             stop = start + length
             opcode = first & 0x0F

@@ -19,17 +19,18 @@ import logging
 import os
 import sys
 from _thread import get_ident
-from collections.abc import Generator, Iterator
-from time import monotonic
+from collections.abc import Generator, Iterable, Iterator
+from time import monotonic, time
 from typing import Any
 
 from gevent import Timeout, get_hub, getcurrent
 from gevent.event import Event as Drained
+from greenlet import greenlet as RawGreenlet
 
 from .. import constants, errors, events
 from ..protocol.frame import append_frame
 from ..protocol.opcode import Opcode
-from ..protocol.stream import HEADROOM
+from ..protocol.stream import HEADROOM, Stream
 from ..proxies.address import choose_proxy
 from .dial import DialOptions, Progress, dial
 from .reactor import READ_SIZE, Reactor, get_reactor
@@ -51,6 +52,11 @@ _OPENING_READ_SIZE = 8 * 1024
 # A timer that fires later than this, in seconds, was held up by a blocked hub: pings could not
 # leave, nor pongs be heard.
 _LATE = 0.1
+
+
+# Unbound, so that a switch looks nothing up. gevent's Hub.switch would first ask the current
+# greenlet for a switch_out(), which ours has not.
+_switch_to = RawGreenlet.switch
 
 
 class _Expired(BaseException):
@@ -87,7 +93,6 @@ class GeventSession:
     open_timeout: float | None = constants.OPEN_TIMEOUT
 
     __slots__ = (
-        "__weakref__",
         "_abort",
         "_attention",
         "_burst",
@@ -101,6 +106,7 @@ class GeventSession:
         "_has_ended",
         "_heard",
         "_hub",
+        "_is_buffering",
         "_is_dialing",
         "_is_dirty",
         "_is_dry",
@@ -142,6 +148,7 @@ class GeventSession:
         self._is_parked = False
         self._is_dialing = False
         self._is_reading = False
+        self._is_buffering = False
         self._is_dry = True
         self._burst = 0
         # Something other than bytes wants to be looked at.
@@ -306,7 +313,9 @@ class GeventSession:
         self._transport = transport
         loop = self._hub.loop
         self._reader = loop.io(transport.fileno(), READ)
-        self._is_dry = not transport.has_buffered  # a proxy's reply may have been followed by more
+        # Whether the transport may hold bytes of its own: TLS, or what a proxy sent too early.
+        self._is_buffering = type(transport) is not Transport or transport.has_buffered
+        self._is_dry = not transport.has_buffered
 
     def _let_go(self) -> None:
         """Close the transport and all that watches it; idempotent."""
@@ -342,26 +351,29 @@ class GeventSession:
 
     # The loop
 
-    def _serve(self, auto_pong: bool, deadline: Deadline, target: Any) -> Iterator[Any]:
+    def _serve(
+        self, auto_pong: bool, deadline: Deadline, target: Any
+    ) -> Generator[Any, None, bool]:
         """Read and yield events until the end, which is an :class:`_End`.
 
         :returns: True if the websocket has to be opened somewhere else.
         """
         websocket = self.websocket
-        # What takes a buffer in place, and can be told to let go of it.
-        in_place = hasattr(getattr(websocket, "stream", None), "detach")
+        # A WebSocket of ours lets its parser have the buffer itself.
+        stream = websocket.stream if hasattr(websocket, "pending_events") else None
         reactor = self._reactor
         assert reactor is not None
         while True:
-            if self._is_ready:
-                size = self._receive()
-            else:
+            happened: Iterable[Any] | None
+            if not self._is_ready:
                 size = yield from self._receive_answer(deadline)
+            elif stream is not None:
+                size = self._pump(stream)
+            else:
+                size = self._receive()
             if size:
-                self._heard = monotonic()
-                self._excused = 0
-                if in_place:
-                    happened = websocket.feed(reactor.buffer, HEADROOM, HEADROOM + size)
+                if self._is_ready and stream is not None:
+                    happened = websocket.pending_events()
                 else:
                     data = bytes(reactor.view[:size])
                     reactor.give_back(self)
@@ -382,6 +394,8 @@ class GeventSession:
                         yield event
                     if self._attention:
                         yield from self._attend()
+                # An idle connection keeps none of its last events.
+                event = happened = None
                 reactor.give_back(self)
             elif size == 0:
                 yield from self._take_eof()
@@ -398,6 +412,25 @@ class GeventSession:
                 self._out.clear()  # what was not sent of the request is not for the next server
                 return True
 
+    def _pump(self, stream: Stream) -> int | None:
+        """Read, and have the stream digest it, until it has events, or something else comes up.
+
+        :returns: as :meth:`_receive`: the bytes, if any, are in the stream.
+        """
+        reactor = self._reactor
+        assert reactor is not None
+        while True:
+            size = self._receive()
+            if not size:
+                return size
+            if not stream.digest(reactor.buffer, HEADROOM, HEADROOM + size, time()):
+                return size
+            # All of it went to handlers.
+            if reactor.holder is self:  # no other one has read while a handler switched
+                reactor.holder = None
+            if self._attention:
+                return None
+
     def _receive(self) -> int | None:
         """Read into the reactor's buffer, after waiting if there is nothing.
 
@@ -406,7 +439,7 @@ class GeventSession:
         transport = self._transport
         if transport is None:
             raise _End("closed")
-        if self._is_dry or not transport.has_buffered:
+        if self._is_dry or not self._is_buffering or not transport.has_buffered:
             self._park()
         else:
             self._burst += 1
@@ -424,8 +457,13 @@ class GeventSession:
             size = transport.recv_into(view, READ_SIZE if self._is_ready else _OPENING_READ_SIZE)
         except OSError as error:
             raise _End(f"socket fail; recv fail; {error}") from None
-        self._is_dry = size is None
-        if not size:
+        if size:
+            self._is_dry = False
+            if self._ping_timeout is not None:
+                self._heard = monotonic()
+                self._excused = 0
+        else:
+            self._is_dry = size is None
             self._reactor.give_back(self)
         return size
 
@@ -479,7 +517,7 @@ class GeventSession:
             if not self._is_reading:
                 self._reader.start(self._wake_reader)
                 self._is_reading = True
-            self._hub.switch()
+            _switch_to(self._hub)
         finally:
             self._is_parked = False
 
@@ -498,7 +536,7 @@ class GeventSession:
 
     def _wake_reader(self) -> None:
         if self._is_parked:
-            self._greenlet.switch()
+            _switch_to(self._greenlet)
         elif self._reader is not None:
             # Busy in a handler: the level would fire at every turn.
             self._reader.stop()
@@ -575,7 +613,9 @@ class GeventSession:
         """See to what came up other than bytes; runs in the greenlet, after a read."""
         self._attention = False
         if self._is_forked:
-            raise self._error("WebSocketUnavailable", "the connection belongs to the parent process")
+            raise self._error(
+                "WebSocketUnavailable", "the connection belongs to the parent process"
+            )
         if self._abort is not None:
             raise _End(self._abort)
         if not self._due:
@@ -698,7 +738,7 @@ class GeventSession:
                         out.clear()
                     else:
                         del out[:sent]
-            if out or (transport.wants_write and not transport.flush()):
+            if out or (self._is_buffering and transport.wants_write and not transport.flush()):
                 if self._writer is None:
                     self._writer = self._hub.loop.io(transport.fileno(), WRITE)
                     self._writer.start(self.flush)
@@ -805,7 +845,7 @@ class GeventSession:
         if self._is_dialing:
             self._abort = "the connection belongs to the parent process"
             self._wake()
-        stream = getattr(self.websocket, "stream", None)
+        stream: Any = getattr(self.websocket, "stream", None)
         if hasattr(stream, "detach"):
             stream.close()  # what is left of a chunk is the parent's, too
         self._let_go()
@@ -857,8 +897,13 @@ def dial_options(websocket: Any, target: Any) -> DialOptions:
     :param target: what has the host, the port and the security: the websocket, or a URL.
     :raises ConnectFail: if the proxy of the environment cannot be understood.
     """
-    get = vars(websocket).get
-    proxies = get("given_proxies") if "given_proxies" in vars(websocket) else websocket.proxies
+
+    def get(name: str, default: Any = None) -> Any:
+        return getattr(websocket, name, default)
+
+    proxies = get("given_proxies", websocket)
+    if proxies is websocket:  # lomond has detected its own
+        proxies = websocket.proxies
     try:
         proxy = choose_proxy(target.is_secure, target.host, target.port, proxies)
     except ValueError as error:

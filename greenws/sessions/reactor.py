@@ -18,18 +18,28 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
 from gevent import get_hub
 
 from ..protocol.stream import HEADROOM
 
-if TYPE_CHECKING:
-    from .base import GeventSession
-
 #: Bytes that one read takes at most.
 READ_SIZE = 128 * 1024
+
+
+class Session(Protocol):
+    """What a reactor needs of a session."""
+
+    def detach(self) -> None:
+        """Copy what is left in the buffer."""
+
+    def flush(self) -> None:
+        """Hand over what is queued, as far as it is taken."""
+
+    def abandon(self) -> None:
+        """Let go of the connection without a byte."""
 
 
 class Reactor:
@@ -54,10 +64,10 @@ class Reactor:
         self.buffer = bytearray(HEADROOM + READ_SIZE)
         self.view = memoryview(self.buffer)[HEADROOM:]
         #: The session whose bytes are in the buffer and not parsed yet.
-        self.holder: GeventSession | None = None
+        self.holder: Session | None = None
         #: Those that have a transport.
-        self.sessions: set[GeventSession] = set()
-        self._queued: list[GeventSession] = []
+        self.sessions: set[Session] = set()
+        self._queued: list[Session] = []
         self._is_armed = False
         self._is_flushing = False
         self._prepare: Any = None
@@ -65,7 +75,7 @@ class Reactor:
         if "libev" in type(loop).__module__:
             self._prepare = loop.prepare(ref=False, priority=loop.MINPRI)
 
-    def borrow(self, session: GeventSession) -> memoryview:
+    def borrow(self, session: Session) -> memoryview:
         """Return the buffer to read into; until :meth:`give_back`, ``session`` holds it."""
         holder = self.holder
         if holder is not None and holder is not session:
@@ -73,12 +83,12 @@ class Reactor:
         self.holder = session
         return self.view
 
-    def give_back(self, session: GeventSession) -> None:
+    def give_back(self, session: Session) -> None:
         """Tell that what ``session`` read has been parsed."""
         if self.holder is session:
             self.holder = None
 
-    def add(self, session: GeventSession) -> None:
+    def add(self, session: Session) -> None:
         """Know a session that has a transport now."""
         self.sessions.add(session)
         if self._prepare is not None and not self._is_armed:
@@ -87,7 +97,7 @@ class Reactor:
             self._is_armed = True
             self._prepare.start(self._flush)
 
-    def remove(self, session: GeventSession) -> None:
+    def remove(self, session: Session) -> None:
         """Forget a session; with the last one, the watcher stops."""
         self.sessions.discard(session)
         self.give_back(session)
@@ -96,7 +106,7 @@ class Reactor:
             self._is_armed = False
             self._queued.clear()
 
-    def flush_later(self, session: GeventSession) -> None:
+    def flush_later(self, session: Session) -> None:
         """Have ``session.flush()`` called before this turn of the loop is over."""
         self._queued.append(session)
         if not self._is_armed:

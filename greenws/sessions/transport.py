@@ -7,6 +7,10 @@ import struct
 
 _LINGER = struct.Struct("ii")
 
+# Unbound: these two are called for every message.
+_recv_into = _socket.socket.recv_into
+_send = _socket.socket.send
+
 
 class Transport:
     """Plain TCP, or a unix socket: the verbs every transport has.
@@ -39,7 +43,7 @@ class Transport:
         if self._unread:
             return self._take_unread(buffer, size)
         try:
-            return self._sock.recv_into(buffer, size)
+            return _recv_into(self._sock, buffer, size)
         except BlockingIOError:
             return None
 
@@ -50,7 +54,7 @@ class Transport:
         :raises OSError: the connection is broken, or closed here.
         """
         try:
-            return self._sock.send(data)
+            return _send(self._sock, data)
         except BlockingIOError:
             return None
 

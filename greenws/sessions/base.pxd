@@ -1,0 +1,62 @@
+cimport cython
+
+from greenws.protocol.frame cimport append_frame
+from greenws.protocol.stream cimport Stream
+from greenws.sessions.reactor cimport Reactor
+from greenws.sessions.transport cimport Transport
+
+
+cdef class GeventSession:
+    cdef readonly object websocket
+    cdef object _hub
+    cdef object _thread
+    cdef Reactor _reactor
+    cdef object _greenlet
+    cdef Transport _transport
+    cdef bint _is_buffering
+    cdef object _reader
+    cdef object _writer
+    cdef object _timer
+    cdef double _timer_due
+    cdef bint _is_parked
+    cdef bint _is_dialing
+    cdef bint _is_reading
+    cdef bint _is_dry
+    cdef int _burst
+    cdef bint _attention
+    cdef object _abort
+    cdef bint _has_ended
+    cdef bint _is_forked
+    cdef bint _is_ready
+    cdef object _start_time
+    cdef bytearray _out
+    cdef bint _is_dirty
+    cdef object _drained
+    cdef Py_ssize_t _write_limit
+    cdef object _poll
+    cdef double _ping_rate
+    cdef object _ping_timeout
+    cdef object _close_timeout
+    cdef object _next_poll
+    cdef object _next_ping
+    cdef object _close_due
+    cdef double _heard
+    cdef bint _due
+    cdef int _excused
+    cdef bint _refuses
+    cdef object _close_code
+    cdef object _sent_code
+
+    @cython.locals(reactor=Reactor, size=object)
+    cdef _pump(self, Stream stream)
+    @cython.locals(transport=Transport)
+    cdef _receive(self)
+    @cython.locals(transport=Transport)
+    cdef _read(self)
+    cdef _park(self)
+    @cython.locals(out=bytearray)
+    cdef _queue(self, int opcode, payload, bint rsv1)
+    cpdef send(self, int opcode, payload)
+    cpdef send_compressed(self, int opcode, payload)
+    @cython.locals(transport=Transport, out=bytearray)
+    cpdef flush(self)

@@ -1,0 +1,7 @@
+cdef class Transport:
+    cdef public object _sock
+    cdef public object _unread
+
+    cpdef recv_into(self, buffer, Py_ssize_t size)
+    cpdef send(self, data)
+    cpdef bint flush(self) except -1
