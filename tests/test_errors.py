@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import inspect
+import pickle
+from typing import Any
+
+import lomond.errors
+import pytest
+
+from greenws import errors
+
+OURS = {
+    name: item
+    for name, item in vars(errors).items()
+    if isinstance(item, type) and issubclass(item, Exception)
+}
+
+
+def test_lomonds_errors_are_there_with_their_bases() -> None:
+    for name, theirs in vars(lomond.errors).items():
+        if not (isinstance(theirs, type) and issubclass(theirs, Exception)):
+            continue
+        for base in theirs.__mro__:
+            if base.__module__ == "lomond.errors":
+                assert issubclass(OURS[name], OURS[base.__name__])
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_error_is_a_websocket_error_and_documented(name: str) -> None:
+    assert issubclass(OURS[name], errors.WebSocketError)
+    assert inspect.getdoc(OURS[name])
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [("ProtocolError", 1002), ("PayloadTooLarge", 1009), ("CriticalProtocolError", 1007)],
+)
+def test_close_code_of_a_violation(name: str, code: int) -> None:
+    assert OURS[name]("x").code == code
+    assert OURS[name].code == code
+
+
+def test_critical_is_what_cannot_be_decoded() -> None:
+    assert errors.CriticalProtocolError("x").critical is True
+    assert errors.ProtocolError("x").critical is False
+    assert not issubclass(errors.CriticalProtocolError, errors.ProtocolError)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("plain",), "plain"),
+        (("{} and {}", 1, "two"), "1 and two"),
+        (("from a peer: {0} {x} {",), "from a peer: {0} {x} {"),
+        (("{}", "{not} a template"), "{not} a template"),
+        ((), ""),
+    ],
+)
+def test_message(arguments: Any, text: str) -> None:
+    assert str(errors.WebSocketError(*arguments)) == text
+
+
+def test_message_with_keywords() -> None:
+    assert str(errors.WebSocketError("{a}", a=1)) == "1"
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_error_can_be_pickled(name: str) -> None:
+    error = OURS[name]("text {with} braces")
+    again = pickle.loads(pickle.dumps(error))
+    assert type(again) is type(error)
+    assert str(again) == str(error)
+
+
+def test_documented_tree_is_the_tree() -> None:
+    tree = errors.__doc__ or ""
+    for name in OURS:
+        assert name in tree

@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import inspect
+import time
+from typing import Any
+
+import lomond.events
+import pytest
+
+from greenws import events
+from greenws.events import Event
+from greenws.protocol.response import Response
+
+RESPONSE = Response(b"HTTP/1.1 403 Forbidden\r\n\r\n")
+
+# How each is made, and what it holds then.
+MADE: list[tuple[str, type[Any], tuple[Any, ...], dict[str, Any]]] = [
+    ("connecting", events.Connecting, ("ws://h/",), {"url": "ws://h/"}),
+    ("connect_fail", events.ConnectFail, ("why",), {"reason": "why"}),
+    ("connected", events.Connected, ("ws://h/",), {"url": "ws://h/", "proxy": None}),
+    ("connected", events.Connected, ("ws://h/", "p"), {"url": "ws://h/", "proxy": "p"}),
+    ("rejected", events.Rejected, (RESPONSE, "no"), {"response": RESPONSE, "reason": "no"}),
+    (
+        "ready",
+        events.Ready,
+        (RESPONSE, "chat", {"x"}),
+        {"response": RESPONSE, "protocol": "chat", "extensions": {"x"}},
+    ),
+    ("poll", events.Poll, (), {}),
+    ("text", events.Text, ("[1]",), {"text": "[1]", "json": [1]}),
+    ("binary", events.Binary, (b"x",), {"data": b"x"}),
+    ("ping", events.Ping, (b"x",), {"data": b"x"}),
+    ("pong", events.Pong, (b"x",), {"data": b"x"}),
+    ("unresponsive", events.Unresponsive, (), {}),
+    ("closing", events.Closing, (1000, "bye"), {"code": 1000, "reason": "bye"}),
+    ("closed", events.Closed, (None, ""), {"code": None, "reason": ""}),
+    ("protocol_error", events.ProtocolError, ("e", True), {"error": "e", "critical": True}),
+    (
+        "disconnected",
+        events.Disconnected,
+        (),
+        {"reason": "closed", "graceful": False, "code": 1006, "sent_code": None},
+    ),
+    (
+        "disconnected",
+        events.Disconnected,
+        ("x", True, 1000, 1001),
+        {"reason": "x", "graceful": True, "code": 1000, "sent_code": 1001},
+    ),
+    ("back_off", events.BackOff, (1.5,), {"delay": 1.5}),
+    ("unknown", events.UnknownMessage, ("m",), {"message": "m"}),
+]
+
+
+def all_events(module: Any, root: Any) -> dict[str, Any]:
+    return {
+        name: item
+        for name, item in vars(module).items()
+        if isinstance(item, type) and issubclass(item, root) and item is not root
+    }
+
+
+@pytest.mark.parametrize(("name", "kind", "arguments", "attributes"), MADE)
+def test_event_has_its_name_and_attributes(
+    name: str, kind: Any, arguments: Any, attributes: dict[str, Any]
+) -> None:
+    before = time.time()
+    event = kind(*arguments)
+    assert isinstance(event, Event)
+    assert event.name == kind.name == name
+    assert before <= event.received_time <= time.time()
+    for attribute, value in attributes.items():
+        assert getattr(event, attribute) == value
+
+
+def test_every_event_is_tried_above() -> None:
+    assert {kind for _name, kind, _a, _b in MADE} == set(all_events(events, Event).values())
+
+
+def test_events_are_lomonds() -> None:
+    theirs = all_events(lomond.events, lomond.events.Event)
+    ours = all_events(events, Event)
+    assert ours.keys() == theirs.keys()
+    for name, kind in theirs.items():
+        assert ours[name].name == kind.name
+        arguments = next(made[2] for made in MADE if made[1] is ours[name])
+        event = ours[name](*arguments)
+        for parameter in inspect.signature(kind).parameters:
+            assert hasattr(event, parameter), (name, parameter)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (("x" * 24,), "Text"),
+        (("x" * 25,), "Text"),
+        ((b"x" * 30,), "Binary"),
+        ((b"x",), "Ping"),
+        ((b"x",), "Pong"),
+        ((1.26,), "BackOff"),
+        ((1000, "bye"), "Closing"),
+        ((1000, "bye"), "Closed"),
+        ((), "Poll"),
+        ((), "Unresponsive"),
+        (("ws://h/",), "Connecting"),
+        (("why",), "ConnectFail"),
+        (("ws://h/", "http://p/"), "Connected"),
+        (("ws://h/",), "Connected"),
+        (("e", False), "ProtocolError"),
+    ],
+)
+def test_repr_is_lomonds(arguments: Any, name: str) -> None:
+    assert repr(getattr(events, name)(*arguments)) == repr(getattr(lomond.events, name)(*arguments))
+
+
+def test_repr_of_what_lomond_does_not_have() -> None:
+    assert repr(events.Disconnected("x", True, 1000, 1001)) == (
+        "Disconnected(reason='x', graceful=True, code=1000, sent_code=1001)"
+    )
+    assert repr(events.Rejected(RESPONSE, "no")).startswith("Rejected(response=<response ")
+    assert "protocol='chat'" in repr(events.Ready(RESPONSE, "chat", set()))
+
+
+def test_repr_of_a_long_payload_is_short() -> None:
+    assert repr(events.Text("x" * 1_000_000)) == f"Text(text={'x' * 24!r} + 999976 chars)"
+    assert len(repr(events.Binary(b"\xff" * 1_000_000))) < 200
+
+
+def test_json_is_decoded_once() -> None:
+    event = events.Text('{"a": 1}')
+    assert event.json is event.json
+    assert events.Text("null").json is None
+
+
+def test_json_of_something_else() -> None:
+    for text in ("", "{", "NaNa"):
+        with pytest.raises(ValueError, match=r"Expecting|Extra|JSON"):
+            _ = events.Text(text).json
