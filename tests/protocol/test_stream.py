@@ -915,6 +915,71 @@ def test_skipped_messages_are_checked_all_the_same() -> None:
         drain(stream, frame(1, b"\xff"))
 
 
+def test_digest_is_true_if_handlers_took_everything() -> None:
+    stream = Stream()
+    seen: list[Any] = []
+    stream.text_handler = seen.append
+    stream.skip_binary = True
+    data = frame(1, b"one") + frame(2, b"two") + frame(1, b"three")
+    assert stream.digest(data[:-1], 0, len(data) - 1, 1.0)
+    assert stream.digest(data, len(data) - 1, len(data), 2.0)
+    assert [(event.text, event.received_time) for event in seen] == [("one", 1.0), ("three", 2.0)]
+    assert stream.next_event() is None
+
+
+def test_digest_leaves_the_rest_to_next_event() -> None:
+    stream = Stream()
+    seen: list[Any] = []
+    stream.text_handler = seen.append
+    data = frame(1, b"one") + frame(9, b"two") + frame(1, b"three") + frame(2, b"four")
+    assert not stream.digest(data, 0, len(data), 0.0)
+    assert [event.text for event in seen] == ["one"]
+    events = []
+    while (event := stream.next_event()) is not None:
+        events.append(event.name)
+    assert events == ["ping", "binary"]
+    assert [event.text for event in seen] == ["one", "three"]
+
+
+def test_digest_of_a_violation_leaves_it_to_next_event() -> None:
+    stream = Stream()
+    data = frame(1, b"\xff")
+    assert not stream.digest(data, 0, len(data), 0.0)
+    with pytest.raises(CriticalProtocolError):
+        stream.next_event()
+    assert stream.is_closed
+    assert stream.next_event() is None
+
+
+def test_digest_that_was_left_early_goes_on_with_the_next_chunk() -> None:
+    stream = Stream()
+    data = frame(9, b"1") + frame(9, b"2") + frame(9, b"3")
+    assert not stream.digest(data, 0, len(data), 0.0)
+    stream.detach()
+    more = frame(9, b"4")
+    assert [event.data for event in drain(stream, more)] == [b"1", b"2", b"3", b"4"]
+
+
+def test_exception_of_a_handler_comes_out_of_digest() -> None:
+    def handle(event: Any) -> None:
+        raise LookupError(event.text)
+
+    stream = Stream()
+    stream.text_handler = handle
+    data = frame(1, b"one") + frame(9)
+    with pytest.raises(LookupError):
+        stream.digest(data, 0, len(data), 0.0)
+    assert stream.next_event().name == "ping"  # type: ignore[union-attr]
+
+
+def test_close_forgets_what_digest_has_left() -> None:
+    for data in (frame(9), b"\x83\x00"):
+        stream = Stream()
+        assert not stream.digest(data, 0, len(data), 0.0)
+        stream.close()
+        assert stream.next_event() is None
+
+
 def test_tracer_is_told_kind_and_length() -> None:
     stream = Stream()
     told: list[tuple[str, int]] = []
@@ -981,7 +1046,7 @@ def conversations(draw: st.DrawFn, masked: bool, deflated: bool) -> tuple[bytes,
 
 @pytest.mark.parametrize("is_client", [True, False])
 @pytest.mark.parametrize("deflated", [True, False])
-@pytest.mark.parametrize("how", ["bytes", "in place", "offset"])
+@pytest.mark.parametrize("how", ["bytes", "in place", "offset", "digest"])
 @given(data=st.data())
 def test_chunking_never_matters(
     is_client: bool, deflated: bool, how: str, data: st.DataObject

@@ -39,7 +39,7 @@ class Feeder:
 
     :param how: ``"bytes"``: each piece is an object of its own; ``"in place"``: all pieces go
         through one buffer, which is overwritten as soon as that is allowed; ``"offset"``: each
-        piece is in the middle of a longer bytes object.
+        piece is in the middle of a longer bytes object; ``"digest"``: by ``digest()``.
     :param stream: the module to take the Stream from.
     """
 
@@ -71,6 +71,9 @@ class Feeder:
             stream.receive(self._buffer, headroom, headroom + len(piece), 1.5)
         elif self.how == "offset":
             stream.receive(b"###" + piece + b"###", 3, 3 + len(piece), 1.5)
+        elif self.how == "digest":
+            if stream.digest(piece, 0, len(piece), 1.5):
+                return True
         else:
             stream.receive(piece, 0, len(piece), 1.5)
         try:
@@ -127,7 +130,7 @@ def feed_every_way(data: bytes, **options: Any) -> Outcome:
     """
     outcomes: dict[str, Outcome] = {}
     for way, split in WAYS.items():
-        for how in ("bytes", "in place", "offset"):
+        for how in ("bytes", "in place", "offset", "digest"):
             outcomes[f"{way}, {how}"] = Feeder(how, **options).feed_all(split(data))
     first = outcomes["whole, bytes"]
     for name, outcome in outcomes.items():
