@@ -1,0 +1,161 @@
+"""greenws: a Client subclass with plain handlers."""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import Any
+
+import gevent
+from gevent.event import Event
+
+import greenws
+
+from .meter import MemoryMeter, Meter, RoundTrips
+from .task import Task, Works, run_client
+
+
+def options(task: Task) -> dict[str, Any]:
+    return {"ssl_cafile": task.cafile, "proxies": {}, "compress": task.is_deflated}
+
+
+def receive(task: Task) -> None:
+    meter = Meter(task)
+    left = 1
+
+    class Receiver(greenws.Client):
+        def on_text(self, event: greenws.events.Text) -> None:
+            nonlocal left
+            _ = event.text
+            left -= 1
+            if not left:
+                left = meter.lap()
+
+    class BinaryReceiver(greenws.Client):
+        def on_binary(self, event: greenws.events.Binary) -> None:
+            nonlocal left
+            _ = event.data
+            left -= 1
+            if not left:
+                left = meter.lap()
+
+    client = BinaryReceiver if task.is_binary else Receiver
+    client(task.flood_url, **options(task)).run()
+
+
+def send(task: Task) -> None:
+    meter = Meter(task, task.batch)
+    acknowledged = Event()
+
+    class Sender(greenws.Client):
+        def on_text(self, event: greenws.events.Text) -> None:
+            acknowledged.set()
+
+    client = Sender(task.sink_url, **options(task)).start()
+    client.wait_ready()
+    messages: list[Any] = task.payloads() if task.is_binary else task.texts()
+    send_one: Any = client.send_binary if task.is_binary else client.send_text
+    while True:
+        for message in messages:
+            send_one(message)
+        acknowledged.wait()
+        acknowledged.clear()
+        meter.lap()
+
+
+def echo(task: Task) -> None:
+    meter = Meter(task)
+    left = 1
+    text = task.texts()[0]
+
+    class Echoer(greenws.Client):
+        def on_text(self, event: greenws.events.Text) -> None:
+            nonlocal left
+            self.send_text(event.text)
+            left -= 1
+            if not left:
+                left = meter.lap()
+
+    clients = open_all(Echoer, task.connections, task)
+    for client in clients:
+        client.send_text(text)
+    clients[0].join()
+
+
+def open_all(kind: type[greenws.Client], count: int, task: Task) -> list[greenws.Client]:
+    clients = [kind(task.echo_url, **options(task)).start() for _ in range(count)]
+    for client in clients:
+        assert client.wait_ready(30)
+    return clients
+
+
+def connect(task: Task) -> None:
+    meter = Meter(task)
+    left = 1
+
+    class Visitor(greenws.Client):
+        def on_ready(self, event: greenws.events.Ready) -> None:
+            self.close()
+
+    def visit() -> None:
+        nonlocal left
+        while True:
+            Visitor(task.echo_url, **options(task)).run()
+            left -= 1
+            if not left:
+                left = meter.lap()
+
+    gevent.joinall([gevent.spawn(visit) for _ in range(task.connections)])
+
+
+def idle(task: Task) -> None:
+    meter = MemoryMeter()
+
+    class Idler(greenws.Client):
+        def on_text(self, event: greenws.events.Text) -> None:
+            _ = event.text
+
+    first = open_all(Idler, meter.WARMUP, task)
+    meter.begin()
+    clients: list[greenws.Client] = []
+    while len(clients) < task.connections:
+        clients += open_all(Idler, 50, task)
+    assert all(client.is_ready for client in first + clients)
+    meter.end(len(clients))
+
+
+def fairness(task: Task) -> None:
+    trips = RoundTrips(task)
+    text = "x" * task.size
+
+    class Flooded(greenws.Client):
+        def on_text(self, event: greenws.events.Text) -> None:
+            _ = event.text
+            trips.flooded += 1
+
+    class Pinger(greenws.Client):
+        sent = 0.0
+
+        def on_ready(self, event: greenws.events.Ready) -> None:
+            self.sent = perf_counter()
+            self.send_text(text)
+
+        def on_text(self, event: greenws.events.Text) -> None:
+            self.sent = trips.add(self.sent)
+            self.send_text(text)
+
+    pingers = [Pinger(task.echo_url, **options(task)).start() for _ in range(task.connections)]
+    Flooded(task.flood_url, **options(task)).start()
+    pingers[0].join()
+
+
+WORKS: Works = {
+    "receive": receive,
+    "send": send,
+    "echo": echo,
+    "connect": connect,
+    "idle": idle,
+    "fairness": fairness,
+}
+
+if __name__ == "__main__":
+    run_client(WORKS)

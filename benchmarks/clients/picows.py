@@ -1,0 +1,183 @@
+"""picows: a listener's methods, on asyncio or uvloop."""
+
+from __future__ import annotations
+
+import asyncio
+from time import perf_counter
+from typing import Any
+
+from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
+
+from .loops import run_loop, split
+from .meter import MemoryMeter, Meter, RoundTrips
+from .task import Task, Works, run_client
+
+
+class Listener(WSListener):
+    """A connection that can be waited for until it is writable again."""
+
+    def __init__(self) -> None:
+        self.resumed: asyncio.Event | None = None
+
+    def pause_writing(self) -> None:
+        self.resumed = asyncio.Event()
+
+    def resume_writing(self) -> None:
+        if self.resumed is not None:
+            self.resumed.set()
+            self.resumed = None
+
+
+async def open_one(listener: type[WSListener], url: str, context: Any) -> WSTransport:
+    transport, _ = await ws_connect(listener, url, ssl_context=context)
+    return transport
+
+
+async def receive(task: Task) -> None:
+    meter = Meter(task)
+    left = 1
+
+    class Receiver(Listener):
+        def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+            nonlocal left
+            frame.get_payload_as_utf8_text()
+            left -= 1
+            if not left:
+                left = meter.lap()
+
+    class BinaryReceiver(Listener):
+        def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+            nonlocal left
+            frame.get_payload_as_bytes()
+            left -= 1
+            if not left:
+                left = meter.lap()
+
+    listener = BinaryReceiver if task.is_binary else Receiver
+    transport = await open_one(listener, task.flood_url, task.ssl_context())
+    await transport.wait_disconnected()
+
+
+async def send(task: Task) -> None:
+    meter = Meter(task, task.batch)
+    acknowledged = asyncio.Event()
+
+    class Sender(Listener):
+        def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+            acknowledged.set()
+
+    transport, listener = await ws_connect(Sender, task.sink_url)
+    assert isinstance(listener, Sender)
+    payloads = task.payloads()
+    kind = WSMsgType.BINARY if task.is_binary else WSMsgType.TEXT
+    texts = task.texts()
+    while True:
+        if task.is_binary:
+            for payload in payloads:
+                transport.send(kind, payload)
+                if listener.resumed is not None:
+                    await listener.resumed.wait()
+        else:
+            for text in texts:
+                transport.send(kind, text.encode())
+                if listener.resumed is not None:
+                    await listener.resumed.wait()
+        await acknowledged.wait()
+        acknowledged.clear()
+        meter.lap()
+
+
+async def echo(task: Task) -> None:
+    meter = Meter(task)
+    left = 1
+    payload = task.payloads()[0]
+
+    class Echoer(Listener):
+        def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+            nonlocal left
+            transport.send(WSMsgType.TEXT, frame.get_payload_as_utf8_text().encode())
+            left -= 1
+            if not left:
+                left = meter.lap()
+
+    transports = await open_all(Echoer, task.connections, task)
+    for transport in transports:
+        transport.send(WSMsgType.TEXT, payload)
+    await transports[0].wait_disconnected()
+
+
+async def open_all(listener: type[WSListener], count: int, task: Task) -> list[WSTransport]:
+    transports: list[WSTransport] = []
+    context = task.ssl_context()
+    for piece in split(count):
+        coroutines = [open_one(listener, task.echo_url, context) for _ in range(piece)]
+        transports += await asyncio.gather(*coroutines)
+    return transports
+
+
+async def connect(task: Task) -> None:
+    meter = Meter(task)
+    left = 1
+    context = task.ssl_context()
+
+    class Visitor(Listener):
+        def on_ws_connected(self, transport: WSTransport) -> None:
+            transport.send_close()
+
+        def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+            if frame.msg_type == WSMsgType.CLOSE:
+                transport.disconnect()
+
+    async def visit() -> None:
+        nonlocal left
+        while True:
+            transport = await open_one(Visitor, task.echo_url, context)
+            await transport.wait_disconnected()
+            left -= 1
+            if not left:
+                left = meter.lap()
+
+    await asyncio.gather(*(visit() for _ in range(task.connections)))
+
+
+async def idle(task: Task) -> None:
+    meter = MemoryMeter()
+    first = await open_all(Listener, meter.WARMUP, task)
+    meter.begin()
+    transports = await open_all(Listener, task.connections, task)
+    assert not any(transport.is_disconnected for transport in first + transports)
+    meter.end(len(transports))
+
+
+async def fairness(task: Task) -> None:
+    trips = RoundTrips(task)
+    payload = b"x" * task.size
+
+    class Flooded(Listener):
+        def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+            frame.get_payload_as_utf8_text()
+            trips.flooded += 1
+
+    class Pinger(Listener):
+        sent = 0.0
+
+        def on_ws_connected(self, transport: WSTransport) -> None:
+            self.sent = perf_counter()
+            transport.send(WSMsgType.TEXT, payload)
+
+        def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+            frame.get_payload_as_utf8_text()
+            self.sent = trips.add(self.sent)
+            transport.send(WSMsgType.TEXT, payload)
+
+    await open_all(Pinger, task.connections, task)
+    flooded = await open_one(Flooded, task.flood_url, None)
+    await flooded.wait_disconnected()
+
+
+WORKS: Works = {
+    work.__name__: run_loop(work) for work in (receive, send, echo, connect, idle, fairness)
+}
+
+if __name__ == "__main__":
+    run_client(WORKS)

@@ -1,0 +1,104 @@
+"""What a client is asked to do: one work, given as JSON on the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import ssl
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ..machine import pin, raise_file_limit
+from ..payloads import data_of, json_texts, text_of
+
+
+@dataclass(frozen=True)
+class Task:
+    """One measurement.
+
+    :param work: receive, send, echo, connect, idle or fairness.
+    :param server: scheme, host and port.
+    :param seconds: how long to measure.
+    :param warmup: how long to run before that.
+    :param kind: text, binary, or json (deflated).
+    :param size: bytes of a message.
+    :param batch: messages sent before the server is waited for.
+    :param connections: how many there are (idle: are counted) at a time.
+    :param cafile: PEM file to verify the server with.
+    :param variant: which flavour of the peer.
+    """
+
+    work: str
+    server: str
+    seconds: float = 1.0
+    warmup: float = 0.2
+    kind: str = "text"
+    size: int = 64
+    batch: int = 1000
+    connections: int = 1
+    cafile: str | None = None
+    variant: str = ""
+
+    @property
+    def is_deflated(self) -> bool:
+        return self.kind == "json"
+
+    @property
+    def is_binary(self) -> bool:
+        return self.kind == "binary"
+
+    @property
+    def echo_url(self) -> str:
+        return f"{self.server}/echo"
+
+    @property
+    def flood_url(self) -> str:
+        return f"{self.server}/flood?kind={self.kind}&size={self.size}"
+
+    @property
+    def sink_url(self) -> str:
+        return f"{self.server}/sink?size={self.size}&every={self.batch}"
+
+    @property
+    def host(self) -> str:
+        return self.server.partition("://")[2].partition(":")[0]
+
+    @property
+    def port(self) -> int:
+        return int(self.server.rpartition(":")[2])
+
+    def ssl_context(self) -> ssl.SSLContext | None:
+        """Make the context for all connections; None: they are plain."""
+        return ssl.create_default_context(cafile=self.cafile) if self.cafile else None
+
+    def texts(self) -> list[str]:
+        """Return a batch of messages to send, as str."""
+        if self.is_deflated:
+            texts = json_texts()
+            return (texts * (self.batch // len(texts) + 1))[: self.batch]
+        return [text_of(self.size)] * self.batch
+
+    def payloads(self) -> list[bytes]:
+        """Return a batch of messages to send, as bytes."""
+        if self.is_binary:
+            return [data_of(self.size)] * self.batch
+        return [text.encode() for text in self.texts()]
+
+
+Works = dict[str, Callable[[Task], None]]
+
+
+def read_task() -> Task:
+    """Read the task of this process."""
+    return Task(**json.loads(sys.argv[1]))
+
+
+def run_client(works: Works) -> None:
+    """Do the task of this process. The meters print its result and end the process."""
+    pin("client")
+    raise_file_limit()
+    task = read_task()
+    works[task.work](task)
+    print(f"{task.work} ended without a result", file=sys.stderr, flush=True)
+    os._exit(1)

@@ -1,0 +1,129 @@
+"""The peers: how each is run, what it can do, and which are installed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+
+_ONE = frozenset({"receive", "send", "echo", "connect"})
+_MANY = _ONE | {"many", "idle", "fairness"}
+
+
+@dataclass(frozen=True)
+class Peer:
+    """One way to run one library.
+
+    :param name: as reports show it.
+    :param module: of ``benchmarks.clients``.
+    :param distribution: whose version is reported; "": none.
+    :param needs: modules that must be installed.
+    :param can: works; also ``many`` (connections in one thread, or as many as it takes), ``tls``
+        and ``deflate``.
+    :param family: what bars call it: of one family the best counts.
+    :param variant: for the client.
+    :param environment: of the client.
+    """
+
+    name: str
+    module: str
+    distribution: str
+    needs: tuple[str, ...]
+    can: frozenset[str]
+    family: str
+    variant: str = ""
+    environment: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def is_installed(self) -> bool:
+        return all(find_spec(name) is not None for name in self.needs)
+
+
+def _asyncio_peers(
+    name: str, module: str, distribution: str, can: Iterable[str]
+) -> tuple[Peer, Peer]:
+    needs = (distribution,)
+    abilities = frozenset(can)
+    return (
+        Peer(name, module, distribution, needs, abilities, name),
+        Peer(f"{name}+uvloop", module, distribution, (*needs, "uvloop"), abilities, name, "uvloop"),
+    )
+
+
+_TLS = {"tls"}
+_DEFLATE = {"deflate"}
+
+PEERS: tuple[Peer, ...] = (
+    Peer("greenws", "greenws", "greenws", ("greenws",), _MANY | _TLS | _DEFLATE, "greenws"),
+    Peer(
+        "greenws-pure",
+        "greenws",
+        "greenws",
+        ("greenws",),
+        _MANY | _TLS | _DEFLATE,
+        "greenws-pure",
+        environment={"GREENWS_PURE_PYTHON": "1"},
+    ),
+    *_asyncio_peers("picows", "picows", "picows", _MANY | _TLS),
+    *_asyncio_peers("aiohttp", "aiohttp", "aiohttp", _MANY | _TLS | _DEFLATE),
+    *_asyncio_peers("websockets", "websockets_asyncio", "websockets", _MANY | _TLS | _DEFLATE),
+    Peer(
+        "websockets-sync",
+        "websockets_sync",
+        "websockets",
+        ("websockets",),
+        _ONE | _TLS | _DEFLATE | {"idle"},
+        "websockets-sync",
+    ),
+    Peer(
+        "websocket-client",
+        "websocket_client",
+        "websocket-client",
+        ("websocket",),
+        _ONE | _TLS,
+        "websocket-client",
+    ),
+    Peer(
+        "websocket-client+gevent",
+        "websocket_client",
+        "websocket-client",
+        ("websocket", "gevent"),
+        _MANY | _TLS,
+        "websocket-client",
+        "gevent",
+    ),
+    Peer("ws4py+gevent", "ws4py", "ws4py", ("ws4py", "gevent"), _MANY | _TLS, "ws4py"),
+    Peer(
+        "lomond",
+        "lomond",
+        "lomond",
+        ("lomond",),
+        _ONE | _DEFLATE | {"many", "idle"},
+        "lomond",
+    ),
+    Peer("bare gevent.socket", "bare_gevent", "gevent", ("gevent",), _MANY | _TLS, "bare-gevent"),
+    Peer(
+        "bare socket",
+        "bare_socket",
+        "",
+        (),
+        _ONE | _TLS | _DEFLATE | {"many"},
+        "bare-socket",
+    ),
+)
+
+
+def find_peers(wanted: Iterable[str] | None = None) -> list[Peer]:
+    """Find the peers that are installed.
+
+    :param wanted: names or families; None: all.
+    :raises ValueError: for a name that is nobody's.
+    """
+    if wanted is None:
+        return [peer for peer in PEERS if peer.is_installed]
+    names = set(wanted)
+    known = {name for peer in PEERS for name in (peer.name, peer.family)}
+    if names - known:
+        unknown = ", ".join(sorted(names - known))
+        raise ValueError(f"unknown peers: {unknown}; there are {', '.join(sorted(known))}")
+    return [peer for peer in PEERS if peer.is_installed and names & {peer.name, peer.family}]

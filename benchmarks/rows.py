@@ -1,0 +1,239 @@
+"""The rows: what is measured, and how good greenws has to be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from .peers import Peer
+
+#: How a metric is called, its unit, and whether more of it is better.
+METRICS = {
+    "rate": ("messages a second", "1/s", True),
+    "cpu": ("CPU time a message", "µs", False),
+    "memory": ("memory a connection", "KiB", False),
+    "p99": ("99th percentile of round trips", "ms", False),
+}
+
+
+@dataclass(frozen=True)
+class Bar:
+    """What greenws must reach.
+
+    :param factor: how many times better than the peers of ``family`` it has to be; or
+    :param limit: the worst value that will do, in the unit of the metric.
+    """
+
+    family: str = ""
+    factor: float = 1.0
+    limit: float | None = None
+
+    def __str__(self) -> str:
+        if self.limit is not None:
+            return f"≤ {self.limit:g}"
+        return f"{self.factor:g} x {self.family}"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One work under one load.
+
+    :param needs: what a peer has to be able to do, beside ``work``.
+    :param options: of the task.
+    :param subject: the peer that the bars are about.
+    :param rivals: families the row is limited to; empty: all.
+    """
+
+    name: str
+    title: str
+    work: str
+    metric: str
+    bars: tuple[Bar, ...]
+    aim: Bar
+    options: dict[str, object] = field(default_factory=dict)
+    needs: frozenset[str] = frozenset()
+    subject: str = "greenws"
+    rivals: frozenset[str] = frozenset()
+
+    @property
+    def is_tls(self) -> bool:
+        return "tls" in self.needs
+
+    def suits(self, peer: Peer) -> bool:
+        """Tell whether a peer takes part."""
+        if peer.family.startswith("greenws") and peer.name != self.subject:
+            return False
+        if self.rivals and peer.family not in self.rivals | {self.subject}:
+            return False
+        return peer.can >= self.needs | {self.work}
+
+    @property
+    def judges(self) -> frozenset[str]:
+        """The families that bars and aim refer to, and the subject."""
+        families = {bar.family for bar in (*self.bars, self.aim) if bar.family}
+        return frozenset(families | {self.subject})
+
+
+_TLS = frozenset({"tls"})
+_MANY = frozenset({"many"})
+_DEFLATE = frozenset({"deflate"})
+_JSON = {"kind": "json", "size": 1024}
+
+ROWS: tuple[Row, ...] = (
+    Row(
+        "receive-text",
+        "receive 64 B text, one connection",
+        "receive",
+        "rate",
+        (Bar("picows", 2.0), Bar("lomond", 30.0)),
+        Bar("picows", 3.0),
+    ),
+    Row(
+        "receive-binary",
+        "receive 16 KiB binary",
+        "receive",
+        "rate",
+        (Bar("picows"),),
+        Bar("bare-socket"),
+        {"kind": "binary", "size": 16 * 1024},
+    ),
+    Row(
+        "send-text",
+        "send 64 B text in a loop",
+        "send",
+        "rate",
+        (Bar("picows", 4.0),),
+        Bar("picows", 8.0),
+        {"batch": 20_000},
+    ),
+    Row(
+        "send-binary",
+        "send 64 KiB binary",
+        "send",
+        "rate",
+        (Bar("picows"),),
+        Bar("bare-socket"),
+        {"kind": "binary", "size": 64 * 1024, "batch": 400},
+    ),
+    Row(
+        "ping-pong",
+        "ping-pong 32 B, one connection",
+        "echo",
+        "rate",
+        (Bar("picows"),),
+        Bar("bare-gevent"),
+        {"size": 32},
+    ),
+    Row(
+        "echo-many",
+        "2,000 connections echoing 64 B",
+        "echo",
+        "cpu",
+        (Bar("picows"), Bar("bare-gevent", 1.2)),
+        Bar("bare-socket"),
+        {"connections": 2000},
+        _MANY,
+    ),
+    Row(
+        "memory",
+        "an open idle connection, greenlet included",
+        "idle",
+        "memory",
+        (Bar("aiohttp", 1.15),),
+        Bar(limit=10.0),
+        {"connections": 1000},
+    ),
+    Row(
+        "connect",
+        "connect and close",
+        "connect",
+        "cpu",
+        (Bar("websockets", 1.5),),
+        Bar(limit=70.0),
+        {"connections": 10},
+    ),
+    Row(
+        "tls-receive-text",
+        "receive 64 B text over TLS",
+        "receive",
+        "rate",
+        (Bar("picows", 1.3),),
+        Bar("picows", 2.0),
+        {},
+        _TLS,
+    ),
+    Row(
+        "tls-connect",
+        "connect and close over TLS, same host",
+        "connect",
+        "cpu",
+        (Bar("aiohttp", 1.3),),
+        Bar("aiohttp", 2.0),
+        {"connections": 10},
+        _TLS,
+    ),
+    Row(
+        "tls-memory",
+        "an open idle TLS connection",
+        "idle",
+        "memory",
+        (Bar("aiohttp", 1.1),),
+        Bar("aiohttp", 1.5),
+        {"connections": 500},
+        _TLS,
+    ),
+    Row(
+        "pure-receive-text",
+        "receive 64 B text, pure-Python build",
+        "receive",
+        "rate",
+        (Bar("websockets", 2.0),),
+        Bar("websockets", 3.0),
+        subject="greenws-pure",
+        rivals=frozenset({"picows", "aiohttp", "websockets", "lomond"}),
+    ),
+    Row(
+        "deflate-receive",
+        "receive 1 KiB JSON, permessage-deflate",
+        "receive",
+        "cpu",
+        (Bar("aiohttp", 1.1),),
+        Bar("bare-socket"),
+        _JSON,
+        _DEFLATE,
+    ),
+    Row(
+        "deflate-send",
+        "send 1 KiB JSON, permessage-deflate",
+        "send",
+        "cpu",
+        (Bar("aiohttp", 1.1),),
+        Bar("bare-socket"),
+        {**_JSON, "batch": 1024},
+        _DEFLATE,
+    ),
+    Row(
+        "fairness",
+        "50 ping-pongs of 64 B beside a flood",
+        "fairness",
+        "p99",
+        (Bar(limit=50.0),),
+        Bar(limit=10.0),
+        {"connections": 50},
+    ),
+)
+
+
+def find_rows(wanted: list[str] | None) -> list[Row]:
+    """Find rows by name; None: all.
+
+    :raises ValueError: for a name that is no row's.
+    """
+    if not wanted:
+        return list(ROWS)
+    names = {row.name for row in ROWS}
+    for name in wanted:
+        if name not in names:
+            raise ValueError(
+                f"unknown row: {name}; there are {', '.join(row.name for row in ROWS)}"
+            )
+    return [row for row in ROWS if row.name in wanted]

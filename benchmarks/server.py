@@ -1,0 +1,280 @@
+"""The server: one process, the same for every peer, made to be quicker than any of them.
+
+It runs on uvloop where that is installed, else on asyncio, and is nobody's WebSocket library. The
+path of the URL says what it does:
+
+``/echo``
+    sends every message back.
+``/flood?kind=text&size=64``
+    sends without end, as fast as it is taken: blocks of frames that were built beforehand, also
+    deflated ones.
+``/sink?size=64&every=1000``
+    says ``done`` for every 1000 messages of 64 bytes. It only counts bytes, if nothing is
+    deflated.
+
+Started by itself, ``python -m benchmarks.server [CERTIFICATE]`` listens on two ports, the second
+one with TLS, prints them as JSON and runs until its standard input ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import ssl
+import sys
+from functools import lru_cache
+from typing import Any, cast
+from urllib.parse import parse_qsl, urlsplit
+
+from . import wire
+from .machine import pin, raise_file_limit
+from .payloads import data_of, json_texts, text_of
+
+#: Bytes of a block of frames to flood with, at least.
+BLOCK_SIZE = 128 * 1024
+#: Blocks written before the other connections get their turn.
+BURST = 4
+#: Seconds from the answer to the request to the first frame of a flood.
+HEAD_START = 0.05
+#: Bytes of one read of a sink.
+READ_SIZE = 256 * 1024
+
+_HEAD_END = b"\r\n\r\n"
+
+
+class Upgrade(asyncio.Protocol):
+    """Answers the opening handshake and hands over to what the path asks for."""
+
+    def __init__(self) -> None:
+        self._transport: asyncio.Transport = cast(asyncio.Transport, None)
+        self._head = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._head += data
+        end = self._head.find(_HEAD_END)
+        if end < 0:
+            return
+        head, rest = self._head[:end], self._head[end + len(_HEAD_END) :]
+        lines = head.decode("latin-1").split("\r\n")
+        fields = {}
+        for line in lines[1:]:
+            name, _, value = line.partition(":")
+            fields[name.strip().lower()] = value.strip()
+        target = urlsplit(lines[0].split(" ")[1])
+        options = dict(parse_qsl(target.query))
+        extension = choose_extension(fields.get("sec-websocket-extensions", ""))
+        response = [
+            (
+                b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                b"Sec-WebSocket-Accept: "
+            ),
+            wire.accept_for(fields["sec-websocket-key"].encode()),
+        ]
+        if extension is not None:
+            options["wbits"] = str(extension[1])
+            response += [b"\r\nSec-WebSocket-Extensions: ", extension[0].encode()]
+        protocol = PROTOCOLS[target.path](self._transport, options)
+        self._transport.set_protocol(protocol)
+        self._transport.write(b"".join([*response, _HEAD_END]))
+        protocol.begin(rest)
+
+
+def choose_extension(offers: str) -> tuple[str, int] | None:
+    """Answer an offer of permessage-deflate: with its limit for our window, and nothing else.
+
+    :returns: the field's value, and the bits of the window; None: nothing of use was offered.
+    """
+    if "permessage-deflate" not in offers:
+        return None
+    limit = re.search(r"server_max_window_bits\s*=\s*\"?(\d+)", offers.split(",")[0])
+    if limit is None:
+        return "permessage-deflate", 15
+    return f"permessage-deflate; server_max_window_bits={limit[1]}", max(9, int(limit[1]))
+
+
+class Echo(asyncio.Protocol):
+    """Sends messages back, however they come; frames are echoed as frames."""
+
+    def __init__(self, transport: asyncio.Transport, options: dict[str, str]) -> None:
+        self._transport = transport
+        self._rest = b""
+
+    def begin(self, data: bytes) -> None:
+        if data:
+            self.data_received(data)
+
+    def data_received(self, data: bytes) -> None:
+        if self._rest:
+            data = self._rest + data
+            self._rest = b""
+        end = len(data)
+        # The common case first: one short message.
+        if end > 5 and data[1] == 0x80 | end - 6 and data[0] < 0x88:
+            self._transport.write(data[0:1] + bytes((end - 6,)) + wire.unmask(data[6:], data[2:6]))
+            return
+        pos = 0
+        answers = []
+        while True:
+            head = wire.parse_head(data, pos)
+            if head is None or head[2] > end:
+                break
+            opcode, start, stop = head
+            payload = wire.unmask(data[start:stop], data[start - 4 : start])
+            if opcode != wire.PONG:
+                answer = wire.PONG if opcode == wire.PING else opcode
+                answers.append(wire.server_frame(answer, payload))
+            pos = stop
+            if opcode == wire.CLOSE:
+                self._transport.write(b"".join(answers))
+                self._transport.close()
+                return
+        self._rest = data[pos:]
+        if answers:
+            self._transport.write(b"".join(answers))
+
+
+class Flood(asyncio.Protocol):
+    """Sends without end. What comes in, a close frame included, is not looked at."""
+
+    def __init__(self, transport: asyncio.Transport, options: dict[str, str]) -> None:
+        self._transport = transport
+        self._block = build_block(options["kind"], int(options["size"]), options.get("wbits"))
+        self._is_paused = False
+        self._is_ended = False
+
+    def begin(self, data: bytes) -> None:
+        self._transport.set_write_buffer_limits(high=BLOCK_SIZE * 2)
+        # Some peers lose what comes together with the answer to their request.
+        asyncio.get_running_loop().call_later(HEAD_START, self._write)
+
+    def _write(self) -> None:
+        for _ in range(BURST):
+            if self._is_paused or self._is_ended:
+                return
+            self._transport.write(self._block)
+        asyncio.get_running_loop().call_soon(self._write)
+
+    def pause_writing(self) -> None:
+        self._is_paused = True
+
+    def resume_writing(self) -> None:
+        self._is_paused = False
+        self._write()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._is_ended = True
+
+
+@lru_cache(maxsize=32)
+def build_block(kind: str, size: int, wbits: str | None) -> bytes:
+    """Build what is sent over and over again."""
+    opcode = wire.TEXT if kind in ("text", "json") else wire.BINARY
+    if kind == "json":
+        payloads = [text.encode() for text in json_texts()]
+    else:
+        payloads = [text_of(size).encode() if kind == "text" else data_of(size)]
+    if wbits is not None:
+        # As many as make a whole block: each is deflated with what came before.
+        count = BLOCK_SIZE // sum(map(len, payloads)) * 4 + 1
+        payloads = wire.deflate(payloads * count, int(wbits))
+    frames = b"".join(wire.server_frame(opcode, item, wbits is not None) for item in payloads)
+    return frames * (BLOCK_SIZE // len(frames) + 1)
+
+
+class Sink(asyncio.BufferedProtocol):
+    """Counts, and says so now and then."""
+
+    # What was read has been counted before anybody else reads.
+    _buffer = memoryview(bytearray(READ_SIZE))
+    _done = wire.server_frame(wire.TEXT, b"done")
+
+    def __init__(self, transport: asyncio.Transport, options: dict[str, str]) -> None:
+        self._transport = transport
+        self._frame_size = wire.client_frame_size(int(options["size"]))
+        self._every = int(options["every"])
+        self._counts_frames = "wbits" in options
+        self._left = self._every if self._counts_frames else self._every * self._frame_size
+        self._rest = b""
+        self._skip = 0
+
+    def begin(self, data: bytes) -> None:
+        if data:
+            self._take(data)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        if self._counts_frames:
+            self._take(bytes(self._buffer[:nbytes]))
+        else:
+            self._count(nbytes)
+
+    def _take(self, data: bytes) -> None:
+        if self._counts_frames:
+            self._count(self._count_frames(data))
+        else:
+            self._count(len(data))
+
+    def _count(self, count: int) -> None:
+        self._left -= count
+        while self._left <= 0:
+            self._left += self._every if self._counts_frames else self._every * self._frame_size
+            self._transport.write(self._done)
+
+    def _count_frames(self, data: bytes) -> int:
+        """Count the frames that end in ``data``."""
+        data = self._rest + data
+        self._rest = b""
+        count = 0
+        pos = self._skip
+        end = len(data)
+        while pos < end:
+            head = wire.parse_head(data, pos)
+            if head is None:
+                self._rest = data[pos:]
+                pos = end
+                break
+            pos = head[2]
+            count += head[0] < wire.CLOSE
+        self._skip = pos - end
+        return count
+
+
+PROTOCOLS: dict[str, Any] = {"/echo": Echo, "/flood": Flood, "/sink": Sink}
+
+
+async def serve(certificate: str | None) -> None:
+    """Listen, print the ports, and serve until standard input ends."""
+    loop = asyncio.get_running_loop()
+    plain = await loop.create_server(Upgrade, "127.0.0.1", 0, backlog=4096)
+    ports = {"ws": plain.sockets[0].getsockname()[1]}
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        secure = await loop.create_server(Upgrade, "127.0.0.1", 0, ssl=context, backlog=4096)
+        ports["wss"] = secure.sockets[0].getsockname()[1]
+    print(json.dumps({"ports": ports, "loop": type(loop).__module__}), flush=True)
+    # A thread may wait for a pipe and for a file alike.
+    await loop.run_in_executor(None, sys.stdin.read)
+
+
+def main() -> None:
+    """Run the process."""
+    pin("server")
+    raise_file_limit()
+    try:
+        import uvloop
+    except ImportError:
+        run: Any = asyncio.run
+    else:
+        run = uvloop.run
+    run(serve(sys.argv[1] if len(sys.argv) > 1 else None))
+
+
+if __name__ == "__main__":
+    main()
