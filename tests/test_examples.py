@@ -1,0 +1,138 @@
+"""Each example as its own process: by itself, and on a server of ours."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from pathlib import Path
+
+import pytest
+import trustme
+from gevent import subprocess
+
+from greenws.testing import EchoServer, close_with
+
+ROOT = Path(__file__).parents[1]
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+
+
+def run(example: str, *arguments: str) -> str:
+    """Run an example, which must neither fail nor complain; return what it printed."""
+    names = ("http_proxy", "https_proxy", "all_proxy")
+    environment = {k: v for k, v in os.environ.items() if k.lower() not in names}
+    environment["PYTHONPATH"] = str(ROOT)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(ROOT / "examples" / example), *arguments],
+        capture_output=True,
+        timeout=30,
+        env=environment,
+        cwd="/",
+    )
+    assert done.stderr.decode() == ""
+    assert done.returncode == 0
+    return str(done.stdout.decode())
+
+
+def test_every_example_is_run_below() -> None:
+    source = Path(__file__).read_text(encoding="utf-8")
+    for path in EXAMPLES:
+        assert f'run("{path.name}")' in source
+        assert f'run("{path.name}", ' in source
+
+
+def test_ticker() -> None:
+    lines = run("ticker.py").splitlines()
+    assert lines[0] == "{'channel': 'trades', 'price': 100}"
+    assert lines[10:] == ["closed: 1000"]
+
+
+def test_ticker_on_a_server() -> None:
+    with EchoServer(close_with(4000, after=1)) as server:
+        lines = run("ticker.py", server.url).splitlines()
+        assert lines == ["{'op': 'subscribe', 'channel': 'trades'}", "closed: 4000"]
+        assert server.connections[0].is_compressed
+
+
+def test_ticker_without_a_server() -> None:
+    assert "Connection refused" in run("ticker.py", "ws://127.0.0.1:1/")
+
+
+def test_bot() -> None:
+    lines = run("bot.py").splitlines()
+    assert lines[0] == "again in 0.1 s"
+    assert lines[1] == "hello, for the 1. time"
+    assert lines[2].startswith("lost: ")
+    assert lines[3].startswith("again in ")
+    assert lines[4] == "hello, for the 2. time"
+    assert lines[5].startswith("closed: ")
+
+
+def test_bot_on_a_server() -> None:
+    with EchoServer(close_with(1001, after=1)) as server:
+        lines = run("bot.py", server.url).splitlines()
+        tokens = [c.request.get("authorization") for c in server.connections if c.request]
+    assert len([line for line in lines if line.startswith("hello")]) == 2
+    assert tokens == ["Bearer token-0", "Bearer token-1"]
+
+
+def test_load() -> None:
+    assert run("load.py").startswith("5000 messages in ")
+
+
+def test_load_on_a_server() -> None:
+    with EchoServer() as server:
+        assert run("load.py", server.url).startswith("5000 messages in ")
+        assert server.connection_count == 100
+        assert server.message_count == 5000
+
+
+def test_bridge() -> None:
+    answer = run("bridge.py")
+    assert answer.startswith("HTTP/1.1 200 OK")
+    assert answer.strip().endswith("hello")
+
+
+@pytest.mark.parametrize("service", ["echoes", "drops"])
+def test_bridge_on_a_server(service: str) -> None:
+    with EchoServer() if service == "echoes" else EchoServer(close_with(4000, "no", 0)) as server:
+        if service == "echoes":
+            assert "200 OK" in run("bridge.py", server.url)
+            assert len(server.messages) == 1
+        else:
+            server.handler = lambda connection: (connection.receive(), connection.drop())
+            assert "502 Bad Gateway" in run("bridge.py", server.url)
+
+
+def test_tls() -> None:
+    assert re.match("no connection: .*TLS", run("tls.py"))
+
+
+def test_tls_on_a_server(tmp_path: Path) -> None:
+    import ssl
+
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    mine = authority.issue_cert("client@example.org")
+    mine.private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "mine.pem"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    authority.configure_trust(context)
+    context.verify_mode = ssl.CERT_REQUIRED
+    with EchoServer(ssl_context=context) as server:
+        url = server.url.replace("127.0.0.1", "localhost")
+        arguments = (url, str(tmp_path / "ca.pem"), str(tmp_path / "mine.pem"))
+        assert run("tls.py", *arguments) == "connected\n"
+        other = run("tls.py", server.url, *arguments[1:])
+        assert "no connection" in other
+        assert "127.0.0.1" in other
+
+
+def test_iterate() -> None:
+    assert run("iterate.py").splitlines() == ["hello", "disconnected closed", "b'bytes'"]
+
+
+def test_iterate_on_a_server() -> None:
+    with EchoServer() as server:
+        assert "hello" in run("iterate.py", server.url)
+        assert server.messages == ["hello", b"bytes"]
