@@ -65,7 +65,7 @@ def make_application(service: Service) -> Callable[..., Iterable[bytes]]:
     return application
 
 
-def fetch(port: int, path: str) -> str:
+def fetch(port: int | None, path: str) -> str:
     with socket.create_connection(("127.0.0.1", port)) as sock:
         sock.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
         return b"".join(iter(lambda: sock.recv(4096), b"")).decode()

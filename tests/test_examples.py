@@ -1,16 +1,19 @@
-"""Each example as its own process: by itself, and on a server of ours."""
+"""Each example as its own process, by itself and on a server of ours; and what docs say."""
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
 import trustme
 from gevent import subprocess
 
+from greenws import Backoff, Client, WebSocket, events
 from greenws.testing import EchoServer, close_with
 
 ROOT = Path(__file__).parents[1]
@@ -136,3 +139,44 @@ def test_iterate_on_a_server() -> None:
     with EchoServer() as server:
         assert "hello" in run("iterate.py", server.url)
         assert server.messages == ["hello", b"bytes"]
+
+
+# The pages of the docs that name options and events
+
+
+def read_page(name: str) -> str:
+    return (ROOT / "docs" / name).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", ["client.rst", "websocket.rst", "reconnecting.rst"])
+def test_code_of_a_page_compiles(page: str) -> None:
+    blocks = re.findall(
+        r"^\.\. code-block:: python\n\n((?:    .*\n|\n)+)", read_page(page), re.MULTILINE
+    )
+    assert blocks
+    for block in blocks:
+        compile(textwrap.dedent(block), page, "exec")
+
+
+def test_page_of_the_websocket_names_every_option_and_event() -> None:
+    page = read_page("websocket.rst")
+    rows = set(re.findall(r"^``(\w+)``  ", page, re.MULTILINE))
+    parameters = inspect.signature(WebSocket).parameters.values()
+    options = {p.name for p in parameters if p.kind is p.KEYWORD_ONLY}
+    options |= inspect.signature(WebSocket.connect).parameters.keys() - {"self"}
+    names = {item.name for item in vars(events).values() if hasattr(item, "received_time")}
+    assert options | (names - {"event"}) <= rows
+    assert all(hasattr(WebSocket, row) for row in rows - options - names)
+
+
+def test_page_of_clients_names_every_handler() -> None:
+    page = read_page("client.rst")
+    for name in vars(Client):
+        if name.startswith("on_"):
+            assert f"``{name}" in page
+
+
+def test_page_of_reconnecting_has_the_defaults_of_backoff() -> None:
+    rows = dict(re.findall(r"^``(\w+)`` +([\w.]+)  ", read_page("reconnecting.rst"), re.MULTILINE))
+    defaults = {p.name: p.default for p in inspect.signature(Backoff).parameters.values()}
+    assert rows == {name: f"{value:g}" if value else "None" for name, value in defaults.items()}
