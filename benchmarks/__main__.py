@@ -32,13 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
-    pace = QUICK if options.quick else PACE
-    pace = Pace(
-        options.rounds or pace.rounds,
-        options.seconds or pace.seconds,
-        pace.warmup,
-        pace.connections,
-    )
+    pace = choose_pace(options)
     report = new_report(pace, peers, options.judge)
     folder = Path(options.output)
     folder.mkdir(parents=True, exist_ok=True)
@@ -49,6 +43,18 @@ def main(arguments: list[str] | None = None) -> int:
         print("interrupted; the rows that are complete are written")
     write(report, folder)
     return int(any(bar.holds is False for row in report.rows for bar in row.bars))
+
+
+def choose_pace(options: argparse.Namespace) -> Pace:
+    """Work out how long and how much."""
+    pace = QUICK if options.quick else PACE
+    seconds = options.seconds or pace.seconds
+    return Pace(
+        rounds=options.rounds or pace.rounds,
+        seconds=seconds,
+        warmup=min(pace.warmup, seconds),
+        connections=options.connections or pace.connections,
+    )
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -67,6 +73,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--seconds", type=float, metavar="S", help=f"of one measurement; default: {PACE.seconds}"
     )
+    parser.add_argument("--connections", type=int, metavar="N", help="no row opens more than these")
     parser.add_argument(
         "--judge",
         choices=["time", "cpu"],

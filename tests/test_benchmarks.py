@@ -1,0 +1,191 @@
+"""The benchmarks run, and work out what they should; how fast anything is, is not tested."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+import zlib
+from pathlib import Path
+
+import pytest
+
+from benchmarks import wire
+from benchmarks.chart import to_svg
+from benchmarks.peers import PEERS, find_peers
+from benchmarks.report import Report, format_value, grid, to_rst
+from benchmarks.rows import ROWS, Bar, Row, find_rows
+from benchmarks.server import build_block, choose_extension
+from benchmarks.summary import RowSummary, summarize
+
+ROOT = Path(__file__).parents[1]
+
+ROW = Row("row", "a row", "receive", "rate", (Bar("picows", 2.0),), Bar("bare-socket"))
+MEMORY_ROW = Row("row", "a row", "idle", "memory", (Bar("aiohttp", 1.1),), Bar(limit=10.0))
+
+
+def rate(messages: int, cpu: float = 1.0) -> dict[str, float]:
+    return {"messages": messages, "seconds": 1.0, "cpu": cpu}
+
+
+def memory(kibibytes: int) -> dict[str, int]:
+    return {"bytes": kibibytes * 1024 * 10, "connections": 10}
+
+
+def sum_up(row: Row, by_cpu: bool = False, **results: list[dict[str, float] | None]) -> RowSummary:
+    taking_part = [peer for peer in PEERS if peer.name in results]
+    return summarize(row, taking_part, dict(results), {}, by_cpu)
+
+
+def run_benchmarks(folder: Path, *rows: str) -> str:
+    command = [sys.executable, "-m", "benchmarks", "--peers", "greenws,bare-socket"]
+    for row in rows:
+        command += ["--only", row]
+    command += ["--rounds", "1", "--seconds", "0.02", "--connections", "5"]
+    run = subprocess.run(
+        [*command, "--output", str(folder)], cwd=ROOT, capture_output=True, text=True, timeout=50
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    return run.stdout
+
+
+def test_command_runs_rows_and_writes_table_json_and_chart(tmp_path: Path) -> None:
+    printed = run_benchmarks(tmp_path, "receive-text", "deflate-send", "echo-many")
+    assert "failed" not in printed
+    report = Report.from_json((tmp_path / "benchmarks.json").read_text(encoding="utf-8"))
+    assert [row.name for row in report.rows] == ["receive-text", "echo-many", "deflate-send"]
+    for row in report.rows:
+        assert {line.peer for line in row.lines} == {"greenws", "bare socket"}
+        assert all(line.value > 0 for line in row.lines)
+    table = (tmp_path / "benchmarks.rst").read_text(encoding="utf-8")
+    assert table == to_rst(report)
+    assert report.machine["python"] in table
+    chart = (tmp_path / "benchmarks.svg").read_text(encoding="utf-8")
+    assert chart == to_svg(report)
+    ElementTree.fromstring(chart)
+
+
+def test_ratio_is_the_median_of_the_rounds_pairs() -> None:
+    row = sum_up(ROW, greenws=[rate(10), rate(40), rate(30)], picows=[rate(5), rate(10), rate(10)])
+    other = next(line for line in row.lines if line.peer == "picows")
+    assert other.ratio is not None
+    assert (other.ratio.median, other.ratio.worst, other.ratio.best) == (3.0, 2.0, 4.0)
+    assert row.bars[0].holds is True
+
+
+def test_ratio_of_what_should_be_little_is_turned_round() -> None:
+    row = sum_up(MEMORY_ROW, greenws=[memory(10)], aiohttp=[memory(12)])
+    assert row.bars[0].reached == pytest.approx(1.2)
+    assert row.bars[0].holds is True
+    assert row.aim is not None
+    assert row.aim.holds is True
+
+
+def test_bar_counts_the_best_of_a_family() -> None:
+    results = {"picows": [rate(1)], "picows+uvloop": [rate(9)]}
+    row = sum_up(ROW, greenws=[rate(10)], **results)
+    assert row.bars[0].reached == pytest.approx(10 / 9)
+    assert row.bars[0].holds is False
+
+
+def test_bar_without_its_peer_is_not_judged() -> None:
+    row = sum_up(ROW, greenws=[rate(1)])
+    assert row.bars[0].holds is None
+    assert row.bars[0].reached is None
+
+
+def test_failed_round_is_left_out() -> None:
+    row = sum_up(ROW, greenws=[rate(10), rate(20)], picows=[None, rate(5)])
+    assert row.bars[0].reached == pytest.approx(4.0)
+
+
+def test_rates_may_be_judged_by_cpu_time() -> None:
+    results = {"greenws": [rate(10, cpu=0.1)], "picows": [rate(10, cpu=0.5)]}
+    assert sum_up(ROW, **results).bars[0].holds is False
+    assert sum_up(ROW, by_cpu=True, **results).bars[0].reached == pytest.approx(5.0)
+
+
+def test_summary_survives_json() -> None:
+    row = sum_up(ROW, greenws=[rate(10)], picows=[rate(5)])
+    assert RowSummary.from_json(json.loads(json.dumps(row.to_json()))) == row
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_row_compares_with_peers_that_can(row: Row) -> None:
+    families = {peer.family for peer in PEERS if row.suits(peer)}
+    assert row.judges <= families
+
+
+def test_unknown_names_are_refused() -> None:
+    with pytest.raises(ValueError, match="nobody"):
+        find_peers(["nobody"])
+    with pytest.raises(ValueError, match="nothing"):
+        find_rows(["nothing"])
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        (2_345_678, "1/s", "2.35 M/s"),
+        (12_345, "1/s", "12.3 k/s"),
+        (9.876, "KiB", "9.88 KiB"),
+        (1234.5, "ms", "1,234 ms"),
+    ],
+)
+def test_value_is_formatted_with_three_digits(value: float, unit: str, text: str) -> None:
+    assert format_value(value, unit) == text
+
+
+def test_table_keeps_an_empty_first_cell() -> None:
+    assert grid([["", "a"], ["b", ""]]).splitlines() == ["=  =", "\\  a", "=  =", "b", "=  ="]
+
+
+@pytest.mark.parametrize("size", [0, 125, 126, 65535, 65536])
+def test_frame_is_parsed_as_built(size: int) -> None:
+    payload = bytes(range(256)) * (size // 256) + bytes(size % 256)
+    frame = wire.client_frame(wire.BINARY, payload)
+    assert len(frame) == wire.client_frame_size(size)
+    assert len(wire.server_frame(wire.BINARY, payload)) == wire.server_frame_size(size)
+    head = wire.parse_head(frame, 0)
+    assert head is not None
+    assert (head[0], frame[head[1] : head[2]]) == (wire.BINARY, payload)
+
+
+def test_unmask_undoes_the_mask() -> None:
+    payload = b"seven b"
+    masked = bytes(byte ^ b"key!"[i % 4] for i, byte in enumerate(payload))
+    assert wire.unmask(masked, b"key!") == payload
+
+
+@pytest.mark.parametrize(
+    ("offer", "answer"),
+    [
+        ("", None),
+        ("x-other", None),
+        ("permessage-deflate; client_max_window_bits", ("permessage-deflate", 15)),
+        (
+            "permessage-deflate; server_max_window_bits=12; client_max_window_bits=12",
+            ("permessage-deflate; server_max_window_bits=12", 12),
+        ),
+    ],
+)
+def test_server_answers_an_offer(offer: str, answer: tuple[str, int] | None) -> None:
+    assert choose_extension(offer) == answer
+
+
+def test_deflated_block_may_be_sent_over_and_over() -> None:
+    block = build_block("json", 1024, "15")
+    inflater = zlib.decompressobj(-15)
+    texts = []
+    for _ in range(2):
+        pos = 0
+        while pos < len(block):
+            size, start = block[pos + 1], pos + 2
+            if size == 126:
+                size, start = int.from_bytes(block[pos + 2 : pos + 4], "big"), pos + 4
+            pos = start + size
+            texts.append(wire.inflate_next(inflater, block[start:pos]))
+    half = len(texts) // 2
+    assert texts[:half] == texts[half:]
+    assert all("ticks" in json.loads(text) for text in texts[:64])
