@@ -135,6 +135,8 @@ class Client:
         )
         self._handlers: dict[str, Callable[[Any], object]] = {}
         self._greenlet: Greenlet[..., None] | None = None
+        # The greenlet that calls the handlers, while they are called.
+        self._runner: Any = None
         self._is_running = False
         self._is_stopped = False
         self._is_killed = False
@@ -176,8 +178,11 @@ class Client:
         """Wait until it has ended, or for ``timeout`` seconds.
 
         :raises Exception: what came out of a handler, as from :meth:`run`.
+        :raises RuntimeError: if a handler calls it without a timeout: it would wait for itself.
         """
         if self._is_running:
+            if timeout is None and self._runner is getcurrent():
+                raise RuntimeError(f"{self!r} cannot wait for itself")
             if self._ended is None:
                 self._ended = Event()
             if not self._ended.wait(timeout):
@@ -344,12 +349,14 @@ class Client:
 
     def _finish(self) -> None:
         self._is_running = False
+        self._runner = None
         self._handlers = {}
         for event in (self._settled, self._ended):
             if event is not None:
                 event.set()
 
     def _run(self) -> None:
+        self._runner = getcurrent()
         try:
             self._handlers = self._find_handlers()
             self.websocket.set_sink(self._attach)

@@ -612,8 +612,11 @@ def test_on_close_after_the_greenlet_of_run_was_killed(server: EchoServer) -> No
 
 def test_on_close_after_a_timeout_around_run(server: EchoServer) -> None:
     feed = Full(server.url)
-    with pytest.raises(gevent.Timeout), gevent.Timeout(0.1):
+    timeout = gevent.Timeout(0.01)
+    feed.react_ready = lambda event: timeout.start()  # type: ignore[attr-defined]
+    with pytest.raises(gevent.Timeout) as caught:
         feed.run()
+    assert caught.value is timeout
     assert feed.calls[-1] == "close"
     assert feed.calls.count("close") == 1
 
@@ -964,6 +967,19 @@ def test_client_can_be_started_again(server: EchoServer) -> None:
         assert feed.calls.count("close") == number
 
 
+@pytest.mark.parametrize("way", ["start", "run"])
+def test_join_in_a_handler_is_an_error(way: str, server: EchoServer) -> None:
+    class Feed(Full):
+        def react_ready(self, event: Any) -> None:
+            self.join(timeout=0.001)
+            self.join()
+
+    feed = Feed(server.url)
+    with pytest.raises(RuntimeError, match="wait for itself"):
+        feed.run() if way == "run" else feed.start().join(LIMIT)
+    assert server.connections[0].wait_ended() == 1011
+
+
 def test_join_gives_up_after_its_timeout(server: EchoServer) -> None:
     feed = Full(server.url).start()
     began = time.monotonic()
@@ -1116,13 +1132,15 @@ def test_close_returns_at_once_and_ends_in_close_timeout() -> None:
     with EchoServer(stop_reading) as server:
         feed = Full(server.url, close_timeout=0.1).start()
         assert feed.wait_ready(LIMIT)
+        switched = Event()
+        gevent.spawn(switched.set)
         began = time.monotonic()
         feed.close()
-        assert time.monotonic() - began < 0.05
+        assert not switched.is_set()
         with pytest.raises(errors.WebSocketClosing):
             feed.send_text("late")
         feed.join(LIMIT)
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 4
         assert not feed.is_running
     assert (feed.events[-1].code, feed.events[-1].sent_code) == (1006, 1000)
 
@@ -1291,7 +1309,6 @@ def test_an_opening_that_took_long_to_fail_is_no_connection_that_lasted() -> Non
     with EchoServer(opening=silent) as server:
         feed = Full(server.url, reconnect=backoff, open_timeout=0.05)
         feed.run()
-        assert server.connection_count == 3
     assert feed.calls.count("connect_fail") == 3
 
 

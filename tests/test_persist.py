@@ -203,10 +203,11 @@ def test_exit_event_that_is_not_set_changes_nothing(kind: Any) -> None:
 
 
 def test_wait_is_cooperative(ticking: Ticker) -> None:
-    iteration = persist(Fake(), min_wait=0.05, max_wait=0.05)
+    iteration = persist(Fake(), min_wait=0.1, max_wait=0.1)
     next(iteration)
+    ticking.reset()
     next(iteration)
-    assert ticking.largest_gap < 0.04
+    assert ticking.ticks >= 3
     iteration.close()  # type: ignore[attr-defined]
 
 
