@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -10,11 +12,11 @@ from typing import Any
 
 import gevent
 import gevent.event
+import gevent.socket
 import pytest
 
 import greenws
 from greenws import errors
-from greenws.sessions.transport import Transport
 from tests.support.peer import (
     BINARY,
     CLOSE,
@@ -65,18 +67,24 @@ def start(url: str, **options: Any) -> tuple[greenws.WebSocket, Run]:
     return websocket, run
 
 
-@pytest.fixture
-def sends(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
-    """The size of each system call that sends."""
-    sizes: list[int] = []
-    genuine = Transport.send
+@contextlib.contextmanager
+def packets(script: Any) -> Iterator[tuple[Any, list[int]]]:
+    """A socket to use, which keeps what each system call sends apart, and the sizes received."""
+    ours, theirs = gevent.socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    peer = Peer(theirs)
 
-    def send(self: Transport, data: Any) -> int | None:
-        sizes.append(len(data))
-        return genuine(self, data)
+    def serve() -> None:
+        script(peer)
+        theirs.close()
 
-    monkeypatch.setattr(Transport, "send", send)
-    yield sizes
+    server = gevent.spawn(serve)
+    try:
+        yield ours, peer.sizes
+        server.get(timeout=PATIENCE)
+    finally:
+        server.kill()
+        theirs.close()
+        ours.close()
 
 
 # Whole frames in order
@@ -126,57 +134,52 @@ def test_control_frames_go_between_messages_of_other_greenlets() -> None:
 # Few system calls
 
 
-def test_frames_of_one_turn_leave_in_one_call(sends: list[int]) -> None:
+def test_frames_of_one_turn_leave_in_one_call() -> None:
     collector = Collector()
-    with Server(collector) as server:
-        websocket, run = start(server.url)
-        sends.clear()
+    with packets(collector) as (sock, sizes):
+        websocket, run = start("ws://packets/", socket=sock)
+        sizes.clear()
         for number in range(50):
             websocket.send_text(str(number))
-        assert not sends  # the turn is not over
         websocket.close()
         run.join()
-    assert len(sends) == 1
+    assert len(sizes) == 1
     assert len(collector.messages) == 50
 
 
-def test_frames_of_many_greenlets_in_one_turn_leave_in_one_call(sends: list[int]) -> None:
+def test_frames_of_many_greenlets_in_one_turn_leave_in_one_call() -> None:
     collector = Collector()
-    with Server(collector) as server:
-        websocket, run = start(server.url)
-        sends.clear()
+    with packets(collector) as (sock, sizes):
+        websocket, run = start("ws://packets/", socket=sock)
+        sizes.clear()
         gevent.joinall([gevent.spawn(websocket.send_text, "x") for _ in range(20)])
         websocket.close()
         run.join()
     assert len(collector.messages) == 20
-    assert len(sends) <= 2  # the close frame may have a turn of its own
+    assert len(sizes) <= 2  # the close frame may have a turn of its own
 
 
-def test_replies_to_the_messages_of_one_chunk_leave_in_one_call(sends: list[int]) -> None:
-    collector = Collector()
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_replies_to_the_messages_of_one_chunk_leave_in_one_call(number: int) -> None:
+    got = []
 
     def script(peer: Peer) -> None:
         peer.accept()
-        peer.expect(TEXT, b"go")
-        peer.send(b"".join(build(TEXT, b"%d" % number) for number in range(100)))
-        for number in range(100):
-            peer.expect(TEXT, b"%d" % number)
+        for _ in range(number):
+            peer.send(b"".join(build(TEXT, b"%d" % n) for n in range(100)))
+            del peer.sizes[:]
+            for n in range(100):
+                peer.expect(TEXT, b"%d" % n)
+            got.append(len(peer.sizes))
         peer.close()
 
     class Replier(greenws.Client):
-        def on_ready(self, event: Any) -> None:
-            self.send_text("go")
-
         def on_text(self, event: Any) -> None:
-            if event.text == "0":
-                sends.clear()
             self.send_text(event.text)
 
-    with Server(script) as server:
-        Replier(server.url, proxies={}, ping_rate=0).run()
-        server.join()
-    assert len(collector.messages) == 0
-    assert len(sends) == 2  # the replies, the close frame
+    with packets(script) as (sock, _):
+        Replier("ws://packets/", socket=sock, proxies={}, ping_rate=0).run()
+    assert got == [1] * number
 
 
 def test_a_frame_leaves_although_the_loop_has_nothing_else_to_do() -> None:
@@ -220,7 +223,6 @@ def test_many_waiting_senders_all_go_on() -> None:
     collector = Collector(waits=True)
     with Server(collector, buffer=4096) as server:
         websocket, run = start(server.url, write_limit=10_000)
-        websocket.send_binary  # noqa: B018  # what the greenlets call
         filler = gevent.spawn(websocket.send_binary, bytes(6_000_000))
         gevent.sleep(0.01)
         senders = [gevent.spawn(websocket.send_binary, b"x" * 9_000) for _ in range(20)]

@@ -1,6 +1,6 @@
 """A server that does, byte by byte, what a test's script says, and the client's side of a run.
 
-Nothing in here is greenws': it reads and builds frames of its own, so that a mistake of the core
+Nothing of it is greenws': it reads and builds frames of its own, so that a mistake of the core
 cannot hide behind itself.
 """
 
@@ -17,6 +17,7 @@ import textwrap
 import threading
 import zlib
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import gevent
@@ -26,6 +27,8 @@ import gevent.socket
 import gevent.ssl
 import gevent.subprocess
 from gevent.server import StreamServer
+
+import greenws
 
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 
@@ -89,6 +92,8 @@ class Peer:
     def __init__(self, sock: Any) -> None:
         self.sock = sock
         self.head = b""
+        #: The size of each piece received.
+        self.sizes: list[int] = []
         self._rest = b""
 
     def read_head(self) -> bytes:
@@ -198,6 +203,7 @@ class Peer:
         data: bytes = self.sock.recv(65536)
         if not data:
             raise ConnectionError("the client has gone")
+        self.sizes.append(len(data))
         return data
 
 
@@ -471,8 +477,9 @@ def run_script(source: str, *args: object, seconds: float = 30.0) -> str:
     It has to end with status 0.
     """
     command = [sys.executable, "-W", "error", "-c", textwrap.dedent(source), *map(str, args)]
+    root = Path(greenws.__path__[0]).parent  # it may not be installed
     process = gevent.subprocess.Popen(
-        command, stdout=gevent.subprocess.PIPE, stderr=gevent.subprocess.STDOUT
+        command, cwd=root, stdout=gevent.subprocess.PIPE, stderr=gevent.subprocess.STDOUT
     )
     try:
         output, _ = process.communicate(timeout=seconds)

@@ -1,0 +1,596 @@
+"""How a connection ends: in time, with the right code, and with nothing left open."""
+
+from __future__ import annotations
+
+import struct
+import time
+import zlib
+from collections.abc import Iterator
+from typing import Any
+
+import gevent
+import gevent.event
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import greenws
+from greenws import errors
+from greenws.sessions.reactor import get_reactor
+from tests.support.peer import (
+    BINARY,
+    CLOSE,
+    PATIENCE,
+    PING,
+    STALLS,
+    TEXT,
+    Peer,
+    Run,
+    Server,
+    accept_and_echo,
+    accept_and_stop,
+    accept_and_wait,
+    build,
+    build_close,
+    build_text,
+)
+
+
+def make(url: str, **options: Any) -> greenws.WebSocket:
+    return greenws.WebSocket(url, **{"proxies": {}, **options})
+
+
+def start(url: str, connect: dict[str, Any] | None = None, **options: Any) -> Any:
+    """Connect, and return the WebSocket and the run, once it is ready."""
+    websocket = make(url, **options)
+    run = Run(websocket.connect(**{"ping_rate": 0, "poll": 0, **(connect or {})}))
+    run.wait("ready")
+    return websocket, run
+
+
+@pytest.fixture(autouse=True)
+def _reactor_is_empty() -> Iterator[None]:
+    yield
+    assert not get_reactor().sessions
+    assert get_reactor().holder is None
+
+
+# close()
+
+
+def test_close_returns_at_once_and_what_was_sent_goes_first() -> None:
+    got = []
+
+    def script(peer: Peer) -> None:
+        peer.accept()
+        gevent.sleep(0.05)
+        got.append(len(peer.expect(BINARY).payload))
+        got.append(peer.expect(CLOSE).code)
+        peer.send(build_close(1000))
+
+    with Server(script, buffer=4096) as server:
+        websocket, run = start(server.url, write_limit=10_000_000)
+        began = time.monotonic()
+        websocket.send_binary(bytes(6_000_000))
+        websocket.close()
+        assert time.monotonic() - began < 0.1
+        run.join()
+        server.join()
+    assert got == [6_000_000, 1000]
+    assert run.names[-2:] == ["closed", "disconnected"]
+
+
+def test_close_ends_in_close_timeout_when_nothing_is_read() -> None:
+    with Server(accept_and_stop, buffer=4096) as server:
+        websocket, run = start(server.url, {"close_timeout": 0.1}, write_limit=10_000_000)
+        websocket.send_binary(bytes(8_000_000))
+        websocket.close()
+        began = time.monotonic()
+        run.join(2)
+        assert time.monotonic() - began < 0.3
+    assert "close" in run.events[-1].reason
+    assert (run.events[-1].code, run.events[-1].sent_code) == (1006, 1000)
+
+
+def test_close_ends_in_close_timeout_although_the_server_chatters_on() -> None:
+    def script(peer: Peer) -> None:
+        peer.accept()
+        while True:
+            peer.send(build_text("and another thing") * 1000)
+
+    with Server(script) as server:
+        websocket, run = start(server.url, {"close_timeout": 0.1})
+        websocket.close()
+        began = time.monotonic()
+        run.join(2)
+        assert time.monotonic() - began < 0.4
+
+
+def test_close_frees_a_handler_that_waits_at_the_mark_in_close_timeout() -> None:
+    caught = []
+
+    class Sender(greenws.Client):
+        close_timeout = 0.1
+        write_limit = 50_000
+
+        def on_ready(self, event: Any) -> None:
+            try:
+                self.send_binary(bytes(8_000_000))
+            except errors.TransportFail as error:
+                caught.append(str(error))
+
+    with Server(accept_and_stop, buffer=4096) as server:
+        client = Sender(server.url, proxies={}).start()
+        assert client.wait_ready(PATIENCE)
+        gevent.sleep(0.01)
+        client.close()
+        began = time.monotonic()
+        client.join(2)
+        assert not client.is_running
+        assert time.monotonic() - began < 0.3
+    assert "close packet" in caught[0]
+
+
+def test_close_ends_in_close_timeout_against_pings_that_cannot_be_answered() -> None:
+    def script(peer: Peer) -> None:
+        peer.accept()
+        while True:
+            peer.send(build(PING, bytes(125)) * 500)
+
+    with Server(script, buffer=4096) as server:
+        websocket, run = start(server.url, {"close_timeout": 0.1}, write_limit=50_000)
+        with gevent.Timeout(PATIENCE):
+            while websocket.session.queued_bytes < 40_000:
+                gevent.sleep(0.005)
+        websocket.close()
+        began = time.monotonic()
+        run.join(2)
+        assert time.monotonic() - began < 0.4
+
+
+def test_force_disconnect_frees_a_handler_that_waits_at_the_mark() -> None:
+    with Server(accept_and_stop, buffer=4096) as server:
+        websocket = make(server.url, write_limit=50_000)
+
+        def handle(event: Any) -> None:
+            if event.name == "ready":
+                websocket.send_binary(bytes(8_000_000))
+
+        run = Run(websocket.connect(ping_rate=0), handle)
+        run.wait("ready")
+        gevent.sleep(0.01)
+        websocket.force_disconnect()
+        with pytest.raises(errors.TransportFail):
+            run.join(2)
+
+
+@pytest.mark.parametrize("stall", STALLS)
+def test_close_while_opening_gives_up(stall: str) -> None:
+    with STALLS[stall]() as place:
+        websocket = make(place.url, **place.options)
+        run = Run(iter(websocket))
+        assert place.reached.wait(PATIENCE)
+        websocket.close()
+        last = run.join(2)
+    assert last.name == "connect_fail"
+    assert "given up" in last.reason
+
+
+def test_both_sides_may_close_at_once() -> None:
+    def script(peer: Peer) -> None:
+        peer.accept()
+        peer.send(build_close(1001))
+        assert peer.expect(CLOSE).code == 1000
+
+    with Server(script) as server:
+        websocket = make(server.url)
+        run = Run(
+            websocket.connect(ping_rate=0),
+            lambda event: event.name == "ready" and websocket.close(),
+        )
+        run.join()
+        server.join()
+    assert (run.events[-1].code, run.events[-1].sent_code) == (1001, 1000)
+    assert run.events[-1].graceful
+
+
+def test_the_servers_close_is_echoed_and_the_end_of_the_stream_waited_for() -> None:
+    def script(peer: Peer) -> None:
+        peer.accept(then=build_close(4000, "bye"))
+        frame = peer.expect(CLOSE)
+        assert (frame.code, frame.payload[2:]) == (4000, b"bye")
+        assert peer.read_until_end() == b""  # a FIN and no RST
+
+    with Server(script) as server:
+        websocket = make(server.url)
+        events = list(websocket)
+        server.join()
+    assert (events[-1].code, events[-1].sent_code, events[-1].graceful) == (4000, 4000, True)
+
+
+def test_a_close_frame_without_a_code_is_answered_by_one() -> None:
+    def script(peer: Peer) -> None:
+        peer.accept(then=build(CLOSE))
+        peer.expect(CLOSE, b"")
+
+    with Server(script) as server:
+        events = list(make(server.url))
+        server.join()
+    assert (events[-1].code, events[-1].sent_code) == (1005, 1005)
+
+
+def test_lingering_is_bounded_when_the_server_does_not_end_the_stream() -> None:
+    def script(peer: Peer) -> None:
+        peer.accept(then=build_close(1000))
+        peer.expect(CLOSE)
+        gevent.sleep(30)
+
+    with Server(script) as server:
+        began = time.monotonic()
+        events = list(make(server.url).connect(close_timeout=0.2))
+        assert time.monotonic() - began < 0.5
+    assert events[-1].graceful
+
+
+def test_lingering_is_bounded_and_fair_when_the_server_talks_on(ticking: Any) -> None:
+    def script(peer: Peer) -> None:
+        peer.accept(then=build_close(1000))
+        while True:
+            peer.send(build_text("and another thing") * 1000)
+
+    with Server(script) as server:
+        began = time.monotonic()
+        events = list(make(server.url).connect(close_timeout=0.2))
+        assert time.monotonic() - began < 0.5
+    assert ticking.largest_gap < 0.1
+    assert events[-1].graceful
+
+
+# The end of the stream
+
+
+@pytest.mark.parametrize("drop", [Peer.reset, lambda peer: peer.sock.close()], ids=["rst", "fin"])
+@pytest.mark.parametrize(
+    "sent", [b"", build_text("half")[:3], build(TEXT, b"part", fin=False)], ids=["", "frame", "part"]
+)
+def test_a_stream_that_breaks_off_is_disconnected_with_1006(drop: Any, sent: bytes) -> None:
+    def script(peer: Peer) -> None:
+        peer.accept(then=build_text("whole") + sent)
+        gevent.sleep(0.01)
+        drop(peer)
+
+    with Server(script) as server:
+        events = list(make(server.url).connect(ping_rate=0))
+    assert [event.name for event in events[-1:]] == ["disconnected"]
+    assert (events[-1].code, events[-1].sent_code, events[-1].graceful) == (1006, None, False)
+
+
+def test_an_end_without_an_answer_to_close_is_not_graceful() -> None:
+    def script(peer: Peer) -> None:
+        peer.accept()
+        peer.expect(CLOSE)
+
+    with Server(script) as server:
+        websocket, run = start(server.url)
+        websocket.close()
+        last = run.join()
+    assert (last.code, last.sent_code, last.graceful) == (1006, 1000, False)
+
+
+# Violations
+
+
+VIOLATIONS = {
+    "reserved opcode": (build(3), 1002),
+    "reserved control opcode": (build(11), 1002),
+    "rsv1": (build(TEXT, b"\xff", rsv=4), 1002),
+    "rsv2": (build(TEXT, b"x", rsv=2), 1002),
+    "rsv3 on a ping": (build(PING, b"x", rsv=1), 1002),
+    "masked": (b"\x81\x81\0\0\0\0x", 1002),
+    "fragmented ping": (build(PING, b"x", fin=False), 1002),
+    "long ping": (build(PING, bytes(126)), 1002),
+    "nothing to continue": (build(0, b"x"), 1002),
+    "message in a message": (build(TEXT, b"x", fin=False) + build(TEXT, b"y"), 1002),
+    "length too long for 16 bits": (b"\x81\x7e\x00\x01x", 1002),
+    "length too long for 64 bits": (b"\x81\x7f" + struct.pack(">Q", 200) + bytes(200), 1002),
+    "negative length": (b"\x81\x7f" + struct.pack(">Q", 1 << 63), 1002),
+    "close of one byte": (build(CLOSE, b"x"), 1002),
+    "close 1005": (build_close(1005), 1002),
+    "close 999": (build_close(999), 1002),
+    "close 5000": (build_close(5000), 1002),
+    "close reason": (build(CLOSE, b"\x03\xe8\xff"), 1007),
+    "text": (build(TEXT, b"\xff"), 1007),
+    "text in fragments": (build(TEXT, b"\xc3", fin=False) + build(0, b"\x28", fin=False), 1007),
+    "text that ends too early": (build(TEXT, b"\xc3"), 1007),
+    "large": (build(BINARY, bytes(1001)), 1009),
+    "large length": (b"\x82\x7f" + struct.pack(">Q", 1 << 40), 1009),
+    "large in fragments": (build(BINARY, bytes(600), fin=False) + build(0, bytes(600)), 1009),
+}
+
+
+@pytest.mark.parametrize("compress", [False, True], ids=["plain", "deflate"])
+@pytest.mark.parametrize("name", VIOLATIONS)
+def test_a_violation_gets_its_close_code(name: str, compress: bool) -> None:
+    data, code = VIOLATIONS[name]
+    if compress and name == "rsv1":
+        code = 1007  # a compressed message now, and a broken one
+
+    def script(peer: Peer) -> None:
+        extension = b"Sec-WebSocket-Extensions: permessage-deflate\r\n" if compress else b""
+        peer.accept(extension, then=build_text("before") + data + build_text("after"))
+        assert peer.expect(CLOSE).code == code
+
+    with Server(script) as server:
+        websocket = make(server.url, max_size=1000, compress=compress)
+        events = list(websocket.connect(ping_rate=0, poll=0))
+        server.join()
+    names = [event.name for event in events]
+    assert names[2:] == ["ready", "text", "protocol_error", "disconnected"]
+    assert events[4].critical == (code == 1007)
+    assert (events[-1].code, events[-1].sent_code, events[-1].graceful) == (1006, code, False)
+
+
+def test_an_inflated_message_beyond_the_limit_gets_1009() -> None:
+    deflate = zlib.compressobj(9, zlib.DEFLATED, -15)
+    bomb = deflate.compress(bytes(50_000_000)) + deflate.flush(zlib.Z_SYNC_FLUSH)
+
+    def script(peer: Peer) -> None:
+        peer.accept(
+            b"Sec-WebSocket-Extensions: permessage-deflate\r\n", build(BINARY, bomb[:-4], rsv=4)
+        )
+        assert peer.expect(CLOSE).code == 1009
+
+    with Server(script) as server:
+        events = list(make(server.url, compress=True, max_size=1_000_000).connect(ping_rate=0))
+        server.join()
+    assert events[-1].sent_code == 1009
+
+
+def test_a_violation_after_close_ends_the_connection() -> None:
+    def script(peer: Peer) -> None:
+        peer.accept()
+        peer.expect(CLOSE)
+        peer.send(build(3))
+        assert peer.read_until_end() == b""
+
+    with Server(script) as server:
+        websocket, run = start(server.url)
+        websocket.close()
+        last = run.join(3)
+        server.join()
+    assert "protocol_error" in run.names
+    assert (last.sent_code, last.graceful) == (1000, False)
+
+
+@pytest.fixture(scope="module")
+def rambler() -> Iterator[tuple[Server, list[bytes]]]:
+    """A server that sends what is put into the list, and no more."""
+    script: list[bytes] = []
+
+    def ramble(peer: Peer) -> None:
+        data = script[0]
+        peer.accept(then=data[: len(data) // 2])
+        peer.send(data[len(data) // 2 :])
+
+    with Server(ramble) as server:
+        yield server, script
+
+
+FRAMES = st.builds(
+    build,
+    st.integers(0, 15),
+    st.binary(max_size=140),
+    st.booleans(),
+    st.sampled_from([0, 0, 0, 4, 2]),
+)
+
+
+@settings(max_examples=60)
+@given(st.one_of(st.binary(max_size=200), st.lists(FRAMES, max_size=6).map(b"".join)), st.booleans())
+def test_any_bytes_give_events_only(
+    rambler: tuple[Server, list[bytes]], data: bytes, compress: bool
+) -> None:
+    server, script = rambler
+    script[:] = [data]
+    events = list(make(server.url, max_size=1000).connect(ping_rate=0, close_timeout=0.2))
+    assert [event.name for event in events[:3]] == ["connecting", "connected", "ready"]
+    assert events[-1].name == "disconnected"
+
+
+@settings(max_examples=40)
+@given(st.binary(max_size=200))
+def test_any_bytes_in_place_of_the_answer_give_events_only(
+    stranger: tuple[Server, list[bytes]], data: bytes
+) -> None:
+    server, script = stranger
+    script[:] = [data]
+    events = list(make(server.url, open_timeout=2))
+    assert events[-1].name in ("connect_fail", "disconnected")
+
+
+@pytest.fixture(scope="module")
+def stranger() -> Iterator[tuple[Server, list[bytes]]]:
+    """A server that has not heard of WebSocket."""
+    script: list[bytes] = []
+    prefixes = iter([b"", b"HTTP/1.1 101 ", b"HTTP/1.1 403 No\r\nContent-Length: "] * 1000)
+
+    def answer(peer: Peer) -> None:
+        peer.read_head()
+        peer.send(next(prefixes) + script[0] + b"\r\n\r\n")
+
+    with Server(answer) as server:
+        yield server, script
+
+
+# Killed, timed out, abandoned
+
+
+class Blow:
+    """Something that ends a greenlet before its time."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __call__(self, run: Run) -> None:
+        if self.name == "kill":
+            run.greenlet.kill()
+        else:
+            run.greenlet.kill(gevent.Timeout(1))
+        assert run.greenlet.dead
+
+
+@pytest.fixture(params=["kill", "timeout"])
+def blow(request: pytest.FixtureRequest) -> Blow:
+    return Blow(request.param)
+
+
+@pytest.mark.parametrize("stall", STALLS)
+def test_an_opening_may_be_stopped_at_any_step(stall: str, blow: Blow) -> None:
+    with STALLS[stall]() as place:
+        run = Run(iter(make(place.url, **place.options)))
+        assert place.reached.wait(PATIENCE)
+        blow(run)
+        assert not get_reactor().sessions
+
+
+def test_an_idle_connection_may_be_stopped(blow: Blow) -> None:
+    with Server(accept_and_wait) as server:
+        websocket, run = start(server.url)
+        blow(run)
+        server.join()  # it has seen the end
+    assert websocket.is_closed
+
+
+def test_a_handler_may_be_stopped_while_it_writes(blow: Blow) -> None:
+    with Server(accept_and_stop, buffer=4096) as server:
+        websocket = make(server.url, write_limit=50_000)
+        run = Run(
+            iter(websocket),
+            lambda event: event.name == "ready" and websocket.send_binary(bytes(8_000_000)),
+        )
+        run.wait("ready")
+        gevent.sleep(0.01)
+        blow(run)
+
+
+def test_a_handler_may_be_stopped_in_the_midst_of_a_chunk(blow: Blow) -> None:
+    in_handler = gevent.event.Event()
+
+    def handle(event: Any) -> None:
+        if event.name == "text":
+            in_handler.set()
+            gevent.sleep(30)
+
+    def script(peer: Peer) -> None:
+        peer.accept(then=build_text("one") * 100)
+        peer.read_until_end()
+
+    with Server(script) as server:
+        run = Run(iter(make(server.url)), handle)
+        assert in_handler.wait(PATIENCE)
+        blow(run)
+        server.join()
+
+
+def test_a_connection_may_be_stopped_while_it_lingers(blow: Blow) -> None:
+    def script(peer: Peer) -> None:
+        peer.accept(then=build_close(1000))
+        peer.expect(CLOSE)
+        echoed.set()
+        gevent.sleep(30)
+
+    echoed = gevent.event.Event()
+    with Server(script) as server:
+        run = Run(make(server.url).connect(ping_rate=0))
+        assert echoed.wait(PATIENCE)
+        blow(run)
+
+
+def test_a_client_may_be_killed_while_it_waits_to_connect_again() -> None:
+    waiting = gevent.event.Event()
+
+    class Persistent(greenws.Client):
+        reconnect = greenws.Backoff(min_wait=30)
+
+        def on_back_off(self, event: Any) -> None:
+            waiting.set()
+
+    with Server(lambda peer: None) as server:
+        client = Persistent(server.url, proxies={}).start()
+        assert waiting.wait(PATIENCE)
+        gevent.sleep(0)
+        client.kill()
+        assert not client.is_running
+
+
+@pytest.mark.parametrize("name", ["connecting", "connected", "ready", "poll", "text", "closing"])
+def test_an_iteration_may_be_left_at_any_event(name: str) -> None:
+    def script(peer: Peer) -> None:
+        peer.accept(then=build_text("one") * 10 + build_close(1000))
+        peer.read_until_end()
+
+    with Server(script) as server:
+        websocket = make(server.url)
+        for event in websocket:
+            if event.name == name:
+                break
+        assert not get_reactor().sessions
+        if name != "connecting":
+            server.join()
+        assert websocket.is_closed
+        with pytest.raises(errors.WebSocketClosed):
+            websocket.send_text("nobody is there")
+
+
+def test_an_iteration_that_is_only_made_opens_nothing() -> None:
+    with Server() as server:
+        websocket = make(server.url)
+        events = websocket.connect()
+        del events
+        assert server.connections == 0
+        assert not get_reactor().sessions
+
+
+def test_an_exception_thrown_into_the_iteration_closes_everything() -> None:
+    with Server(accept_and_wait) as server:
+        events: Any = iter(make(server.url))
+        while next(events).name != "ready":
+            pass
+        with pytest.raises(LookupError):
+            events.throw(LookupError("of the caller"))
+        server.join()
+
+
+def test_twenty_kills_leave_the_loop_as_it_was(blow: Blow) -> None:
+    loop = gevent.get_hub().loop
+    with Server(accept_and_wait) as server:
+        gevent.sleep(0.01)
+        before = getattr(loop, "activecnt", 0)
+        for _ in range(20):
+            _, run = start(server.url, {"ping_rate": 30, "poll": 5, "ping_timeout": 60})
+            blow(run)
+        server.join()
+        gevent.sleep(0.01)
+        assert getattr(loop, "activecnt", 0) <= before
+
+
+# The user's exceptions
+
+
+def test_an_exception_of_a_client_handler_is_told_to_the_server() -> None:
+    codes = []
+
+    def script(peer: Peer) -> None:
+        peer.accept(then=build_text("bad"))
+        codes.append(peer.expect(CLOSE).code)
+        peer.send(build_close(1011))
+
+    class Failing(greenws.Client):
+        def on_text(self, event: Any) -> None:
+            raise LookupError("of the handler")
+
+    with Server(script) as server:
+        client = Failing(server.url, proxies={}, ping_rate=0).start()
+        with pytest.raises(LookupError, match="of the handler"):
+            client.join(PATIENCE)
+    assert codes == [1011]

@@ -1,0 +1,292 @@
+"""A forked child: its parent's connections are none of its own."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from typing import Any
+
+import gevent
+import gevent.event
+import pytest
+
+from tests.support.peer import CLOSE, PATIENCE, PING, TEXT, Peer, Server, build, build_text, run_script
+
+# What the scripts share. The child says what it has seen over a pipe, and leaves without cleaning
+# up after its parent.
+PRELUDE = """
+import os, sys, gevent, gevent.event, gevent.os, greenws
+from greenws import errors
+
+# gevent's fork watches for the end of the child itself.
+fork, waitpid = {
+    "os": (os.fork, os.waitpid), "gevent": (gevent.os.fork, lambda pid, flags: None)
+}[sys.argv[2]]
+
+def in_child(function):
+    reading, writing = os.pipe()
+    pid = fork()
+    if not pid:
+        try:
+            os.write(writing, repr(function()).encode())
+        except BaseException as error:
+            os.write(writing, repr(error).encode())
+        finally:
+            os._exit(0)
+    os.close(writing)
+    gevent.sleep(0.3)  # the parent goes on meanwhile
+    with os.fdopen(reading, "rb") as pipe:
+        said = pipe.read().decode()
+    waitpid(pid, 0)
+    return said
+
+def connect(**options):
+    websocket = greenws.WebSocket(sys.argv[1], proxies={}, compress=True)
+    ready = gevent.event.Event()
+    names = []
+
+    def follow():
+        for event in websocket.connect(**options):
+            names.append(event.name)
+            if event.name == "ready":
+                ready.set()
+
+    greenlet = gevent.spawn(follow)
+    assert ready.wait(5)
+    return websocket, greenlet, names
+"""
+
+
+def run(source: str, *args: object) -> str:
+    return run_script(PRELUDE + textwrap.dedent(source), *args)
+
+
+@pytest.fixture(params=["os", "gevent"])
+def fork(request: pytest.FixtureRequest) -> str:
+    kind: str = request.param
+    return kind
+
+
+REFUSAL = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"
+
+
+class Recorder:
+    """A server that keeps everything it gets."""
+
+    def __init__(self) -> None:
+        self.frames: list[Any] = []
+
+    def __call__(self, peer: Peer) -> None:
+        peer.accept()
+        while True:
+            frame = peer.read_frame()
+            self.frames.append((frame.opcode, frame.payload))
+            if frame.opcode == CLOSE:
+                peer.send(build(CLOSE, frame.payload))
+                return
+
+
+def test_a_send_in_the_child_raises(fork: str) -> None:
+    recorder = Recorder()
+    with Server(recorder) as server:
+        said = run(
+            """
+            websocket, greenlet, names = connect(ping_rate=0)
+            print(in_child(lambda: websocket.send_text("from the child")))
+            websocket.send_text("from the parent")
+            websocket.close()
+            greenlet.join(5)
+            print(names)
+            """,
+            server.url,
+            fork,
+        )
+    assert "WebSocketUnavailable" in said
+    assert "parent process" in said
+    assert recorder.frames == [(TEXT, b"from the parent"), (CLOSE, b"\x03\xe8goodbye")]
+    assert "'closed', 'disconnected'" in said
+
+
+def test_a_close_in_the_child_writes_nothing(fork: str) -> None:
+    recorder = Recorder()
+    with Server(recorder) as server:
+        said = run(
+            """
+            websocket, greenlet, names = connect(ping_rate=0)
+
+            def close():
+                refused = []
+                for function in (websocket.close, websocket.force_disconnect, websocket.send_ping):
+                    try:
+                        function()
+                    except errors.WebSocketUnavailable:
+                        refused.append(function.__name__)
+                gevent.sleep(0.1)
+                return refused
+
+            print(in_child(close))
+            websocket.close(4000)
+            greenlet.join(5)
+            """,
+            server.url,
+            fork,
+        )
+    assert "'close', 'force_disconnect', 'send_ping'" in said
+    assert recorder.frames == [(CLOSE, b"\x0f\xa0goodbye")]
+
+
+def test_a_child_whose_hub_goes_on_writes_nothing(fork: str) -> None:
+    # Pings are due and frames are queued, in both; only the parent's may arrive.
+    recorder = Recorder()
+    with Server(recorder) as server:
+        run(
+            """
+            websocket, greenlet, names = connect(ping_rate=0.1)
+            websocket.send_text("queued")
+            print(in_child(lambda: gevent.sleep(0.5)))
+            websocket.send_text("alive")
+            websocket.close()
+            greenlet.join(5)
+            """,
+            server.url,
+            fork,
+        )
+    frames = [frame for frame in recorder.frames if frame[0] != PING]
+    assert [payload for _, payload in frames] == [b"queued", b"alive", b"\x03\xe8goodbye"]
+    # 0.5 s of the child and of the parent, at one in 0.1 s
+    assert 2 <= len(recorder.frames) - len(frames) <= 6
+
+
+def test_the_iteration_of_a_child_that_forked_in_a_handler_raises(fork: str) -> None:
+    recorder = Recorder()
+
+    def script(peer: Peer) -> None:
+        peer.read_head()
+        peer.send(peer.answer() + b"".join(build_text(str(n)) for n in range(5)))
+        peer.read_frame()
+        peer.send(build(CLOSE, b"\x03\xe8"))
+        recorder.frames.append(peer.read_frame().opcode)
+        recorder.frames.append(peer.read_until_end())
+
+    with Server(script) as server:
+        said = run(
+            """
+            websocket = greenws.WebSocket(sys.argv[1], proxies={})
+            pid = None
+            texts = []
+            try:
+                for event in websocket.connect(ping_rate=0):
+                    if event.name == "text":
+                        texts.append(event.text)
+                        if event.text == "1":
+                            reading, writing = os.pipe()
+                            pid = fork()
+                        if event.text == "4":
+                            websocket.send_text("done")
+            except errors.WebSocketUnavailable as error:
+                assert pid == 0
+                os.write(writing, repr((texts, str(error))).encode())
+                os._exit(0)
+            os.close(writing)
+            print(os.read(reading, 1000).decode(), texts, event.graceful)
+            waitpid(pid, 0)
+            """,
+            server.url,
+            fork,
+        )
+        server.join()
+    assert "(['0', '1'], 'the connection belongs to the parent process')" in said
+    assert "['0', '1', '2', '3', '4'] True" in said
+    assert recorder.frames == [CLOSE, b""]
+
+
+def test_a_client_that_forks_in_a_handler_handles_no_more_in_the_child(fork: str) -> None:
+    def script(peer: Peer) -> None:
+        peer.accept(then=b"".join(build_text(str(n)) for n in range(5)) + build(CLOSE, b"\x03\xe8"))
+        peer.expect(CLOSE)
+        assert peer.read_until_end() == b""
+
+    with Server(script) as server:
+        said = run(
+            """
+            class Forker(greenws.Client):
+                pid = None
+                texts = ()
+
+                def on_text(self, event):
+                    self.texts += (event.text,)
+                    if event.text == "1":
+                        self.pipe = os.pipe()
+                        self.pid = fork()
+
+            client = Forker(sys.argv[1], proxies={}, ping_rate=0)
+            try:
+                client.run()
+            finally:
+                if client.pid == 0:
+                    os.write(client.pipe[1], repr(client.texts).encode())
+                    os._exit(0)
+            os.close(client.pipe[1])
+            print("child", os.read(client.pipe[0], 1000).decode(), "parent", len(client.texts))
+            waitpid(client.pid, 0)
+            """,
+            server.url,
+            fork,
+        )
+        server.join()
+    assert "child ('0', '1') parent 5" in said
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["upgrade", "tls"])
+def test_a_child_forked_while_connecting_does_not_go_on_with_it(fork: str, secure: bool) -> None:
+    got: list[bytes] = []
+    forked = gevent.event.Event()
+
+    def script(peer: Peer) -> None:
+        got.append(peer.sock.recv(65536))
+        forked.wait(PATIENCE)
+        # Who goes on with the handshake answers this alert, or closes, or says that it failed.
+        peer.send(b"\x15\x03\x03\x00\x02\x02\x28" if secure else REFUSAL)
+        got.append(peer.read_until_end())
+
+    with Server(script) as server:
+        url = server.url.replace("ws:", "wss:") if secure else server.url
+        process = gevent.spawn(
+            run,
+            """
+            names = []
+            errors_seen = []
+
+            def follow():
+                try:
+                    for event in greenws.WebSocket(sys.argv[1], proxies={}, open_timeout=5):
+                        names.append(event.name)
+                except errors.WebSocketUnavailable as error:
+                    errors_seen.append(error)
+
+            greenlet = gevent.spawn(follow)
+            gevent.sleep(0.2)
+
+            def child():
+                gevent.sleep(0.6)
+                return names, errors_seen
+
+            print(in_child(child))
+            greenlet.join(5)
+            print(names)
+            """,
+            url,
+            fork,
+        )
+        with gevent.Timeout(PATIENCE):
+            while not got:
+                gevent.sleep(0.005)
+        gevent.sleep(0.4)  # the script has forked
+        forked.set()
+        said = process.get(timeout=PATIENCE)
+        server.join()
+    child, parent = said.strip().splitlines()
+    # One end of TLS writes one alert at most; the child's would be a second one.
+    assert len(re.findall(b"\x15\x03", got[1])) <= 1
+    assert "connect_fail" not in child
+    assert "connect_fail" in parent or "rejected" in parent
