@@ -15,6 +15,7 @@ _PATH_SAFE = "/:@!$&'()*+,;=-._~%"
 _QUERY_SAFE = _PATH_SAFE + "?"
 _SPACE_OR_CONTROL = re.compile(r"[\x00-\x20\x7f]")
 _BAD_IN_HOST = re.compile(r"[\x00-\x20\x7f<>\"\\^`{|}%/?#@\[\]]")
+_BRACKETED = re.compile(r"\[[^\[\]]*:[^\[\]]*\](:.*)?")
 _ZONE = re.compile(r"[0-9A-Za-z._~-]+")
 _USERINFO = re.compile(r"(?<=:)//[^/?#]*@")
 _STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
@@ -92,8 +93,9 @@ def parse_url(url: str) -> URL:
         raise ValueError(f"url has a bad port: {redact_url(url)!r}")
     if not parts.hostname:
         raise ValueError(f"url has no host: {redact_url(url)!r}")
-    if "[" in parts.netloc.rpartition("@")[2] and ":" not in parts.hostname:
-        raise ValueError(f"url has a bad host: {parts.hostname!r}")  # Python 3.10 lets it pass
+    address = parts.netloc.rpartition("@")[2]
+    if "[" in address and not _BRACKETED.fullmatch(address):  # which urlsplit lets pass
+        raise ValueError(f"url has a bad host: {address!r}")
     resource = _quote(parts.path, _PATH_SAFE) or "/"
     if parts.query:
         resource += "?" + _quote(parts.query, _QUERY_SAFE)
