@@ -105,7 +105,7 @@ def test_parts_are_lomonds(url: str) -> None:
         ("ws://[v1.a:b]/", "bad host|malformed"),
         ("ws://[::1]x:80/", "bad host|malformed"),
         ("ws://x[::1]/", "bad host|malformed"),
-        ("ws://[::1][::2]/", "bad host|malformed"),
+        ("ws://[::1][::2]/", "bad host|malformed|bad port"),
         ("ws://a:b:c/", "bad port"),
     ],
 )
