@@ -388,7 +388,7 @@ class Stream:
         message += piece
 
     def _check_utf8(self, piece: bytes) -> None:
-        """Check the next bytes of a text message, failing as soon as they can no longer be right."""
+        """Check the next bytes of a text, failing as soon as they can no longer be right."""
         if self._utf8_rest:
             piece = self._utf8_rest + piece
         try:
