@@ -21,7 +21,12 @@ The names are lomond's. Wrong types and values in a call are ``TypeError`` and `
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from .status import Status
+
+if TYPE_CHECKING:
+    from .protocol.response import Response
 
 
 class WebSocketError(Exception):
@@ -86,7 +91,30 @@ class ConnectFail(WebSocketError):
 
 
 class ProxyFail(ConnectFail):
-    """The proxy could not be reached, or refused, or answered nonsense."""
+    """The proxy could not be reached, or refused, or answered nonsense.
+
+    :param response: the reply with which an HTTP proxy refused.
+    :param socks_code: the code with which a SOCKS proxy refused.
+    """
+
+    def __init__(
+        self,
+        msg: str = "",
+        *args: object,
+        response: Response | None = None,
+        socks_code: int | None = None,
+        **kwargs: object,
+    ) -> None:
+        super().__init__(msg, *args, **kwargs)
+        #: The reply with which an HTTP proxy refused, or None if it was not that.
+        self.response = response
+        #: Its status: 407 if the proxy wants credentials, or others; else None.
+        self.status_code: int | None = None if response is None else response.status_code
+        #: Its reason phrase; may be empty.
+        self.status: str = "" if response is None else response.status
+        #: The code with which a SOCKS proxy refused (RFC 1928 section 6: 1 to 8; SOCKS4: 91 to
+        #: 93), else None.
+        self.socks_code = socks_code
 
 
 class TransportFail(WebSocketError):

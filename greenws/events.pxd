@@ -8,6 +8,7 @@ cdef class Connecting(Event):
 
 cdef class ConnectFail(Event):
     cdef public object reason
+    cdef public object error
 
 
 cdef class Connected(Event):

@@ -10,7 +10,10 @@ import json
 import time
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from .redaction import redact_url
+
 if TYPE_CHECKING:
+    from . import errors
     from .protocol.response import Response
 
 # How much of a payload a repr shows, in characters or bytes: enough to recognise it in a log.
@@ -41,7 +44,7 @@ class Poll(Event):
 class Connecting(Event):
     """A connection is about to be opened.
 
-    :param url: the URL of the WebSocket.
+    :param url: the URL of the WebSocket as it was given, which ``repr`` shows redacted.
     """
 
     __slots__ = ("url",)
@@ -52,21 +55,24 @@ class Connecting(Event):
         self.url: str = url
 
     def __repr__(self) -> str:
-        return f"{self.__class__.__name__}(url={self.url!r})"
+        return f"{self.__class__.__name__}(url={redact_url(self.url)!r})"
 
 
 class ConnectFail(Event):
     """The connection could not be opened. Ends the iteration.
 
     :param reason: which step failed, and why.
+    :param error: the same as an error: a :class:`~greenws.errors.ProxyFail`, which has the
+        proxy's status, if it was a proxy's fault. None from a session of others.
     """
 
-    __slots__ = ("reason",)
+    __slots__ = ("error", "reason")
     name = "connect_fail"
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, error: errors.ConnectFail | None = None) -> None:
         Event.__init__(self)
         self.reason: str = reason
+        self.error: errors.ConnectFail | None = error
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}(reason={self.reason!r})"
@@ -75,7 +81,7 @@ class ConnectFail(Event):
 class Connected(Event):
     """The transport is open and the request for the upgrade is on its way.
 
-    :param url: the URL of the WebSocket.
+    :param url: the URL of the WebSocket as it was given, which ``repr`` shows redacted.
     :param proxy: the URL of the proxy in between, without credentials, or None.
     """
 
@@ -88,9 +94,10 @@ class Connected(Event):
         self.proxy: str | None = proxy
 
     def __repr__(self) -> str:
+        url = redact_url(self.url)
         if self.proxy is None:
-            return f"{self.__class__.__name__}(url={self.url!r})"
-        return f"{self.__class__.__name__}(url={self.url!r}, proxy={self.proxy!r})"
+            return f"{self.__class__.__name__}(url={url!r})"
+        return f"{self.__class__.__name__}(url={url!r}, proxy={redact_url(self.proxy)!r})"
 
 
 class Rejected(Event):

@@ -16,6 +16,7 @@ from .protocol.body import BodyReader
 from .protocol.compression import OFFER, Deflate
 from .protocol.head import HeadReader
 from .protocol.response import Response
+from .redaction import redact_url
 from .url import URL, join_url, parse_url
 
 if TYPE_CHECKING:
@@ -125,8 +126,8 @@ class Opening:
     :param follows_redirects: whether the session can connect elsewhere.
     """
 
-    __slots__ = ("_body", "_follows", "_head", "_hops", "_options", "_response", "_url", "key",
-                 "target")  # fmt: skip
+    __slots__ = ("_body", "_follows", "_head", "_hops", "_obstacle", "_options", "_response",
+                 "_url", "key", "request_time", "target")  # fmt: skip
 
     def __init__(self, url: URL, options: RequestOptions, follows_redirects: bool) -> None:
         self._url = url
@@ -136,8 +137,12 @@ class Opening:
         self._head = HeadReader()
         self._response: Response | None = None
         self._body: BodyReader | None = None
+        # Why a redirect is not followed; empty if the answer is none.
+        self._obstacle = ""
         #: Where the request goes.
         self.target = url
+        #: Seconds of the monotonic clock, noted by who has a clock, at which it was made.
+        self.request_time = 0.0
         #: The Sec-WebSocket-Key of the request.
         self.key = b""
 
@@ -201,8 +206,11 @@ class Opening:
                 store_cookies(self._options.cookies, self.target, response)
             if response.status_code == 101:
                 return Upgraded(response, data)
-            if self._is_redirect(response):
-                return Redirected(response)
+            location = response.get("location")
+            if response.status_code in _REDIRECTS and location:
+                self._obstacle = self._redirect(location)
+                if not self._obstacle:
+                    return Redirected(response)
             self._response = response
             self._body = BodyReader(response)
         return self.end() if self._body.feed(data) else None
@@ -214,7 +222,8 @@ class Opening:
             return None
         response.body = self._body.body
         self._response = None
-        return Refused(response, f"Websocket upgrade failed (code={response.status_code})")
+        reason = f"Websocket upgrade failed (code={response.status_code})"
+        return Refused(response, f"{reason}; {self._obstacle}" if self._obstacle else reason)
 
     def check_response(self, response: Response) -> tuple[str | None, set[str], Deflate | None]:
         """Check an answer of 101; see :func:`greenws.protocol.handshake.check_response`."""
@@ -222,24 +231,21 @@ class Opening:
             response, self.key, self._options.protocols, self._options.compress
         )
 
-    def _is_redirect(self, response: Response) -> bool:
-        """Set the new target if the answer is a redirect that may be followed."""
-        location = response.get("location")
-        if (
-            response.status_code not in _REDIRECTS
-            or not location
-            or not self._follows
-            or self._hops >= self._options.max_redirects
-        ):
-            return False
+    def _redirect(self, location: str) -> str:
+        """Set the new target, or return why it must not be followed."""
+        limit = self._options.max_redirects
+        if not self._follows:
+            return "redirects are not followed here"
+        if self._hops >= limit:
+            return f"more than {limit} redirects" if limit else "redirects are switched off"
         try:
             target = parse_url(join_url(self.target, location))
         except ValueError:
-            return False  # not a WebSocket URL: the user gets the answer itself
+            return "the redirect leads to no WebSocket"
         if self.target.is_secure and not target.is_secure:
-            return False  # never out of TLS
+            return f"the redirect leads out of TLS, to {redact_url(target.redact())}"
         if target.userinfo is None and target.origin == self._url.origin:
             target = target.with_userinfo(self._url.userinfo)
         self._hops += 1
         self.target = target
-        return True
+        return ""

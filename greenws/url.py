@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from ipaddress import IPv6Address
 from urllib.parse import quote, unquote_to_bytes, urljoin, urlsplit
 
+from .redaction import redact_url
+
 DEFAULT_PORTS = {"ws": 80, "wss": 443}
 
 # RFC 3986: what a path and a query may hold as they are; "%" stays, the rest is percent-encoded
@@ -17,7 +19,6 @@ _SPACE_OR_CONTROL = re.compile(r"[\x00-\x20\x7f]")
 _BAD_IN_HOST = re.compile(r"[\x00-\x20\x7f<>\"\\^`{|}%/?#@\[\]]")
 _BRACKETED = re.compile(r"\[[^\[\]]*:[^\[\]]*\](:.*)?")
 _ZONE = re.compile(r"[0-9A-Za-z._~-]+")
-_USERINFO = re.compile(r"(?<=:)//[^/?#]*@")
 _STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
@@ -62,7 +63,7 @@ class URL:
         return replace(self, userinfo=userinfo)
 
     def redact(self) -> str:
-        """The URL without its credentials, for logs and traces."""
+        """The URL without its user and password. For what is shown, see :mod:`.redaction`."""
         return f"{self.scheme}://{self.host_header}{self.resource}"
 
 
@@ -160,8 +161,3 @@ def join_url(base: URL, location: str) -> str:
 
 def _quote(text: str, safe: str) -> str:
     return quote(_STRAY_PERCENT.sub("%25", text), safe=safe)
-
-
-def redact_url(url: str) -> str:
-    """Return the text of any URL without its credentials."""
-    return _USERINFO.sub("//", url) if "@" in url else url

@@ -7,7 +7,7 @@ import json
 import logging
 import os
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from time import time
+from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 
 from . import constants, errors, events
@@ -28,9 +28,10 @@ from .protocol.opcode import Opcode
 from .protocol.response import Response
 from .protocol.stream import Stream
 from .proxies.address import choose_proxy, parse_proxy
+from .redaction import redact_url
 from .sessions.base import GeventSession
 from .status import Status
-from .url import URL, parse_url, redact_url
+from .url import URL, parse_url
 
 if TYPE_CHECKING:
     import ssl
@@ -400,7 +401,7 @@ class WebSocket:
 
     def _new_state(self, session: Any) -> State:
         stream = Stream(True, self.max_size)
-        if self.trace is not None:
+        if self.trace is not None or log.isEnabledFor(logging.DEBUG):
             stream.tracer = self._trace_message
         if self._sink is not None:
             self._sink(stream)
@@ -422,6 +423,7 @@ class WebSocket:
         if opening is None:
             raise errors.WebSocketUnavailable("the opening handshake is over")
         self.state.step(Phase.OPENING)
+        opening.request_time = monotonic()
         return opening.build_request()
 
     def on_response(self, response: Response) -> tuple[str | None, set[str]]:
@@ -500,7 +502,7 @@ class WebSocket:
                     return
                 yield event
         except (errors.ProtocolError, errors.CriticalProtocolError) as error:
-            log.debug("protocol error; %s", error)
+            self._emit_trace("protocol_error", error=str(error))
             self.close(error.code, fit_close_reason(str(error)))
             yield events.ProtocolError(str(error), error.critical)
             if state.session is not None:
@@ -514,6 +516,8 @@ class WebSocket:
         outcome = opening.feed(data)
         if outcome is None and not getattr(self.session, "signals_eof", False):
             outcome = opening.end()  # this session will not say when a body has ended
+        if outcome is not None:
+            self._trace_upgrade(opening, outcome.response)
         if isinstance(outcome, Upgraded):
             try:
                 protocol, extensions = self.on_response(outcome.response)
@@ -533,7 +537,7 @@ class WebSocket:
             self._emit_trace(
                 "redirect",
                 status_code=outcome.response.status_code,
-                target=opening.target.redact(),
+                target=redact_url(opening.target.redact()),
             )
         return b""
 
@@ -541,7 +545,8 @@ class WebSocket:
         """Take the end of what the server sends, and iterate over the events it makes."""
         opening = self.state.opening
         outcome = None if opening is None else opening.end()
-        if outcome is not None:
+        if outcome is not None and opening is not None:
+            self._trace_upgrade(opening, outcome.response)
             yield self._reject(outcome.response, outcome.reason, time())
 
     def _reject(self, response: Response, reason: str, received_time: float) -> events.Rejected:
@@ -716,10 +721,29 @@ class WebSocket:
 
     # Tracing
 
+    @property
+    def is_traced(self) -> bool:
+        """Whether anybody wants to know of bytes and messages: ``trace``, or logging at DEBUG."""
+        return self.state.stream.tracer is not None
+
     def _emit_trace(self, stage: str, **fields: Any) -> None:
-        """Tell ``trace`` of a step. Part of the contract with sessions."""
+        """Tell ``trace``, and the log at DEBUG, of a step. Part of the contract with sessions.
+
+        :param fields: facts that may be shown: no payload, no value of a header, no secret.
+        """
+        is_logged = log.isEnabledFor(logging.DEBUG)
+        if self.trace is None and not is_logged:
+            return
+        url = redact_url(self.url)
+        if is_logged:
+            facts = " ".join(f"{name}={value!r}" for name, value in fields.items())
+            log.debug("%s: %s %s", url, stage, facts)
         if self.trace is not None:
-            self.trace({"stage": stage, "url": redact_url(self.url), **fields})
+            self.trace({"stage": stage, "url": url, **fields})
+
+    def _trace_upgrade(self, opening: Opening, response: Response) -> None:
+        duration = monotonic() - opening.request_time
+        self._emit_trace("upgrade", status_code=response.status_code, duration=duration)
 
     def _trace_message(self, stage: str, length: int) -> None:
         self._emit_trace(stage, length=length)

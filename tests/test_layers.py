@@ -18,7 +18,7 @@ PACKAGE = ROOT / "greenws"
 # A module imports from lower rows, or on its own row from what stands left of it. A new module
 # has to be given its place here.
 ROWS: tuple[tuple[str, ...], ...] = (
-    ("version", "build", "status", "constants", "errors", "events", "url"),
+    ("version", "build", "status", "constants", "errors", "redaction", "events", "url"),
     (
         "protocol.opcode",
         "protocol.mask",
@@ -45,6 +45,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "sessions.pysocks",
         "sessions.tunnel",
         "sessions.dial",
+        "sessions.metered",
         "sessions.base",
     ),
     ("cookies", "opening", "websocket"),

@@ -984,6 +984,7 @@ def test_trace() -> None:
     websocket.on_disconnect()
     assert [record.pop("stage") for record in records] == [
         "connect_start",
+        "upgrade",
         "handshake_ready",
         "send_text",
         "send_binary",
@@ -1005,6 +1006,8 @@ def test_trace() -> None:
         "auto_pong": True,
         "close_timeout": 30.0,
     }
+    assert 0 <= records[1].pop("duration") < 10
+    assert records.pop(1) == {"status_code": 101}
     assert records[1] == {"protocol": None, "extensions": ["permessage-deflate"]}
     assert records[2] == {"length": 5, "compressed": True}
     assert records[3] == {"length": 3, "compressed": False}

@@ -93,5 +93,6 @@ def check_reply(response: Response, proxy: str) -> int:
         raise ProxyFail(f"proxy {proxy} sent a reply without a status")
     if not 200 <= code < 300:
         phrase = "".join(c if c.isprintable() else "?" for c in response.status[:_MAX_PHRASE])
-        raise ProxyFail(f"proxy {proxy} refused the tunnel: {code} {phrase}".rstrip())
+        message = f"proxy {proxy} refused the tunnel: {code} {phrase}".rstrip()
+        raise ProxyFail(message, response=response)
     return code

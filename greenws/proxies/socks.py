@@ -6,11 +6,15 @@ IO. Its errors are translated here, and what it would get wrong is checked or pu
 
 from __future__ import annotations
 
+import re
 from types import ModuleType
 from typing import Any
 
 from ..errors import ProxyFail
 from .address import ProxyAddress
+
+# How PySocks begins the message about a reply.
+_CODE = re.compile(r"0x[0-9a-fA-F]+")
 
 #: Bytes of a user name, a password or a host name in SOCKS5 (RFC 1928 section 4, RFC 1929).
 MAX_FIELD = 255
@@ -84,7 +88,9 @@ def negotiate(module: ModuleType, sock: Any, proxy: ProxyAddress, host: str, por
         raise ProxyFail(f"{name} refused the authentication: {error}") from error
     except (module.SOCKS4Error, module.SOCKS5Error) as error:
         code, _, reply = str(error).partition(": ")
-        raise ProxyFail(f"{name} refused the tunnel: {reply} ({code})") from error
+        number = int(code, 16) if _CODE.fullmatch(code) else None
+        message = f"{name} refused the tunnel: {reply} ({code})"
+        raise ProxyFail(message, socks_code=number) from error
     except module.ProxyError as error:
         raise ProxyFail(f"{name}: {error}") from error
     except UnicodeError as error:

@@ -33,6 +33,7 @@ from ..protocol.opcode import Opcode
 from ..protocol.stream import HEADROOM, Stream
 from ..proxies.address import choose_proxy
 from .dial import DialOptions, Progress, dial
+from .metered import MeteredTransport
 from .reactor import READ_SIZE, Reactor, get_reactor
 from .transport import Transport
 from .wait import READ, WRITE, Deadline
@@ -244,12 +245,12 @@ class GeventSession:
     def _run(self, auto_pong: bool) -> Iterator[Any]:
         seconds = getattr(self.websocket, "open_timeout", self.open_timeout)
         deadline = Deadline(seconds)
+        started = monotonic()
         while True:
             try:
                 target, proxy = self._connect(deadline)
             except errors.ConnectFail as error:
-                log.debug("%r: %s", self.websocket, error)
-                yield self._fail_opening(str(error))
+                yield self._fail_opening(error, started)
                 return
             yield events.Connected(self.websocket.url, proxy)
             try:
@@ -259,18 +260,26 @@ class GeventSession:
                 reason, graceful = end.reason, end.graceful
             break
         if not self._is_ready and not graceful:
-            yield self._fail_opening(reason)
+            yield self._fail_opening(errors.ConnectFail(reason), started)
             return
         # What the peer told us, and what we told it, survive the release.
         code = 1006 if self._close_code is None else self._close_code
         sent_code = self._sent_code
+        facts = {"reason": reason, "graceful": graceful, "code": code, "sent_code": sent_code}
+        # A rejected connection has none any more.
+        totals = getattr(self._transport, "totals", {})
+        duration = monotonic() - started
         self._release()
+        self.websocket._emit_trace("close", **facts, **totals, duration=duration)
         yield events.Disconnected(reason, graceful, code, sent_code)
 
-    def _fail_opening(self, reason: str) -> events.ConnectFail:
-        self.websocket._emit_trace("connect_fail", reason=reason)
+    def _fail_opening(self, error: errors.ConnectFail, started: float) -> events.ConnectFail:
+        reason = str(error)
+        duration = monotonic() - started
+        self.websocket._emit_trace("connect_fail", reason=reason, duration=duration)
         self._release()
-        return events.ConnectFail(reason)
+        # Its traceback would keep all that was alive in its frames.
+        return events.ConnectFail(reason, error.with_traceback(None))
 
     def _connect(self, deadline: Deadline) -> tuple[Any, str | None]:
         """Dial and send the request.
@@ -297,6 +306,8 @@ class GeventSession:
             raise errors.ConnectFail(self._abort or "given up") from None
         finally:
             self._is_dialing = False
+        if getattr(websocket, "is_traced", getattr(websocket, "trace", None)):
+            transport = MeteredTransport(transport, websocket._emit_trace)
         self._adopt(transport)
         try:
             self.write(websocket.build_request())
@@ -908,6 +919,9 @@ def dial_options(websocket: Any, target: Any) -> DialOptions:
         proxy = choose_proxy(target.is_secure, target.host, target.port, proxies)
     except ValueError as error:
         raise errors.ConnectFail(str(error)) from None
+    # Where a redirect has led to another origin, the name to check is that one's own, and the
+    # certificate is not shown: it is a credential as good as a password.
+    is_home = (target.host, target.port) == (websocket.host, websocket.port)
     return DialOptions(
         host=target.host,
         port=target.port,
@@ -916,10 +930,10 @@ def dial_options(websocket: Any, target: Any) -> DialOptions:
         ssl_context=get("ssl_context"),
         ssl_verify=get("ssl_verify", True),
         ssl_cafile=_path(get("ssl_cafile")),
-        ssl_certfile=_path(get("ssl_certfile")),
-        ssl_keyfile=_path(get("ssl_keyfile")),
-        ssl_password=get("ssl_password"),
-        server_hostname=get("server_hostname"),
+        ssl_certfile=_path(get("ssl_certfile")) if is_home else None,
+        ssl_keyfile=_path(get("ssl_keyfile")) if is_home else None,
+        ssl_password=get("ssl_password") if is_home else None,
+        server_hostname=get("server_hostname") if is_home else None,
         source_address=get("source_address"),
         socket=get("socket"),
         unix_path=_path(get("unix_path")),

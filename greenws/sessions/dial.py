@@ -43,7 +43,7 @@ class Trace(Protocol):
     ========== =============================================================================
     resolve    ``host``, ``addresses``
     connect    ``address``
-    proxy      ``url`` (without credentials); ``status`` of an HTTP proxy
+    proxy      ``proxy``, its URL without credentials; ``status_code`` of an HTTP one
     tls        ``host``, ``version``, ``cipher``, ``resumed``
     ========== =============================================================================
 
@@ -211,7 +211,7 @@ class _Dial:
         except ConnectFail as error:
             raise ProxyFail(f"proxy {name}: {error}") from error
         doing = f"waiting for the tunnel of proxy {name}"
-        facts = {"url": name}
+        facts = {"proxy": name}
         if proxy.is_socks:
             return self._open_socks(sock, proxy, doing, facts)
         transport = self._own(Transport(sock))
@@ -220,7 +220,7 @@ class _Dial:
 
         def ask() -> tuple[None, dict[str, Any]]:
             status = open_http_tunnel(transport, proxy, options.host, options.port)
-            return None, {"status": status}
+            return None, {"status_code": status}
 
         self._step("proxy", doing, facts, ask)
         return transport

@@ -329,7 +329,7 @@ def test_proxy(
     if scheme == "https":
         stages.insert(2, "tls")
     assert [stage for stage, _ in steps] == stages + ["tls"] * is_secure
-    assert dict(steps)["proxy"]["url"] == proxy.url
+    assert dict(steps)["proxy"]["proxy"] == proxy.url
     assert "error" not in str(steps)
 
 

@@ -50,6 +50,7 @@ class ForeignServer:
         assert len(ports) == 2, f"the server {kind} did not start"
         self.url = f"ws://127.0.0.1:{int(ports[0])}/"
         self.secure_url = f"wss://localhost:{int(ports[1])}/"
+        self.port = int(ports[0])
 
     def __enter__(self) -> ForeignServer:
         return self
@@ -164,9 +165,9 @@ async def _serve_flood(context: ssl.SSLContext) -> None:
     plain, secure = _listen(), _listen()
     plain.setblocking(True)
     secure.setblocking(True)
+    _announce(plain, secure)
     for listener in (plain, context.wrap_socket(secure, server_side=True)):
         threading.Thread(target=_accept_forever, args=(listener,), daemon=True).start()
-    _announce(plain, secure)
     await _wait_for_end()
     os._exit(0)  # the threads are in the midst of sending
 
