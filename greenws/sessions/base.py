@@ -771,18 +771,21 @@ class GeventSession:
             self._reactor.stay_awake()  # type: ignore[union-attr]
 
     def _drain(self) -> None:
-        """Wait until the queue is half empty."""
+        """Flush, and wait until the queue is half empty."""
         self.flush()
-        if len(self._out) < self._write_limit or self._transport is None:
-            return
         if getcurrent() is self._hub:
             return
-        if self._drained is None:
-            self._drained = Drained()
-        seconds = getattr(self.websocket, "send_timeout", self.send_timeout)
-        if not self._drained.wait(seconds):
-            self._out.clear()
-            self._give_up(f"socket fail; nothing was taken for {seconds:g} s")
+        if self._abort is None and self._transport is not None:
+            if len(self._out) < self._write_limit:
+                # A peer that takes it as fast as it comes is no reason to keep the hub.
+                self._take_turn()
+                return
+            if self._drained is None:
+                self._drained = Drained()
+            seconds = getattr(self.websocket, "send_timeout", self.send_timeout)
+            if not self._drained.wait(seconds):
+                self._out.clear()
+                self._give_up(f"socket fail; nothing was taken for {seconds:g} s")
         if self._abort is not None or self._transport is None:
             raise self._error("TransportFail", self._abort or "the connection has ended")
 
@@ -805,7 +808,7 @@ class GeventSession:
 
     def force_disconnect(self) -> None:
         """Have the connection dropped, without a closing handshake. Returns at once."""
-        if self._thread and self._thread != get_ident():
+        if self._is_forked or (self._thread and self._thread != get_ident()):
             raise self._refusal()
         self.flush()
         self._give_up("disconnected; forced" if self._is_ready else "given up by the user")

@@ -1,0 +1,164 @@
+"""One connection at full speed, and everybody else. The limits are for gross failures only."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import gevent
+import pytest
+
+import greenws
+from tests.support.peer import PATIENCE, Run
+from tests.support.servers import ForeignServer
+from tests.support.ticker import Ticker
+
+# Seconds that the flood lasts.
+DURATION = 0.7
+
+#: Seconds the hub may be deaf beside a flood (the promise is the same), and a round trip may take
+#: (where the promise is 0.05; this machine is not ours alone).
+LARGEST_GAP = 0.1
+LONGEST_TRIP = 0.15
+
+
+@pytest.fixture(scope="module")
+def flood(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForeignServer]:
+    with ForeignServer("flood", tmp_path_factory.mktemp("flood")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def echo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForeignServer]:
+    with ForeignServer("websockets", tmp_path_factory.mktemp("echo")) as server:
+        yield server
+
+
+class Pinger(greenws.Client):
+    """Sends a message as soon as the one before has come back, after a pause."""
+
+    proxies: Any = {}
+    ping_rate = 0
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.trips: list[float] = []
+
+    def on_ready(self, event: Any) -> None:
+        self.send()
+
+    def on_text(self, event: Any) -> None:
+        self.trips.append(time.perf_counter() - self.sent)
+        gevent.sleep(0.01)
+        self.send()
+
+    def send(self) -> None:
+        self.sent = time.perf_counter()
+        self.send_text("ping")
+
+
+class Flooded(greenws.Client):
+    proxies: Any = {}
+    count = 0
+
+    def on_text(self, event: Any) -> None:
+        self.count += 1
+
+
+def percentile(values: list[float], share: float) -> float:
+    return sorted(values)[int(len(values) * share)]
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["tcp", "tls"])
+def test_a_flooded_client_leaves_the_others_their_turn(
+    secure: bool, flood: ForeignServer, echo: ForeignServer, ticking: Ticker
+) -> None:
+    pingers = [Pinger(echo.url).start() for _ in range(20)]
+    for pinger in pingers:
+        assert pinger.wait_ready(PATIENCE)
+    url = flood.secure_url if secure else flood.url
+    flooded = Flooded(url, ssl_cafile=flood.cafile).start()
+    assert flooded.wait_ready(PATIENCE)
+    for pinger in pingers:
+        pinger.trips.clear()
+    ticking.reset()
+    gevent.sleep(DURATION)
+    gap = ticking.largest_gap
+    trips = [trip for pinger in pingers for trip in pinger.trips]
+    count = flooded.count
+    for client in [flooded, *pingers]:
+        client.kill()
+    assert count > 20_000  # it was a flood
+    assert gap < LARGEST_GAP
+    assert percentile(trips, 0.99) < LONGEST_TRIP
+    assert all(len(pinger.trips) >= 5 for pinger in pingers)
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["tcp", "tls"])
+def test_a_flooded_iteration_leaves_the_hub_its_turn(
+    secure: bool, flood: ForeignServer, ticking: Ticker
+) -> None:
+    count = 0
+
+    def iterate() -> None:
+        nonlocal count
+        url = flood.secure_url if secure else flood.url
+        for event in greenws.WebSocket(url, proxies={}, ssl_cafile=flood.cafile):
+            count += event.name == "text"
+
+    greenlet = gevent.spawn(iterate)
+    with gevent.Timeout(PATIENCE):
+        while not count:
+            gevent.sleep(0.001)
+    ticking.reset()
+    gevent.sleep(DURATION)
+    gap = ticking.largest_gap
+    greenlet.kill()
+    assert count > 5000
+    assert gap < LARGEST_GAP
+
+
+def test_a_sender_at_full_speed_leaves_the_others_their_turn(
+    echo: ForeignServer, ticking: Ticker
+) -> None:
+    # Nothing comes back: the messages are pongs, which nobody answers.
+    pingers = [Pinger(echo.url).start() for _ in range(5)]
+    websocket = greenws.WebSocket(echo.url, proxies={})
+    run = Run(iter(websocket))
+    run.wait("ready")
+    for pinger in pingers:
+        assert pinger.wait_ready(PATIENCE)
+
+    def send() -> None:
+        while True:
+            websocket.send_pong(b"x" * 100)
+
+    sender = gevent.spawn(send)
+    gevent.sleep(0.05)
+    for pinger in pingers:
+        pinger.trips.clear()
+    ticking.reset()
+    gevent.sleep(DURATION)
+    gap = ticking.largest_gap
+    sender.kill()
+    run.kill()
+    trips = [trip for pinger in pingers for trip in pinger.trips]
+    for pinger in pingers:
+        pinger.kill()
+    assert gap < LARGEST_GAP
+    assert trips
+
+
+def test_close_and_kill_get_through_a_flood(flood: ForeignServer) -> None:
+    first = Flooded(flood.url, close_timeout=0.2).start()
+    second = Flooded(flood.url).start()
+    for client in (first, second):
+        assert client.wait_ready(PATIENCE)
+    began = time.monotonic()
+    first.close()
+    second.kill()
+    assert not second.is_running
+    first.join(PATIENCE)
+    assert not first.is_running
+    assert time.monotonic() - began < 1

@@ -1,0 +1,149 @@
+"""Other people's servers, each in a process of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import gevent
+import pytest
+
+import greenws
+from tests.support.peer import PATIENCE, Run
+from tests.support.servers import KINDS, ForeignServer
+
+SIZES = (0, 1, 125, 126, 127, 65_535, 65_536, 65_537, 1_000_000)
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ForeignServer]:
+    with ForeignServer(request.param, tmp_path_factory.mktemp(request.param)) as server:
+        yield server
+
+
+@pytest.fixture(params=["ws", "wss"])
+def url(request: pytest.FixtureRequest, server: ForeignServer) -> str:
+    return server.secure_url if request.param == "wss" else server.url
+
+
+@pytest.fixture(params=["plain", "deflate"])
+def options(request: pytest.FixtureRequest, server: ForeignServer) -> dict[str, Any]:
+    return {"compress": request.param == "deflate", "proxies": {}, "ssl_cafile": server.cafile}
+
+
+def converse(websocket: greenws.WebSocket, messages: list[Any]) -> tuple[list[Any], Any]:
+    """Send the next message when the last one has come back; return all, and the last event."""
+    received: list[Any] = []
+    rest = iter(messages)
+
+    def send() -> None:
+        message = next(rest, None)
+        if message is None:
+            websocket.close()
+        elif isinstance(message, str):
+            websocket.send_text(message)
+        else:
+            websocket.send_binary(message)
+
+    with gevent.Timeout(PATIENCE):
+        for event in websocket:
+            if event.name == "text":
+                received.append(event.text)
+            elif event.name == "binary":
+                received.append(event.data)
+            if event.name in ("ready", "text", "binary"):
+                send()
+    return received, event
+
+
+def test_messages_of_all_sizes_come_back(url: str, options: dict[str, Any]) -> None:
+    texts = ["\u00e9x" * (size // 3) + "x" * (size % 3) for size in SIZES]
+    data = [bytes(range(256)) * (size // 256) + bytes(size % 256) for size in SIZES]
+    websocket = greenws.WebSocket(url, **options)
+    received, last = converse(websocket, texts + data)
+    assert received == texts + data
+    assert (last.code, last.graceful) == (1000, True)
+
+
+def test_many_small_messages_come_back_in_order(url: str, options: dict[str, Any]) -> None:
+    count = 500
+    received = []
+
+    class Counter(greenws.Client):
+        def on_ready(self, event: Any) -> None:
+            for number in range(count):
+                self.send_json(number=number)
+
+        def on_text(self, event: Any) -> None:
+            received.append(event.json["number"])
+            if len(received) == count:
+                self.close()
+
+    with gevent.Timeout(PATIENCE):
+        Counter(url, **options).run()
+    assert received == list(range(count))
+
+
+def test_compression_is_agreed_on_and_carries_context(server: ForeignServer) -> None:
+    websocket = greenws.WebSocket(server.url, compress=True, proxies={})
+    agreed = []
+
+    def trace(record: dict[str, Any]) -> None:
+        if record["stage"] == "handshake_ready":
+            agreed.append(record["extensions"])
+
+    websocket = greenws.WebSocket(server.url, compress=True, proxies={}, trace=trace)
+    received, _ = converse(websocket, ["again and again " * 50] * 20)
+    assert agreed == [["permessage-deflate"]]
+    assert received == ["again and again " * 50] * 20
+
+
+def test_the_server_may_close(url: str, options: dict[str, Any]) -> None:
+    websocket = greenws.WebSocket(url, **options)
+    run = Run(
+        iter(websocket), lambda event: event.name == "ready" and websocket.send_text("close")
+    )
+    last = run.join()
+    closing = run.wait("closing") if not run.greenlet.dead else run.all("closing")[0]
+    assert (closing.code, closing.reason) == (4001, "as you wish")
+    assert (last.code, last.sent_code, last.graceful) == (4001, 4001, True)
+
+
+def test_pings_are_answered(url: str, options: dict[str, Any]) -> None:
+    websocket = greenws.WebSocket(url, **options)
+    run = Run(
+        iter(websocket), lambda event: event.name == "ready" and websocket.send_ping(b"payload")
+    )
+    assert bytes(run.wait("pong").data) == b"payload"
+    websocket.close()
+    assert run.join().graceful
+
+
+@pytest.mark.parametrize("server", ["websockets"], indirect=True)  # the others send no fragments
+def test_fragments_are_joined(url: str, options: dict[str, Any]) -> None:
+    websocket = greenws.WebSocket(url, **options)
+    run = Run(
+        iter(websocket), lambda event: event.name == "ready" and websocket.send_text("fragments")
+    )
+    assert run.wait("text").text == "one two three"
+    assert run.names.index("ping") < run.names.index("text")
+    websocket.close()
+    assert run.join().graceful
+
+
+def test_a_certificate_nobody_vouches_for_is_a_connect_fail(server: ForeignServer) -> None:
+    run = Run(iter(greenws.WebSocket(server.secure_url, proxies={})))
+    fail = run.join()
+    assert fail.name == "connect_fail"
+    assert "TLS handshake with localhost failed" in fail.reason
+
+
+def test_twenty_connections_at_once(url: str, options: dict[str, Any]) -> None:
+    def run(number: int) -> None:
+        websocket = greenws.WebSocket(url, **options)
+        received, _ = converse(websocket, [f"{number} {n}" for n in range(10)])
+        assert received == [f"{number} {n}" for n in range(10)]
+
+    gevent.joinall([gevent.spawn(run, n) for n in range(20)], timeout=PATIENCE, raise_error=True)
