@@ -596,7 +596,11 @@ class WebSocket:
         """
         if not isinstance(text, str):
             raise TypeError("text argument must not be bytes")
-        self._send_message(Opcode.TEXT, text.encode("utf-8"), compress)
+        state = self.state
+        if state.phase is _OPEN and state.compression is None and self.trace is None:
+            state.session.send(1, text.encode("utf-8"))  # the usual case, without a detour
+        else:
+            self._send_message(Opcode.TEXT, text.encode("utf-8"), compress)
 
     def send_binary(self, data: Payload, compress: bool = True) -> None:
         """Send a binary message.

@@ -9,7 +9,7 @@ from greenws.sessions.transport cimport Transport
 cdef class GeventSession:
     cdef readonly object websocket
     cdef object _hub
-    cdef object _thread
+    cdef unsigned long long _thread
     cdef Reactor _reactor
     cdef object _greenlet
     cdef Transport _transport
