@@ -243,9 +243,8 @@ class Stream:
             if opcode >= 8:
                 if stop > end:
                     break
-                event = self._control(opcode, start, stop)
-                self._pos = stop
-                return event
+                self._pos = stop  # first, as the tracer may switch and the buffer be let go
+                return self._control(opcode, start, stop)
 
             if stop <= end and first & 0x80 and opcode != 0 and second < 0x80:
                 # One whole message.

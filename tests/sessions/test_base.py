@@ -206,7 +206,8 @@ ANSWER = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
     [
         pytest.param(lambda peer: peer.dribble(ANSWER * 10, 0.01), id="dribbling head"),
         pytest.param(
-            lambda peer: peer.dribble(b"HTTP/1.1 100 Continue\r\n\r\n" * 10, 0.01), id="dribbling 1xx"
+            lambda peer: peer.dribble(b"HTTP/1.1 100 Continue\r\n\r\n" * 10, 0.01),
+            id="dribbling 1xx",
         ),
         pytest.param(lambda peer: send_forever(peer, b"HTTP/1.1 100 Hm\r\n\r\n" * 99), id="1xx"),
         pytest.param(lambda peer: (peer.send(ANSWER), gevent.sleep(9)), id="half a head"),
@@ -275,7 +276,10 @@ def test_a_connection_that_ends_before_the_answer_is_a_connect_fail(drop: Any, s
         pytest.param(b"Content-Length: 4\r\n", b"gone and more", b"gone", id="more than announced"),
         pytest.param(b"Content-Length: 9\r\n", b"gone", b"gone", id="less than announced"),
         pytest.param(
-            b"Transfer-Encoding: chunked\r\n", b"2\r\ngo\r\n2\r\nne\r\n0\r\n\r\n", b"gone", id="chunked"
+            b"Transfer-Encoding: chunked\r\n",
+            b"2\r\ngo\r\n2\r\nne\r\n0\r\n\r\n",
+            b"gone",
+            id="chunked",
         ),
         pytest.param(b"", b"gone", b"gone", id="until close"),
         pytest.param(b"", b"x" * 100_000, b"x" * MAX_BODY_SIZE, id="too long"),

@@ -27,13 +27,14 @@ from tests.support.peer import (
     Peer,
     Run,
     Server,
-    accept_and_echo,
     accept_and_stop,
     accept_and_wait,
     build,
     build_close,
     build_text,
 )
+
+DEFLATE = b"Sec-WebSocket-Extensions: permessage-deflate\r\n"
 
 
 def make(url: str, **options: Any) -> greenws.WebSocket:
@@ -251,7 +252,9 @@ def test_lingering_is_bounded_and_fair_when_the_server_talks_on(ticking: Any) ->
 
 @pytest.mark.parametrize("drop", [Peer.reset, lambda peer: peer.sock.close()], ids=["rst", "fin"])
 @pytest.mark.parametrize(
-    "sent", [b"", build_text("half")[:3], build(TEXT, b"part", fin=False)], ids=["", "frame", "part"]
+    "sent",
+    [b"", build_text("half")[:3], build(TEXT, b"part", fin=False)],
+    ids=["", "frame", "part"],
 )
 def test_a_stream_that_breaks_off_is_disconnected_with_1006(drop: Any, sent: bytes) -> None:
     def script(peer: Peer) -> None:
@@ -316,8 +319,9 @@ def test_a_violation_gets_its_close_code(name: str, compress: bool) -> None:
         code = 1007  # a compressed message now, and a broken one
 
     def script(peer: Peer) -> None:
-        extension = b"Sec-WebSocket-Extensions: permessage-deflate\r\n" if compress else b""
-        peer.accept(extension, then=build_text("before") + data + build_text("after"))
+        peer.accept(
+            DEFLATE if compress else b"", then=build_text("before") + data + build_text("after")
+        )
         assert peer.expect(CLOSE).code == code
 
     with Server(script) as server:
@@ -335,9 +339,7 @@ def test_an_inflated_message_beyond_the_limit_gets_1009() -> None:
     bomb = deflate.compress(bytes(50_000_000)) + deflate.flush(zlib.Z_SYNC_FLUSH)
 
     def script(peer: Peer) -> None:
-        peer.accept(
-            b"Sec-WebSocket-Extensions: permessage-deflate\r\n", build(BINARY, bomb[:-4], rsv=4)
-        )
+        peer.accept(DEFLATE, build(BINARY, bomb[:-4], rsv=4))
         assert peer.expect(CLOSE).code == 1009
 
     with Server(script) as server:
@@ -368,8 +370,8 @@ def rambler() -> Iterator[tuple[Server, list[bytes]]]:
     script: list[bytes] = []
 
     def ramble(peer: Peer) -> None:
-        data = script[0]
-        peer.accept(then=data[: len(data) // 2])
+        data, *compressed = script
+        peer.accept(DEFLATE if compressed else b"", then=data[: len(data) // 2])
         peer.send(data[len(data) // 2 :])
 
     with Server(ramble) as server:
@@ -386,13 +388,16 @@ FRAMES = st.builds(
 
 
 @settings(max_examples=60)
-@given(st.one_of(st.binary(max_size=200), st.lists(FRAMES, max_size=6).map(b"".join)), st.booleans())
+@given(
+    st.one_of(st.binary(max_size=200), st.lists(FRAMES, max_size=6).map(b"".join)), st.booleans()
+)
 def test_any_bytes_give_events_only(
     rambler: tuple[Server, list[bytes]], data: bytes, compress: bool
 ) -> None:
     server, script = rambler
-    script[:] = [data]
-    events = list(make(server.url, max_size=1000).connect(ping_rate=0, close_timeout=0.2))
+    script[:] = [data, b"compressed"] if compress else [data]
+    websocket = make(server.url, max_size=1000, compress=compress)
+    events = list(websocket.connect(ping_rate=0, close_timeout=0.2))
     assert [event.name for event in events[:3]] == ["connecting", "connected", "ready"]
     assert events[-1].name == "disconnected"
 

@@ -38,11 +38,10 @@ def echo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForeignServer]:
 class Pinger(greenws.Client):
     """Sends a message as soon as the one before has come back, after a pause."""
 
-    proxies: Any = {}
     ping_rate = 0
 
     def __init__(self, url: str) -> None:
-        super().__init__(url)
+        super().__init__(url, proxies={})
         self.trips: list[float] = []
 
     def on_ready(self, event: Any) -> None:
@@ -59,7 +58,6 @@ class Pinger(greenws.Client):
 
 
 class Flooded(greenws.Client):
-    proxies: Any = {}
     count = 0
 
     def on_text(self, event: Any) -> None:
@@ -78,7 +76,7 @@ def test_a_flooded_client_leaves_the_others_their_turn(
     for pinger in pingers:
         assert pinger.wait_ready(PATIENCE)
     url = flood.secure_url if secure else flood.url
-    flooded = Flooded(url, ssl_cafile=flood.cafile).start()
+    flooded = Flooded(url, proxies={}, ssl_cafile=flood.cafile).start()
     assert flooded.wait_ready(PATIENCE)
     for pinger in pingers:
         pinger.trips.clear()
@@ -151,8 +149,8 @@ def test_a_sender_at_full_speed_leaves_the_others_their_turn(
 
 
 def test_close_and_kill_get_through_a_flood(flood: ForeignServer) -> None:
-    first = Flooded(flood.url, close_timeout=0.2).start()
-    second = Flooded(flood.url).start()
+    first = Flooded(flood.url, proxies={}, close_timeout=0.2).start()
+    second = Flooded(flood.url, proxies={}).start()
     for client in (first, second):
         assert client.wait_ready(PATIENCE)
     began = time.monotonic()

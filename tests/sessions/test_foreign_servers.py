@@ -102,9 +102,7 @@ def test_compression_is_agreed_on_and_carries_context(server: ForeignServer) -> 
 
 def test_the_server_may_close(url: str, options: dict[str, Any]) -> None:
     websocket = greenws.WebSocket(url, **options)
-    run = Run(
-        iter(websocket), lambda event: event.name == "ready" and websocket.send_text("close")
-    )
+    run = Run(iter(websocket), lambda event: event.name == "ready" and websocket.send_text("close"))
     last = run.join()
     closing = run.wait("closing") if not run.greenlet.dead else run.all("closing")[0]
     assert (closing.code, closing.reason) == (4001, "as you wish")

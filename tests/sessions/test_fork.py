@@ -10,7 +10,17 @@ import gevent
 import gevent.event
 import pytest
 
-from tests.support.peer import CLOSE, PATIENCE, PING, TEXT, Peer, Server, build, build_text, run_script
+from tests.support.peer import (
+    CLOSE,
+    PATIENCE,
+    PING,
+    TEXT,
+    Peer,
+    Server,
+    build,
+    build_text,
+    run_script,
+)
 
 # What the scripts share. The child says what it has seen over a pipe, and leaves without cleaning
 # up after its parent.

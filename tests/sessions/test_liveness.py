@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable
 from typing import Any
@@ -59,7 +60,7 @@ class Pings:
 
     @property
     def largest_gap(self) -> float:
-        return max(b - a for a, b in zip(self.times, self.times[1:]))
+        return max(b - a for a, b in itertools.pairwise(self.times))
 
 
 # Pings
@@ -110,7 +111,7 @@ def test_pings_leave_on_time_under_a_steady_stream_of_messages() -> None:
         websocket, run = start(server.url, ping_rate=0.05)
         server.join()
         run.kill()
-    assert max(b - a for a, b in zip(pings, pings[1:])) < 0.15
+    assert max(b - a for a, b in itertools.pairwise(pings)) < 0.15
 
 
 def test_no_pings_are_sent_with_a_rate_of_zero() -> None:

@@ -156,24 +156,36 @@ def _contexts(folder: Any) -> tuple[Any, dict[str, Any]]:
 
 def test_a_trace_that_switches_loses_nothing() -> None:
     # Anything may be read into the buffer while a log is written, a ping's too.
-    stream = b"".join(build(9, b"%d" % n) + build_text(str(n)) for n in range(200))
+    texts = [str(number) for number in range(100)]
+    stream = b"".join(build(9, text.encode()) + build_text(text) for text in texts)
 
     def trace(record: dict[str, Any]) -> None:
         if record["stage"].startswith("message_"):
-            gevent.sleep(0)
+            gevent.sleep(0.001)
 
     def script(peer: Peer) -> None:
         peer.accept()
+        peer.expect(TEXT, b"go")  # not in the segment of the answer
         peer.send(stream)
         peer.read_until_end()
 
-    with Server(script) as server:
-        runs = [Run(iter(make(server.url, trace=trace))) for _ in range(4)]
-        for run in runs:
-            run.wait("text", 200)
-            run.kill()
-    for run in runs:
-        assert [event.text for event in run.all("text")] == [str(n) for n in range(200)]
+    class Reader(greenws.Client):
+        def on_ready(self, event: Any) -> None:
+            self.send_text("go")
+            self.texts: list[str] = []
+
+        def on_text(self, event: Any) -> None:
+            self.texts.append(event.text)
+            if len(self.texts) == len(texts):
+                self.kill()
+
+    with Server(script) as server, gevent.Timeout(PATIENCE):
+        options: dict[str, Any] = {"proxies": {}, "ping_rate": 0, "trace": trace}
+        clients = [Reader(server.url, **options).start() for _ in range(4)]
+        for client in clients:
+            client.join()
+    for client in clients:
+        assert client.texts == texts
 
 
 def test_an_iteration_left_in_the_midst_of_a_chunk_gives_the_buffer_back() -> None:
