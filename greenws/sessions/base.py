@@ -249,8 +249,13 @@ class GeventSession:
         while True:
             try:
                 target, proxy = self._connect(deadline)
+                failure = None
             except errors.ConnectFail as error:
-                yield self._fail_opening(error, started)
+                failure = self._fail_opening(error, started)
+            if failure is not None:
+                # Yielded only here: Cython's generators crash when they are left while an
+                # exception is handled that has no traceback any more.
+                yield failure
                 return
             yield events.Connected(self.websocket.url, proxy)
             try:
