@@ -274,8 +274,8 @@ class GeventSession:
         # A rejected connection has none any more.
         totals = getattr(self._transport, "totals", {})
         duration = monotonic() - started
-        self._release()
         self.websocket._emit_trace("close", **facts, **totals, duration=duration)
+        self._release()
         yield events.Disconnected(reason, graceful, code, sent_code)
 
     def _fail_opening(self, error: errors.ConnectFail, started: float) -> events.ConnectFail:

@@ -106,6 +106,10 @@ def _build(
         # A renegotiation would make writing wait for reading.
         context.options |= ssl.OP_NO_RENEGOTIATION
         if certfile is not None:
+            if keyfile is not None:
+                # OpenSSL does not say which of the two is missing.
+                subject = f"the key of the client certificate in {keyfile}"
+                open(keyfile, "rb").close()
             subject = f"the client certificate in {certfile}"
             context.load_cert_chain(certfile, keyfile, _refuse if password is None else password)
     except (OSError, ValueError, TypeError) as error:

@@ -1,0 +1,349 @@
+"""Programs as Debian ships them, each run on free ports of 127.0.0.1 for as long as a block."""
+
+from __future__ import annotations
+
+import _socket
+import contextlib
+import getpass
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+
+from tests.sessions.scripted import closed_port
+
+# What tinyproxy and microsocks can be told: letters and digits, on a command line.
+USER, PASSWORD = "user", "pa55word"
+
+#: Seconds a program has to begin to listen.
+PATIENCE = 10.0
+
+_PATH = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"
+STREAM_MODULE = Path("/usr/lib/nginx/modules/ngx_stream_module.so")
+
+
+def find(program: str) -> str:
+    """The path of a program; without it the test is skipped."""
+    path = shutil.which(program, path=_PATH)
+    if path is None:
+        pytest.skip(f"{program} is not installed")
+    return path
+
+
+@contextlib.contextmanager
+def run(program: str, *arguments: str, ports: list[int]) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a program; it listens on all of the ports when this returns."""
+    process = subprocess.Popen(
+        [find(program), *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        deadline = time.monotonic() + PATIENCE
+        while not all(_is_open(port) for port in ports):
+            assert process.poll() is None, f"{program} ended with {process.returncode}"
+            assert time.monotonic() < deadline, f"{program} does not listen"
+            time.sleep(0.02)
+        yield process
+    finally:
+        process.send_signal(signal.SIGCONT)  # a test may have stopped it
+        process.terminate()
+        process.wait()
+
+
+def _is_open(port: int) -> bool:
+    with contextlib.closing(_socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)) as sock:
+        return sock.connect_ex(("127.0.0.1", port)) == 0
+
+
+@contextlib.contextmanager
+def run_tinyproxy(folder: Path, *lines: str) -> Iterator[int]:
+    """An HTTP proxy; more lines of its configuration are the caller's."""
+    port = closed_port()
+    config = folder / f"tinyproxy-{port}.conf"
+    config.write_text("\n".join([f"Port {port}", "Listen 127.0.0.1", "Timeout 60", *lines, ""]))
+    with run("tinyproxy", "-d", "-c", str(config), ports=[port]):
+        yield port
+
+
+@contextlib.contextmanager
+def run_microsocks(*arguments: str) -> Iterator[int]:
+    """A SOCKS5 proxy."""
+    port = closed_port()
+    with run("microsocks", "-i", "127.0.0.1", "-p", str(port), *arguments, ports=[port]):
+        yield port
+
+
+@contextlib.contextmanager
+def run_dante(folder: Path) -> Iterator[int]:
+    """A SOCKS4 and SOCKS5 proxy that refuses port 9."""
+    port = closed_port()
+    config = folder / f"danted-{port}.conf"
+    config.write_text(
+        f"""
+        logoutput: {folder}/danted.log
+        internal: 127.0.0.1 port = {port}
+        external: lo
+        clientmethod: none
+        socksmethod: none
+        user.privileged: {getpass.getuser()}
+        user.unprivileged: {getpass.getuser()}
+        client pass {{ from: 127.0.0.0/8 to: 0.0.0.0/0 }}
+        socks block {{ from: 0.0.0.0/0 to: 0.0.0.0/0 port = 9 command: connect }}
+        socks pass {{ from: 0.0.0.0/0 to: 0.0.0.0/0 command: connect }}
+        """
+    )
+    with run("danted", "-f", str(config), "-p", str(folder / "pid"), ports=[port]):
+        yield port
+
+
+@contextlib.contextmanager
+def run_ssh(folder: Path) -> Iterator[int]:
+    """``ssh -D``: SOCKS 4, 4a and 5 over a server of its own; it resolves what it is given."""
+    find("ssh")
+    find("sshd")
+    if os.geteuid() == 0:
+        Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # where sshd separates privileges
+    for name in ("host", "user"):
+        key = folder / f"{name}-key"
+        command = [find("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-f", str(key)]
+        subprocess.run(command, check=True)
+    server, proxy = closed_port(), closed_port()
+    (folder / "authorized").write_bytes((folder / "user-key.pub").read_bytes())
+    config = folder / "sshd.conf"
+    config.write_text(
+        f"Port {server}\nListenAddress 127.0.0.1\nHostKey {folder}/host-key\n"
+        f"AuthorizedKeysFile {folder}/authorized\nStrictModes no\nUsePAM no\n"
+        f"PidFile none\nPermitRootLogin prohibit-password\n"
+    )
+    options = ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "BatchMode=yes",
+               "ControlPath=none", "ExitOnForwardFailure=yes"]  # fmt: skip
+    arguments = [part for option in options for part in ("-o", option)]
+    arguments += ["-F", "none", "-i", str(folder / "user-key"), "-p", str(server), "-N"]
+    with run("sshd", "-D", "-e", "-f", str(config), ports=[server]):
+        arguments += ["-D", f"127.0.0.1:{proxy}", "127.0.0.1"]
+        with run("ssh", *arguments, ports=[proxy]):
+            yield proxy
+
+
+class Certificates:
+    """Files of an authority of the tests' own, and of what it vouches for."""
+
+    def __init__(self, folder: Path) -> None:
+        authority = trustme.CA()
+        self.cafile = str(folder / "ca.pem")
+        authority.cert_pem.write_to_path(self.cafile)
+        server = authority.issue_cert("localhost", "127.0.0.1", "::1", "bücher.example")
+        self.server = str(folder / "server.pem")
+        server.private_key_and_cert_chain_pem.write_to_path(self.server)
+        client = authority.issue_cert("client@example.org", common_name="a client")
+        self.client = str(folder / "client.pem")
+        self.client_key = str(folder / "client.key")
+        client.cert_chain_pems[0].write_to_path(self.client)
+        client.private_key_pem.write_to_path(self.client_key)
+        stranger = trustme.CA().issue_cert("localhost")
+        self.stranger = str(folder / "stranger.pem")
+        stranger.private_key_and_cert_chain_pem.write_to_path(self.stranger)
+        self.stranger_cafile = str(folder / "stranger-ca.pem")
+        stranger.cert_chain_pems[-1].write_to_path(self.stranger_cafile)
+        expired = authority.issue_cert("localhost", not_after=_at(2020), not_before=_at(2019))
+        self.expired = str(folder / "expired.pem")
+        expired.private_key_and_cert_chain_pem.write_to_path(self.expired)
+        other = authority.issue_cert("other.example", "more.example")
+        self.other = str(folder / "other.pem")
+        other.private_key_and_cert_chain_pem.write_to_path(self.other)
+
+
+def _at(year: int) -> Any:
+    return datetime(year, 1, 1, tzinfo=timezone.utc)
+
+
+def _has_ipv6() -> bool:
+    try:
+        with contextlib.closing(_socket.socket(_socket.AF_INET6, _socket.SOCK_STREAM)) as sock:
+            sock.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+HAS_IPV6 = _has_ipv6()
+needs_ipv6 = pytest.mark.skipif(not HAS_IPV6, reason="this machine has no IPv6")
+
+#: What nginx logs of each request, as JSON, by the names of its variables.
+LOGGED = {
+    "port": "server_port",
+    "uri": "request_uri",
+    "host": "http_host",
+    "authorization": "http_authorization",
+    "cookie": "http_cookie",
+    "custom": "http_x_custom",
+    "client": "ssl_client_s_dn",
+    "reused": "ssl_session_reused",
+    "name": "ssl_server_name",
+    "status": "status",
+}
+
+
+class Nginx:
+    """One nginx in front of an echo server: every kind of front the tests need.
+
+    :param upstream: port of the echo server.
+    :param proxy: port of the HTTP proxy that ``https_proxy`` is in front of, and of one that
+        wants credentials for ``https_auth_proxy``.
+    """
+
+    PORTS = ("plain", "other", "tls", "other_tls", "tls12", "mutual", "expired", "wrong_name",
+             "stranger", "https_proxy", "https_auth_proxy")  # fmt: skip
+
+    def __init__(
+        self, folder: Path, certificates: Certificates, upstream: int, proxies: tuple[int, int]
+    ) -> None:
+        if not STREAM_MODULE.exists():
+            pytest.skip("nginx's stream module is not installed (libnginx-mod-stream)")
+        self.ports = {name: closed_port() for name in self.PORTS}
+        self.unix_path = str(folder / "nginx.sock")
+        self.log = folder / "access.log"
+        self._folder = folder
+        self._certificates = certificates
+        self._upstream = upstream
+        self._proxies = proxies
+
+    def __getattr__(self, name: str) -> int:
+        try:
+            return self.ports[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    @contextlib.contextmanager
+    def run(self) -> Iterator[Nginx]:
+        config = self._folder / "nginx.conf"
+        config.write_text(self._build_config())
+        arguments = ["-p", str(self._folder), "-c", str(config), "-e", str(self._folder / "error")]
+        with run("nginx", *arguments, ports=list(self.ports.values())):
+            yield self
+
+    def read_log(self, mark: str, count: int) -> list[dict[str, str]]:
+        """What it logged of the requests that have ``mark`` in their query, once ``count`` have.
+
+        An upgraded connection is logged when it has ended, which may be after the client's end.
+        """
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            lines = [json.loads(line) for line in self.log.read_text().splitlines()]
+            found = [line for line in lines if line["uri"].endswith(f"?{mark}")]
+            if len(found) >= count or time.monotonic() > deadline:
+                return found
+            time.sleep(0.005)
+
+    def _build_config(self) -> str:
+        files, ports, folder = self._certificates, self.ports, self._folder
+        temporary = "".join(
+            f"{kind}_temp_path {folder}/{kind};\n"
+            for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        )
+        fronts = "".join(
+            _build_server(
+                f"{ports[name]} ssl",
+                _certificate(certificate) + more + self._listen_too(name),
+                self._locations(),
+            )
+            for name, certificate, more in (
+                ("tls", files.server, ""),
+                ("other_tls", files.server, ""),
+                ("tls12", files.server, "ssl_protocols TLSv1.2;"),
+                ("expired", files.expired, ""),
+                ("wrong_name", files.other, ""),
+                ("stranger", files.stranger, ""),
+                (
+                    "mutual",
+                    files.server,
+                    f"ssl_verify_client on; ssl_client_certificate {files.cafile};",
+                ),
+            )
+        )
+        more = f"listen unix:{self.unix_path};" + self._listen_too("plain")
+        plain = _build_server(str(ports["plain"]), more, self._locations())
+        other = _build_server(str(ports["other"]), "", self._locations())
+        tunnels = "".join(
+            f"server {{ listen 127.0.0.1:{ports[name]} ssl; {_certificate(files.server)}"
+            f" proxy_pass 127.0.0.1:{port}; }}\n"
+            for name, port in zip(("https_proxy", "https_auth_proxy"), self._proxies, strict=True)
+        )
+        # Escaped, as a header of the client may be anything.
+        facts = ",".join(f'"{name}":"${variable}"' for name, variable in LOGGED.items())
+        log = f"log_format seen escape=json '{{{facts}}}';"
+        return f"""
+            load_module {STREAM_MODULE};
+            daemon off; master_process off; worker_processes 1;
+            pid {folder}/nginx.pid; error_log {folder}/error info;
+            events {{ worker_connections 512; }}
+            http {{
+                {temporary}
+                {log}
+                access_log {self.log} seen;
+                ssl_session_cache shared:tls:1m; ssl_protocols TLSv1.2 TLSv1.3;
+                {plain}{other}{fronts}
+            }}
+            stream {{ ssl_protocols TLSv1.2 TLSv1.3; {tunnels} }}
+        """
+
+    def _listen_too(self, name: str) -> str:
+        if not HAS_IPV6:
+            return ""
+        return f" listen [::1]:{self.ports[name]}{'' if name == 'plain' else ' ssl'};"
+
+    def _locations(self) -> str:
+        ports = self.ports
+        forward = (
+            f"proxy_pass http://127.0.0.1:{self._upstream}/; proxy_http_version 1.1;"
+            " proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade;"
+        )
+        # Longer than any body that nginx makes itself.
+        body = "no" * 100
+        moves = {
+            "same": "/",
+            "plain": f"ws://localhost:{ports['plain']}/",
+            "other": f"http://localhost:{ports['other']}/",
+            "tls": f"https://localhost:{ports['tls']}/",
+            "other_tls": f"wss://localhost:{ports['other_tls']}/",
+            "mutual": f"https://localhost:{ports['mutual']}/",
+            "loop": "/302/loop",
+            "twice": "/307/same",
+            "away": "ftp://example.org/",
+        }
+        locations = [f"location / {{ {forward} }}"]
+        for code in (301, 302, 303, 307, 308):
+            for name, target in moves.items():
+                locations.append(
+                    f"location = /{code}/{name} {{ add_header Set-Cookie"
+                    f' "hop={code}; Path=/" always; return {code} {target}$is_args$args; }}'
+                )
+        for code in (401, 403, 407, 429, 503):
+            locations.append(
+                f"location = /{code} {{ add_header Retry-After 7 always;"
+                f" add_header Retry-Text sure always; return {code} {body}; }}"
+            )
+        locations.append(
+            f'location = /cookies {{ add_header Set-Cookie "a=1; Path=/" always;'
+            f' add_header Set-Cookie "b=2; HttpOnly" always; {forward} }}'
+        )
+        return "\n".join(locations)
+
+
+def _certificate(path: str) -> str:
+    return f"ssl_certificate {path}; ssl_certificate_key {path};"
+
+
+def _build_server(listen: str, more: str, locations: str) -> str:
+    return f"server {{ listen 127.0.0.1:{listen}; {more} {locations} }}\n"
