@@ -130,9 +130,7 @@ class Client:
         self._backoff = _check_reconnect(self.reconnect)
         check_rates({name: getattr(self, name) for name in _CONNECT_OPTIONS})
         #: The WebSocket underneath: one object, whatever the number of connections.
-        self.websocket = WebSocket(
-            self.url, **{name: getattr(self, name) for name in _WEBSOCKET_OPTIONS}
-        )
+        self.websocket = WebSocket(self.url, **self._websocket_options())
         self._handlers: dict[str, Callable[[Any], object]] = {}
         self._greenlet: Greenlet[..., None] | None = None
         # The greenlet that calls the handlers, while they are called.
@@ -429,6 +427,15 @@ class Client:
                 self._dispatch(last, "close")
         return retry_after
 
+    def _websocket_options(self) -> dict[str, Any]:
+        """The options that differ from their defaults."""
+        options = {}
+        for name, default in _WEBSOCKET_OPTIONS:
+            value = getattr(self, name)
+            if value is not default:
+                options[name] = value
+        return options
+
     def _connect_options(self) -> dict[str, Any]:
         options = {name: getattr(self, name) for name in _CONNECT_OPTIONS}
         session_class = options["session_class"]
@@ -479,8 +486,11 @@ class Client:
 
 
 _HANDLERS = frozenset(name for name in vars(Client) if name.startswith("on_")) - {"on_error"}
-_WEBSOCKET_OPTIONS = tuple(WebSocket.__init__.__annotations__.keys() - {"url", "return"})
-_OPTIONS = frozenset({*_WEBSOCKET_OPTIONS, *_CONNECT_OPTIONS, "reconnect"})
+_WEBSOCKET_OPTIONS = tuple(
+    (name, getattr(Client, name))
+    for name in WebSocket.__init__.__annotations__.keys() - {"url", "return"}
+)
+_OPTIONS = frozenset({*dict(_WEBSOCKET_OPTIONS), *_CONNECT_OPTIONS, "reconnect"})
 
 
 def _check_reconnect(reconnect: bool | Backoff) -> Backoff | None:

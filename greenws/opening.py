@@ -40,6 +40,7 @@ _OWN_HEADERS = frozenset(
 )
 # What describes the user rather than authorises him, and so may go to another origin.
 _PORTABLE_HEADERS = frozenset({b"accept-language", b"origin", b"user-agent"})
+_VERSION = b"%d" % constants.WS_VERSION
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
@@ -152,39 +153,43 @@ class Opening:
         self._head = HeadReader()
         self._response = self._body = None
         options = self._options
-        custom = options.custom_headers()
-        if self.target.origin != self._url.origin:
-            # RFC 6454: what was meant for one origin is not for another.
-            custom = [pair for pair in custom if pair[0].lower() in _PORTABLE_HEADERS]
-        given = {name.lower() for name, _ in custom}
-        headers: list[tuple[bytes, bytes]] = []
-
-        def add(name: bytes, value: bytes) -> None:
-            if name.lower() not in given:
-                headers.append((name, value))
-
-        add(b"Host", self.target.host_header.encode("ascii"))
-        add(b"Upgrade", b"websocket")
-        add(b"Connection", b"Upgrade")
-        add(b"Sec-WebSocket-Key", self.key)
-        add(b"Sec-WebSocket-Version", b"%d" % constants.WS_VERSION)
-        add(b"User-Agent", options.agent.encode("utf-8"))
+        target = self.target
+        headers = [
+            (b"Host", target.host_header.encode("ascii")),
+            (b"Upgrade", b"websocket"),
+            (b"Connection", b"Upgrade"),
+            (b"Sec-WebSocket-Key", self.key),
+            (b"Sec-WebSocket-Version", _VERSION),
+            (b"User-Agent", options.agent.encode("utf-8")),
+        ]
         if options.origin is not None:
-            add(b"Origin", options.origin.encode("utf-8"))
-        if self.target.userinfo is not None:
-            add(b"Authorization", b"Basic " + b64encode(self.target.userinfo))
+            headers.append((b"Origin", options.origin.encode("utf-8")))
+        if target.userinfo is not None:
+            headers.append((b"Authorization", b"Basic " + b64encode(target.userinfo)))
         if options.protocols:
-            add(b"Sec-WebSocket-Protocol", ", ".join(options.protocols).encode("ascii"))
+            headers.append(
+                (b"Sec-WebSocket-Protocol", ", ".join(options.protocols).encode("ascii"))
+            )
         if options.compress:
-            add(b"Sec-WebSocket-Extensions", OFFER.encode("ascii"))
+            headers.append((b"Sec-WebSocket-Extensions", OFFER.encode("ascii")))
         if options.cookies is not None:
             # Here, so that a program without cookies does not pay for the import.
             from .cookies import cookie_header
 
-            cookie = cookie_header(options.cookies, self.target)
+            cookie = cookie_header(options.cookies, target)
             if cookie:
-                add(b"Cookie", cookie)
-        return handshake.build_request(self.target.resource, headers + custom)
+                handshake.check_header(b"Cookie", cookie)
+                headers.append((b"Cookie", cookie))
+        custom = options.custom_headers()
+        if custom:
+            if target.origin != self._url.origin:
+                # RFC 6454: what was meant for one origin is not for another.
+                custom = [pair for pair in custom if pair[0].lower() in _PORTABLE_HEADERS]
+            # The user's own take the place of ours.
+            given = {name.lower() for name, _ in custom}
+            headers = [pair for pair in headers if pair[0].lower() not in given] + custom
+        # All of it has been checked where it came in.
+        return handshake.join_head(b"GET %b HTTP/1.1" % target.resource.encode("ascii"), headers)
 
     def feed(self, data: bytes) -> Outcome | None:
         """Take bytes of the answer; return what they come to, or None while that is open."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from ipaddress import IPv6Address
 from urllib.parse import quote, unquote_to_bytes, urljoin, urlsplit
 
@@ -77,6 +78,12 @@ def parse_url(url: str) -> URL:
     """
     if not isinstance(url, str):
         raise TypeError(f"url must be str, not {type(url).__name__}")
+    return _parse(url)
+
+
+# Thousands of clients have a few URLs between them.
+@lru_cache(maxsize=256)
+def _parse(url: str) -> URL:
     if _SPACE_OR_CONTROL.search(url):
         raise ValueError(f"url has spaces or control characters: {redact_url(url)!r}")
     try:

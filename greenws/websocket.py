@@ -212,10 +212,11 @@ class WebSocket:
         #: The proxies as given; None: the environment is asked at every connect.
         self.given_proxies = None if proxies is None else _check_proxies(proxies)
         self.protocols = _check_protocols(protocols or ())
+        if agent is not None:
+            if not isinstance(agent, str):
+                raise TypeError("agent must be str")
+            check_header("User-Agent", agent)
         self.agent = constants.USER_AGENT if agent is None else agent
-        if not isinstance(self.agent, str):
-            raise TypeError("agent must be str")
-        check_header("User-Agent", self.agent)
         self.compress = compress
         self.ssl_context = ssl_context
         self.ssl_verify = ssl_verify

@@ -99,10 +99,16 @@ def build_request(resource: str, headers: Iterable[tuple[bytes, bytes]]) -> byte
 
 
 def _build_head(start_line: bytes, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    lines = [start_line]
+    headers = list(headers)
     for name, value in headers:
         check_header(name, value)
-        lines.append(b"%b: %b" % (name, value))
+    return join_head(start_line, headers)
+
+
+def join_head(start_line: bytes, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Join a head of parts that have been checked."""
+    lines = [start_line]
+    lines += [b"%b: %b" % header for header in headers]
     lines.append(b"\r\n")
     return b"\r\n".join(lines)
 

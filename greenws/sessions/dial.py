@@ -55,7 +55,7 @@ class Trace(Protocol):
     def __call__(self, stage: str, /, **fields: Any) -> object: ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class DialOptions:
     """Where to, and how. ``repr`` shows no secrets."""
 
