@@ -8,6 +8,7 @@ import lomond.errors
 import pytest
 
 from greenws import errors
+from greenws.protocol.response import Response
 
 OURS = {
     name: item
@@ -76,3 +77,11 @@ def test_documented_tree_is_the_tree() -> None:
     tree = errors.__doc__ or ""
     for name in OURS:
         assert name in tree
+
+
+def test_proxy_fail_has_what_the_proxy_said() -> None:
+    error = errors.ProxyFail("{}", "no")
+    assert (str(error), error.response, error.status_code, error.status) == ("no", None, None, "")
+    error = errors.ProxyFail("no", response=Response(b"HTTP/1.1 407 Who are you\r\n\r\n"))
+    assert (error.status_code, error.status, error.socks_code) == (407, "Who are you", None)
+    assert errors.ProxyFail("no", socks_code=5).socks_code == 5

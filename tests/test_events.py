@@ -7,7 +7,7 @@ from typing import Any
 import lomond.events
 import pytest
 
-from greenws import events
+from greenws import errors, events
 from greenws.events import Event
 from greenws.protocol.response import Response
 
@@ -119,6 +119,24 @@ def test_repr_of_what_lomond_does_not_have() -> None:
     )
     assert repr(events.Rejected(RESPONSE, "no")).startswith("Rejected(response=<response ")
     assert "protocol='chat'" in repr(events.Ready(RESPONSE, "chat", set()))
+
+
+def test_repr_shows_no_credentials() -> None:
+    url, proxy = "ws://u:secret@h/?token=secret", "http://u:secret@p/"
+    for event in (
+        events.Connecting(url),
+        events.Connected(url),
+        events.Connected(url, proxy),
+    ):
+        assert event.url == url
+        assert "secret" not in repr(event)
+        assert "ws://h/?token=..." in repr(event)
+
+
+def test_connect_fail_may_have_its_error() -> None:
+    assert events.ConnectFail("why").error is None
+    error = errors.ProxyFail("why")
+    assert events.ConnectFail("why", error).error is error
 
 
 def test_repr_of_a_long_payload_is_short() -> None:

@@ -66,6 +66,7 @@ class Visitor(greenws.Client):
         self.report["reason"] = event.reason
         self.report["error"] = type(event.error).__name__
         self.report["status_code"] = getattr(event.error, "status_code", None)
+        self.report["socks_code"] = getattr(event.error, "socks_code", None)
 
     def on_rejected(self, event: events.Rejected) -> None:
         self.see(event)

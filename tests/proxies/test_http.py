@@ -97,6 +97,10 @@ def test_refusal_has_status_and_phrase(line: bytes, message: str) -> None:
         check_reply(response, PROXY)
     expected = message.replace("\\", "")
     assert str(caught.value) == f"proxy {PROXY} refused the tunnel: {expected}"
+    assert caught.value.response is response
+    assert caught.value.status_code == response.status_code
+    assert caught.value.status == response.status
+    assert caught.value.socks_code is None
 
 
 def test_endless_phrase_is_cut() -> None:

@@ -198,7 +198,10 @@ def test_missing_client_certificate_is_told(authority: Authority) -> None:
         ({"certfile": "/no/such"}, "the client certificate in /no/such: No such file"),
         ({"certfile": "cert"}, "cert: wrong password, or not a certificate with its key"),
         ({"certfile": "key"}, "key: wrong password, or not a certificate with its key"),
-        ({"certfile": "cert", "keyfile": "/no/such"}, "No such file"),
+        (
+            {"certfile": "cert", "keyfile": "/no/such"},
+            "the key of the client certificate in /no/such: No such file",
+        ),
         (
             {"certfile": "cert", "keyfile": "encrypted"},
             "its key is encrypted, and there is no ssl_password",
