@@ -60,9 +60,7 @@ def _draw_panel(row: RowSummary, x: float, y: float, width: float) -> str:
     what, unit, more_is_better = METRICS[row.metric]
     lines = sorted(row.lines, key=lambda line: line.value, reverse=more_is_better)
     room = width - LABEL_WIDTH - VALUE_WIDTH
-    # The floors may be far out: what is beyond three times the others is cut off.
-    library = [line.value for line in lines if not line.family.startswith("bare")]
-    longest = min(max(line.value for line in lines), 3 * max(library, default=math.inf))
+    longest = min(max(line.value for line in lines), _find_limit(row, more_is_better))
     hint = "more is better" if more_is_better else "less is better"
     parts = [
         f'<text class="title" x="{x:.0f}" y="{y + 10:.0f}">{escape(row.title)}</text>',
@@ -91,6 +89,16 @@ def _draw_panel(row: RowSummary, x: float, y: float, width: float) -> str:
             ),
         ]
     return "\n".join(parts)
+
+
+def _find_limit(row: RowSummary, more_is_better: bool) -> float:
+    """Find where bars are cut off, so that one far out does not make dots of the others."""
+    if more_is_better:  # the floors may be far out
+        return 3 * max(
+            (line.value for line in row.lines if not line.family.startswith("bare")),
+            default=math.inf,
+        )
+    return max((6 * line.value for line in row.lines if line.peer == row.subject), default=math.inf)
 
 
 def _wrap(lines: list[str], width: int) -> list[str]:

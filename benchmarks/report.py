@@ -100,35 +100,37 @@ def _bars_table(rows: list[RowSummary]) -> str:
 
 
 def _row_table(row: RowSummary) -> str:
-    what, unit, more_is_better = METRICS[row.metric]
+    what, _, more_is_better = METRICS[row.metric]
     title = f"{row.title}: {what}"
     head = ["", what, f"{row.subject} is better by", "lowest to highest"]
-    has_cpu = row.metric == "rate"
-    if has_cpu:
-        head += ["CPU a message", "better by", "busy"]
+    if row.metric == "rate":
+        head += ["CPU a message", "better by"]
+    if row.metric in ("rate", "cpu"):
+        head += ["busy"]
     lines = [head]
     ordered = sorted(row.lines, key=lambda line: line.value, reverse=more_is_better)
-    lines += [_row_line(line, unit, has_cpu) for line in ordered]
+    lines += [_row_line(line, row.metric) for line in ordered]
     lines += [[name, "failed"] + [""] * (len(head) - 2) for name in row.failures]
     parts = [title, "~" * len(title), "", grid(lines)]
     parts += [f"\n{name}: {why}" for name, why in row.failures.items()]
     return "\n".join(parts)
 
 
-def _row_line(line: Line, unit: str, has_cpu: bool) -> list[str]:
+def _row_line(line: Line, metric: str) -> list[str]:
     ratio = line.ratio
     cells = [
         line.peer,
-        format_value(line.value, unit),
+        format_value(line.value, METRICS[metric][1]),
         _format_ratio(ratio),
         f"{ratio.worst:.2f} to {ratio.best:.2f}" if ratio else "",
     ]
-    if has_cpu:
+    if metric == "rate":
         cells += [
             format_value(line.cpu, "µs") if line.cpu is not None else "",
             _format_ratio(line.cpu_ratio),
-            f"{line.busy:.0%}" if line.busy is not None else "",
         ]
+    if metric in ("rate", "cpu"):
+        cells.append(f"{line.busy:.0%}" if line.busy is not None else "")
     return cells
 
 

@@ -9,7 +9,7 @@ from .peers import Peer
 #: How a metric is called, its unit, and whether more of it is better.
 METRICS = {
     "rate": ("messages a second", "1/s", True),
-    "cpu": ("CPU time a message", "µs", False),
+    "cpu": ("CPU time each", "µs", False),
     "memory": ("memory a connection", "KiB", False),
     "p99": ("99th percentile of round trips", "ms", False),
 }

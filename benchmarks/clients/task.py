@@ -8,6 +8,7 @@ import ssl
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 from ..machine import pin, raise_file_limit
 from ..payloads import data_of, json_texts, text_of
@@ -69,8 +70,8 @@ class Task:
         return int(self.server.rpartition(":")[2])
 
     def ssl_context(self) -> ssl.SSLContext | None:
-        """Make the context for all connections; None: they are plain."""
-        return ssl.create_default_context(cafile=self.cafile) if self.cafile else None
+        """Get the context of all connections; None: they are plain."""
+        return _context(self.cafile) if self.cafile else None
 
     def texts(self) -> list[str]:
         """Return a batch of messages to send, as str."""
@@ -84,6 +85,11 @@ class Task:
         if self.is_binary:
             return [data_of(self.size)] * self.batch
         return [text.encode() for text in self.texts()]
+
+
+@cache
+def _context(cafile: str) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=cafile)
 
 
 Works = dict[str, Callable[[Task], None]]
