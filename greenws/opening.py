@@ -202,6 +202,8 @@ class Opening:
                 return None
             data = self._head.rest
             response = Response(head)
+            if response.status_code is None:
+                return Refused(response, "the answer is not HTTP")
             if response.is_interim:  # RFC 7231 section 6.2: any number, before the answer
                 self._head = HeadReader()
                 continue

@@ -674,8 +674,10 @@ class WebSocket:
             return
         try:
             session.send(Opcode.CLOSE, payload)
-        except (errors.WebSocketClosed, errors.TransportFail):
-            pass  # it has ended already: the iteration will say so
+        except Exception as error:
+            if not _is_gone(error):
+                raise
+            # It has ended already: the iteration will say so.
         if state.phase is Phase.OPEN:
             state.step(Phase.CLOSING)
         state.sent_close_time = session.session_time
@@ -787,6 +789,13 @@ def check_rates(options: Mapping[str, Any]) -> None:
             raise TypeError(f"{name} must be a number of seconds, or None")
         if not value >= 0:
             raise ValueError(f"{name} must not be negative")
+
+
+def _is_gone(error: Exception) -> bool:
+    """Tell whether a session, ours or lomond's, could not send because there is nobody there."""
+    if isinstance(error, errors.WebSocketError):
+        return isinstance(error, (errors.WebSocketClosed, errors.TransportFail))
+    return type(error).__name__ in ("TransportFail", "WebSocketClosed", "WebSocketUnavailable")
 
 
 def _check_limit(name: str, value: Any, kind: Any = (int, float)) -> Any:

@@ -365,12 +365,17 @@ class Stream:
     def _take_payload(self, pos: int, end: int) -> int:
         taken = min(end - pos, self._need)
         if taken:
-            piece = bytes(self._chunk[pos : pos + taken])
-            if not self._is_client:
-                piece = mask(piece, self._key, self._offset)
             self._need -= taken
-            self._offset += taken
-            self._absorb(piece, self._fin and self._need == 0)
+            if self._message_opcode == 2 and self._is_client and not self._message_deflated:
+                # Nothing to unmask, inflate or check: it goes where it belongs.
+                assert self._message is not None
+                self._message += memoryview(self._chunk)[pos : pos + taken]
+            else:
+                piece = bytes(self._chunk[pos : pos + taken])
+                if not self._is_client:
+                    piece = mask(piece, self._key, self._offset)
+                self._offset += taken
+                self._absorb(piece, self._fin and self._need == 0)
         return pos + taken
 
     def _absorb(self, piece: bytes, final: bool) -> None:

@@ -7,43 +7,46 @@ from greenws.sessions.transport cimport Transport
 
 
 cdef class GeventSession:
-    cdef readonly object websocket
-    cdef object _hub
-    cdef unsigned long long _thread
-    cdef Reactor _reactor
+    # What every message touches stands together: with thousands of connections, what is read from
+    # memory is most of the cost.
     cdef object _greenlet
+    cdef object _hub
     cdef Transport _transport
-    cdef bint _is_buffering
-    cdef object _reader
+    cdef Reactor _reactor
+    cdef bytearray _out
+    cdef unsigned long long _thread
+    cdef Py_ssize_t _write_limit
+    cdef object _drained
     cdef object _writer
-    cdef object _timer
-    cdef double _timer_due
+    cdef object _abort
+    cdef object _ping_timeout
     cdef bint _is_parked
-    cdef bint _is_dialing
     cdef bint _is_reading
     cdef bint _is_dry
-    cdef int _burst
+    cdef bint _is_buffering
+    cdef bint _is_dirty
+    cdef bint _is_ready
     cdef bint _attention
-    cdef object _abort
+    cdef bint _refuses
+    cdef int _burst
+
+    cdef bint _is_dialing
     cdef bint _has_ended
     cdef bint _is_forked
-    cdef bint _is_ready
+    cdef bint _due
+    cdef int _excused
+    cdef readonly object websocket
+    cdef object _reader
+    cdef object _timer
+    cdef double _timer_due
     cdef object _start_time
-    cdef bytearray _out
-    cdef bint _is_dirty
-    cdef object _drained
-    cdef Py_ssize_t _write_limit
     cdef object _poll
     cdef double _ping_rate
-    cdef object _ping_timeout
     cdef object _close_timeout
     cdef object _next_poll
     cdef object _next_ping
     cdef object _close_due
     cdef double _heard
-    cdef bint _due
-    cdef int _excused
-    cdef bint _refuses
     cdef object _close_code
     cdef object _sent_code
 

@@ -26,7 +26,7 @@ from gevent import get_hub
 from ..protocol.stream import HEADROOM
 
 #: Bytes that one read takes at most.
-READ_SIZE = 128 * 1024
+READ_SIZE = 256 * 1024
 
 
 class Session(Protocol):
