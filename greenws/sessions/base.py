@@ -257,6 +257,7 @@ class GeventSession:
                 # exception is handled that has no traceback any more.
                 yield failure
                 return
+            asked = monotonic()
             yield events.Connected(self.websocket.url, proxy)
             try:
                 if (yield from self._serve(auto_pong, deadline, target)):
@@ -265,6 +266,7 @@ class GeventSession:
                 reason, graceful = end.reason, end.graceful
             break
         if not self._is_ready and not graceful:
+            self.websocket._emit_trace("upgrade", duration=monotonic() - asked, error=reason)
             yield self._fail_opening(errors.ConnectFail(reason), started)
             return
         # What the peer told us, and what we told it, survive the release.
@@ -304,7 +306,9 @@ class GeventSession:
                 options = dial_options(websocket, target or websocket)
                 transport, proxy = dial(options, websocket._emit_trace, progress)
         except _Expired:
-            raise errors.ConnectFail(self._expired(f"while {progress.step}")) from None
+            reason = self._expired(f"while {progress.step}")
+            progress.trace_failure(websocket._emit_trace, reason)
+            raise errors.ConnectFail(reason) from None
         except _Interrupted:
             if self._is_forked:
                 raise self._refusal() from None

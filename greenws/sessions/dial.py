@@ -90,11 +90,29 @@ class DialOptions:
 class Progress:
     """Tells what a dial is doing, for the message of whoever cuts it short."""
 
-    __slots__ = ("step",)
+    __slots__ = ("_facts", "_stage", "_started", "step")
 
     def __init__(self) -> None:
         #: For "timed out after 30 s while ...": ``"connecting to example.org:443"``.
         self.step = "connecting"
+        self._stage = "connect"
+        self._facts: dict[str, Any] = {}
+        self._started = monotonic()
+
+    def begin(self, stage: str, step: str, facts: dict[str, Any]) -> None:
+        """Note that a step begins."""
+        self.step = step
+        self._stage = stage
+        self._facts = facts
+        self._started = monotonic()
+
+    def trace_failure(self, trace: Trace, error: str) -> None:
+        """Have the present step traced as one that failed, which a dial cut short does not."""
+        trace(self._stage, **self._facts, duration=monotonic() - self._started, error=error)
+
+    def trace_success(self, trace: Trace, results: dict[str, Any]) -> None:
+        """Have the present step traced."""
+        trace(self._stage, **self._facts, **results, duration=monotonic() - self._started)
 
 
 def ignore(stage: str, /, **fields: Any) -> None:
@@ -278,7 +296,9 @@ class _Dial:
                 "resumed": transport.is_resumed,
             }
 
-        return self._step("tls", f"TLS handshake with {label}", {"host": name}, shake_hands)
+        return self._step(
+            "tls", f"doing the TLS handshake with {label}", {"host": name}, shake_hands
+        )
 
     def _step(
         self,
@@ -288,14 +308,13 @@ class _Dial:
         function: Callable[[], tuple[_T, dict[str, Any]]],
     ) -> _T:
         """Take a step, and trace it."""
-        self._progress.step = doing
-        started = monotonic()
+        self._progress.begin(stage, doing, facts)
         try:
             result, results = function()
         except ConnectFail as error:
-            self._trace(stage, **facts, duration=monotonic() - started, error=str(error))
+            self._progress.trace_failure(self._trace, str(error))
             raise
-        self._trace(stage, **facts, **results, duration=monotonic() - started)
+        self._progress.trace_success(self._trace, results)
         return result
 
 

@@ -30,6 +30,7 @@ class Stopped:
         self.options = options
         #: What the client was doing.
         self.step = step
+        self.stage = "tls" if "TLS" in step else "proxy"
 
 
 @pytest.fixture(params=KINDS)
@@ -59,10 +60,10 @@ def stopped(
         )
         command = ["nginx", "-p", str(tmp_path), "-c", str(config), "-e", str(tmp_path / "error")]
         if request.param == "nginx as server":
-            what = Stopped({"url": f"wss://{place}/"}, "TLS handshake with 127.0.0.1")
+            what = Stopped({"url": f"wss://{place}/"}, "doing the TLS handshake with 127.0.0.1")
         else:
             url = f"https://{place}"
-            what = Stopped({"proxies": {"all": url}}, f"TLS handshake with proxy {url}")
+            what = Stopped({"proxies": {"all": url}}, f"doing the TLS handshake with proxy {url}")
     with parts.run(*command, ports=[port]) as process:
         _stop(process)
         yield what
@@ -80,7 +81,11 @@ def test_deadline(go: Visit, stopped: Stopped) -> None:
     report = go(stopped.url, open_timeout=0.25, **stopped.options)
     assert report["events"] == ["connecting", "connect_fail"]
     assert report["reason"] == f"timed out after 0.25 s while {stopped.step}"
-    assert report["ticks"] >= 10  # one every 5 ms, were the machine idle
+    failed = [record for record in report["trace"] if "error" in record]
+    assert [record["stage"] for record in failed] == [stopped.stage]
+    assert failed[0]["error"] == report["reason"]
+    assert 0 < failed[0]["duration"] < 5
+    assert report["ticks"] >= 5  # one every 5 ms, were the machine idle
 
 
 def test_kill(stopped: Stopped, ticking: Ticker) -> None:

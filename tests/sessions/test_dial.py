@@ -584,7 +584,7 @@ def test_timeout_in_each_phase_is_the_callers(stall: Stall) -> None:
     with gevent.Timeout(0.1) as timeout, pytest.raises(gevent.Timeout) as caught:
         dial(stall.options, progress=progress)
     assert caught.value is timeout
-    assert progress.step.split()[0] in {"resolving", "connecting", "TLS", "waiting"}
+    assert progress.step.split()[0] in {"resolving", "connecting", "doing", "waiting"}
     gevent.sleep(0.05)
     assert count_descriptors() <= before + 1  # a proxy's, to the target
 

@@ -429,7 +429,7 @@ def _stalled_server(scheme: str, message: str, proxied: bool = False) -> Iterato
 
 def stalled_tls() -> Any:
     """A server that does not answer the TLS handshake."""
-    return _stalled_server("wss", "while TLS handshake with 127.0.0.1")
+    return _stalled_server("wss", "while doing the TLS handshake with 127.0.0.1")
 
 
 def stalled_proxy() -> Any:
