@@ -28,7 +28,6 @@ import trustme
 import greenws
 from greenws.sessions import tls
 from greenws.sessions.dial import DialOptions, dial
-from tests.network import parts
 from tests.network.parts import Certificates, Nginx
 from tests.support.servers import ForeignServer
 
@@ -64,13 +63,13 @@ def converse_once(port: int, cafile: str) -> None:
             websocket.close()
 
 
-def measure_cpu(function: Callable[[], None]) -> float:
+def measure_cpu(function: Callable[[int, str], None], port: int, cafile: str) -> float:
     """Milliseconds of this process for one call."""
     for _ in range(20):
-        function()
+        function(port, cafile)
     started = time.process_time()
     for _ in range(CONNECTS):
-        function()
+        function(port, cafile)
     return (time.process_time() - started) / CONNECTS * 1000
 
 
@@ -94,8 +93,8 @@ def measure_resumption(kind: str, nginx: Nginx, certificates: Certificates) -> N
             full, resumed = [], []
             for _ in range(ROUNDS):  # in turn, as the machine has its moods
                 with without_resumption():
-                    full.append(measure_cpu(lambda: function(port, cafile)))
-                resumed.append(measure_cpu(lambda: function(port, cafile)))
+                    full.append(measure_cpu(function, port, cafile))
+                resumed.append(measure_cpu(function, port, cafile))
             a, b = statistics.median(full), statistics.median(resumed)
             report(
                 f"{kind}, {version}, {name}: CPU full / resumed",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -133,3 +135,18 @@ def test_url_of_an_event_is_the_one_given(nginx: Nginx) -> None:
         elif event.name == "ready":
             websocket.close()
     assert seen == [url, url]
+
+
+def test_every_stage_is_documented() -> None:
+    root = Path(__file__).parents[2]
+    sources = "".join(path.read_text() for path in (root / "greenws").rglob("*.py"))
+    emitted = set(re.findall(r'(?:_emit_trace|_trace|_step)\(\s*"([a-z_]+)"', sources))
+    emitted |= set(re.findall(r'"(message_[a-z]+)"', sources))
+    emitted |= {
+        "send_text",
+        "send_binary",
+        "send_ping",
+        "send_pong",
+    }  # whose names are put together
+    table = (root / "docs/trace.rst").read_text()
+    assert emitted == set(re.findall(r"^``([a-z_]+)`` {2,}", table, re.MULTILINE))
