@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from email.utils import mktime_tz, parsedate_tz
 from random import random
 from time import time
+from typing import Any
 
 #: Seconds a ``Retry-After`` is followed at most: a server must not park its clients for ever.
 MAX_RETRY_AFTER = 3600.0
@@ -58,6 +59,17 @@ class Backoff:
     def is_exhausted(self, failures: int) -> bool:
         """Tell whether ``failures`` connections in a row were all there may be."""
         return self.max_tries is not None and failures >= self.max_tries
+
+
+def find_retry_after(event: Any) -> float | None:
+    """Return the seconds after which an opening that failed may be tried again, or None.
+
+    :param event: a rejection by the server, or a failure to connect, which may be a proxy's.
+    """
+    response = getattr(event, "response", None)
+    if response is None:
+        response = getattr(getattr(event, "error", None), "response", None)
+    return None if response is None else parse_retry_after(response.get("retry-after"))
 
 
 def parse_retry_after(value: str | None) -> float | None:

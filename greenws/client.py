@@ -11,7 +11,7 @@ from gevent import Greenlet, GreenletExit, getcurrent
 from gevent.event import Event
 
 from . import events
-from .backoff import Backoff, parse_retry_after
+from .backoff import Backoff, find_retry_after
 from .constants import (
     MAX_MESSAGE_SIZE,
     MAX_REDIRECTS,
@@ -267,7 +267,10 @@ class Client:
         """A connection is about to be opened."""
 
     def on_connect_fail(self, event: events.ConnectFail) -> None:
-        """The connection could not be opened; ``event.reason`` says which step failed and why."""
+        """The connection could not be opened; ``event.reason`` says which step failed and why.
+
+        ``event.error`` is a :class:`~greenws.errors.ProxyFail` if it was a proxy that refused.
+        """
 
     def on_connected(self, event: events.Connected) -> None:
         """The transport is open, and the request for the upgrade is on its way."""
@@ -416,8 +419,8 @@ class Client:
                     if self._settled is not None:
                         self._settled.set()
                         self._settled = None
-                elif name == "rejected":
-                    retry_after = parse_retry_after(event.response.get("retry-after"))
+                elif name == "rejected" or name == "connect_fail":
+                    retry_after = find_retry_after(event)
                 elif name == "disconnected":
                     last = event
                 self._dispatch(event)

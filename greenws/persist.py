@@ -12,7 +12,7 @@ import gevent
 from gevent.event import Event as GeventEvent
 
 from . import events
-from .backoff import parse_retry_after
+from .backoff import find_retry_after
 
 # Seconds between two looks at an event of another thread, which gevent cannot wait for.
 _THREAD_EVENT_INTERVAL = 0.05
@@ -50,7 +50,7 @@ def persist(
         unresponsive; None for no limit.
     :param exit_event: ends the iteration, when a wait begins or during it, once it is set: a
         :class:`gevent.event.Event`, a :class:`threading.Event` or anything with ``wait(timeout)``.
-    :param respect_retry_after: wait as long as a rejection's ``Retry-After`` says.
+    :param respect_retry_after: wait as long as a rejection's ``Retry-After``, or a proxy's, says.
     :param connect_options: ``session_class``, ``auto_pong``, ``close_timeout``: passed to
         ``connect`` if given.
     """
@@ -82,10 +82,8 @@ def _persist(
         for event in websocket.connect(**options):
             if event.name == "ready":
                 failures = 0
-            elif event.name == "rejected" and respect_retry_after:
-                response = getattr(event, "response", None)
-                if response is not None:
-                    retry_after = parse_retry_after(response.get("retry-after"))
+            elif event.name in ("rejected", "connect_fail") and respect_retry_after:
+                retry_after = find_retry_after(event)
             yield event
         if retry_after is None:
             delay = min_wait + random() * min(max_wait - min_wait, 2 ** min(failures, 64))

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenws import Backoff
-from greenws.backoff import MAX_RETRY_AFTER, parse_retry_after
+from greenws import Backoff, errors, events
+from greenws.backoff import MAX_RETRY_AFTER, find_retry_after, parse_retry_after
+from greenws.protocol.response import Response
 
 
 def test_options_and_defaults() -> None:
@@ -150,3 +151,14 @@ def test_any_date_gives_seconds_or_none(numbers: list[int], zone: str) -> None:
     day, year, hour, minute, *_ = numbers
     seconds = parse_retry_after(f"Wed, {day} Oct {year} {hour}:{minute}:00 {zone}")
     assert seconds is None or 0 <= seconds <= MAX_RETRY_AFTER
+
+
+def test_find_retry_after() -> None:
+    response = Response(b"HTTP/1.1 503 Busy\r\nRetry-After: 7\r\n\r\n")
+    other = Response(b"HTTP/1.1 503 Busy\r\n\r\n")
+    refusal = errors.ProxyFail("no", response=response)
+    assert find_retry_after(events.Rejected(response, "no")) == 7
+    assert find_retry_after(events.Rejected(other, "no")) is None
+    assert find_retry_after(events.ConnectFail("no", refusal)) == 7
+    assert find_retry_after(events.ConnectFail("no", errors.ConnectFail("no"))) is None
+    assert find_retry_after(events.ConnectFail("no")) is None

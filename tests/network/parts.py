@@ -204,7 +204,7 @@ class Nginx:
     """
 
     PORTS = ("plain", "other", "tls", "other_tls", "tls12", "mutual", "expired", "wrong_name",
-             "stranger", "https_proxy", "https_auth_proxy")  # fmt: skip
+             "stranger", "busy_429", "busy_503", "https_proxy", "https_auth_proxy")  # fmt: skip
 
     def __init__(
         self, folder: Path, certificates: Certificates, upstream: int, proxies: tuple[int, int]
@@ -280,6 +280,12 @@ class Nginx:
             f" proxy_pass 127.0.0.1:{port}; }}\n"
             for name, port in zip(("https_proxy", "https_auth_proxy"), self._proxies, strict=True)
         )
+        busy = "".join(
+            f"server {{ listen 127.0.0.1:{ports[f'busy_{code}']}; "
+            f"error_page 400 405 = /busy; return {code}; "
+            f"add_header Retry-After 7 always; }}\n"
+            for code in (429, 503)
+        )
         # Escaped, as a header of the client may be anything.
         facts = ",".join(f'"{name}":"${variable}"' for name, variable in LOGGED.items())
         log = f"log_format seen escape=json '{{{facts}}}';"
@@ -293,7 +299,7 @@ class Nginx:
                 {log}
                 access_log {self.log} seen;
                 ssl_session_cache shared:tls:1m; ssl_protocols TLSv1.2 TLSv1.3;
-                {plain}{other}{fronts}
+                {plain}{other}{fronts}{busy}
             }}
             stream {{ ssl_protocols TLSv1.2 TLSv1.3; {tunnels} }}
         """

@@ -278,6 +278,17 @@ def test_retry_after(go: Visit, nginx: Nginx, code: int, way: str) -> None:
     assert report["delay"] == 7
 
 
+@pytest.mark.parametrize("code", [429, 503])
+@pytest.mark.parametrize("way", ["client", "persist"])
+def test_retry_after_of_a_proxy(go: Visit, nginx: Nginx, code: int, way: str) -> None:
+    """nginx knows no CONNECT, but these fronts answer that too with their code."""
+    options: dict[str, Any] = {"reconnect": True} if way == "client" else {}
+    proxies = {"all": f"http://localhost:{nginx.ports[f'busy_{code}']}"}
+    report = go("ws://example.invalid/", proxies=proxies, way=way, **options)
+    assert (report["error"], report["status_code"]) == ("ProxyFail", code)
+    assert report["delay"] == 7
+
+
 # Cookies
 
 
@@ -330,6 +341,18 @@ def test_unix_socket_without_a_listener(go: Visit, tmp_path: Path) -> None:
 def test_source_address(go: Visit, nginx: Nginx) -> None:
     report = go(f"ws://127.0.0.1:{nginx.plain}/", source_address=["127.0.0.1", 0])
     assert report["texts"] == ["hello"]
+
+
+@pytest.mark.parametrize("is_secure", [False, True], ids=["ws", "wss"])
+def test_socket_of_the_user(
+    go: Visit, nginx: Nginx, certificates: Certificates, is_secure: bool
+) -> None:
+    port = nginx.tls if is_secure else nginx.plain
+    url = f"{'wss' if is_secure else 'ws'}://localhost:{port}/"
+    report = go(url, connected=["127.0.0.1", port], ssl_cafile=certificates.cafile)
+    assert report["texts"] == ["hello"]
+    assert not stages(report, "resolve")
+    assert stages(report, "connect")[0]["address"] == f"127.0.0.1:{port}"
 
 
 def test_context_of_the_user(nginx: Nginx, certificates: Certificates) -> None:

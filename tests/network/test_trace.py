@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import lomond
 import pytest
 
 import greenws
@@ -135,6 +136,19 @@ def test_url_of_an_event_is_the_one_given(nginx: Nginx) -> None:
         elif event.name == "ready":
             websocket.close()
     assert seen == [url, url]
+
+
+def test_websocket_of_lomond_is_traced(nginx: Nginx) -> None:
+    trace: list[dict[str, Any]] = []
+    url = f"ws://localhost:{nginx.plain}/"
+    websocket = lomond.WebSocket(url, proxies={}, trace=trace.append)
+    for event in websocket.connect(session_class=greenws.GeventSession):
+        if event.name == "ready":
+            websocket.close()
+    stages = [record["stage"] for record in trace]
+    for stage in ("resolve", "connect", "socket_send", "socket_recv", "close", "disconnected"):
+        assert stage in stages
+    assert {record["url"] for record in trace} == {url}
 
 
 def test_every_stage_is_documented() -> None:

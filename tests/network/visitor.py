@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -102,12 +103,14 @@ def visit(
     cookies: dict[str, Any] | None = None,
     times: int = 1,
     way: str = "client",
+    connected: list[Any] | None = None,
     **options: Any,
 ) -> dict[str, Any]:
     """Connect, echo, close; return what happened, of the last of several times.
 
     :param way: ``"client"``; ``"websocket"``: the same by iterating; ``"persist"``: until the first
         back-off.
+    :param connected: address to connect a socket of the caller's to.
     :param environment: variables of the process meanwhile.
     :param cookies: not None: with a cookie jar; its contents are reported.
     :param options: of the client, but for those that are no JSON.
@@ -116,6 +119,8 @@ def visit(
 
     if cookies is not None:
         options["cookies"] = CookieJar()
+    if connected is not None:
+        options["socket"] = socket.create_connection((connected[0], connected[1]))
     options.setdefault("open_timeout", 10)
     ticks = 0
 
