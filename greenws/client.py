@@ -40,6 +40,11 @@ _CONNECT_OPTIONS = (
 )
 
 
+class _ClientGreenlet(Greenlet):  # type: ignore[type-arg]  # a generic for mypy alone
+    # gevent would keep ten frames of whoever started it, for every connection.
+    spawning_stack_limit = 0
+
+
 class Client:
     """A WebSocket client, to be subclassed.
 
@@ -115,7 +120,7 @@ class Client:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         cls._overridden = frozenset(
-            name for name in _HANDLERS if getattr(cls, name) is not getattr(Client, name)
+            name[3:] for name in _HANDLERS if getattr(cls, name) is not getattr(Client, name)
         )
 
     def __init__(self, url: str | None = None, **options: Any) -> None:
@@ -131,8 +136,9 @@ class Client:
         check_rates({name: getattr(self, name) for name in _CONNECT_OPTIONS})
         #: The WebSocket underneath: one object, whatever the number of connections.
         self.websocket = WebSocket(self.url, **self._websocket_options())
-        self._handlers: dict[str, Callable[[Any], object]] = {}
-        self._greenlet: Greenlet[..., None] | None = None
+        # Names of the handlers that are called, without their on_; one set for the whole class.
+        self._handlers: frozenset[str] = frozenset()
+        self._greenlet: _ClientGreenlet | None = None
         # The greenlet that calls the handlers, while they are called.
         self._runner: Any = None
         self._is_running = False
@@ -157,7 +163,7 @@ class Client:
         :raises RuntimeError: if it runs already.
         """
         self._begin()
-        self._greenlet = Greenlet.spawn(self._run)
+        self._greenlet = _ClientGreenlet.spawn(self._run)
         return self
 
     def run(self) -> None:
@@ -351,7 +357,7 @@ class Client:
     def _finish(self) -> None:
         self._is_running = False
         self._runner = None
-        self._handlers = {}
+        self._handlers = frozenset()
         for event in (self._settled, self._ended):
             if event is not None:
                 event.set()
@@ -371,14 +377,13 @@ class Client:
         finally:
             self._finish()
 
-    def _find_handlers(self) -> dict[str, Callable[[Any], object]]:
+    def _find_handlers(self) -> frozenset[str]:
         # Not by way of vars(): an instance whose dict nobody asks for has none, which is smaller
         # and faster.
-        handlers = {}
+        handlers = self._overridden
         for name in _HANDLERS:
-            handler = getattr(self, name)
-            if name in self._overridden or getattr(handler, "__self__", None) is not self:
-                handlers[name[3:]] = handler
+            if getattr(getattr(self, name), "__self__", None) is not self:
+                handlers |= {name[3:]}  # one of the instance
         return handlers
 
     def _run_connections(self) -> None:
@@ -458,8 +463,8 @@ class Client:
 
     def _attach(self, stream: Stream) -> None:
         """Have the parser of a connection call the handlers of messages itself."""
-        text = self._handlers.get("text")
-        binary = self._handlers.get("binary")
+        text = self.on_text if "text" in self._handlers else None
+        binary = self.on_binary if "binary" in self._handlers else None
         stream.skip_text = text is None
         stream.skip_binary = binary is None
         stream.text_handler = text
@@ -467,9 +472,10 @@ class Client:
         stream.handler_failed = self._handler_failed
 
     def _dispatch(self, event: Any, name: str | None = None) -> None:
-        handler = self._handlers.get(name or event.name)
-        if handler is None:
+        name = name or event.name
+        if name not in self._handlers:
             return
+        handler: Callable[[Any], object] = getattr(self, f"on_{name}")
         try:
             handler(event)
         except Exception as error:

@@ -1,3 +1,6 @@
+cimport cython
+
+
 cdef class Event:
     cdef public double received_time
 
@@ -61,11 +64,14 @@ cdef class Pong(Event):
     cdef public object data
 
 
+# Made for every message; what they hold refers to nothing that could refer back.
+@cython.no_gc
 cdef class Text(Event):
     cdef public object text
     cdef object _json
 
 
+@cython.no_gc
 cdef class Binary(Event):
     cdef public object data
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from . import constants, errors
@@ -77,7 +77,7 @@ class RequestOptions:
     agent: str = constants.USER_AGENT
     compress: bool = False
     headers: Headers | Callable[[], Headers] | None = None
-    added_headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+    added_headers: tuple[tuple[bytes, bytes], ...] = ()
     origin: str | None = None
     cookies: CookieJar | None = None
     max_redirects: int = constants.MAX_REDIRECTS
@@ -85,7 +85,7 @@ class RequestOptions:
     def custom_headers(self) -> list[tuple[bytes, bytes]]:
         """The user's own headers, asked for afresh."""
         headers = self.headers() if callable(self.headers) else self.headers
-        return [*check_headers(headers), *self.added_headers] if headers else self.added_headers
+        return [*(check_headers(headers) if headers else ()), *self.added_headers]
 
 
 class Upgraded:

@@ -356,7 +356,7 @@ class WebSocket:
             raise TypeError("'header' must be bytes")
         if not isinstance(value, bytes):
             raise TypeError("'value' must be bytes")
-        self._request.added_headers.append(check_header(header, value))
+        self._request.added_headers += (check_header(header, value),)
 
     def connect(
         self,
