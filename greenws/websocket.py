@@ -738,11 +738,17 @@ class WebSocket:
 
         :param fields: facts that may be shown: no payload, no value of a header, no secret.
         """
-        is_logged = log.isEnabledFor(logging.DEBUG)
-        if self.trace is None and not is_logged:
+        if self.trace is None and not log.isEnabledFor(logging.DEBUG):
             return
+        meter = getattr(self.state.session, "meter", None)
+        if meter is not None:
+            for kind, length in meter.take():
+                self._tell(kind, {"length": length})
+        self._tell(stage, fields)
+
+    def _tell(self, stage: str, fields: dict[str, Any]) -> None:
         url = redact_url(self.url)
-        if is_logged:
+        if log.isEnabledFor(logging.DEBUG):
             facts = " ".join(f"{name}={value!r}" for name, value in fields.items())
             log.debug("%s: %s %s", url, stage, facts)
         if self.trace is not None:

@@ -204,6 +204,12 @@ class GeventSession:
         """Bytes that wait for the peer to take them."""
         return len(self._out)
 
+    @property
+    def meter(self) -> MeteredTransport | None:
+        """What counts the bytes of a traced connection, while it is open."""
+        transport = self._transport
+        return transport if isinstance(transport, MeteredTransport) else None
+
     # Running
 
     def run(
@@ -274,7 +280,7 @@ class GeventSession:
         sent_code = self._sent_code
         facts = {"reason": reason, "graceful": graceful, "code": code, "sent_code": sent_code}
         # A rejected connection has none any more.
-        totals = getattr(self._transport, "totals", {})
+        totals = {} if self.meter is None else self.meter.totals
         duration = monotonic() - started
         self.websocket._emit_trace("close", **facts, **totals, duration=duration)
         self._release()
@@ -316,7 +322,7 @@ class GeventSession:
         finally:
             self._is_dialing = False
         if getattr(websocket, "is_traced", getattr(websocket, "trace", None)):
-            transport = MeteredTransport(transport, websocket._emit_trace)
+            transport = MeteredTransport(transport)
         self._adopt(transport)
         try:
             self.write(websocket.build_request())

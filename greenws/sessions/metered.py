@@ -1,47 +1,54 @@
-"""A transport that tells the trace of its bytes: how many, never which."""
+"""A transport that counts its bytes, for the trace."""
 
 from __future__ import annotations
 
-from .dial import Trace
 from .transport import Transport
 
 
 class MeteredTransport(Transport):
     """Counts what goes through a transport; only traced connections have one.
 
+    It tells nobody by itself: in the midst of a read or a write, a trace that switches would let
+    other greenlets in.
+
     :param lower: what it counts the bytes of; it belongs to this transport from here on.
-    :param trace: called with ``socket_send`` and ``socket_recv``, and the ``length`` in bytes.
     """
 
-    __slots__ = ("_lower", "_trace", "received", "sent")
+    __slots__ = ("_lower", "_taken_received", "_taken_sent", "received", "sent")
 
-    def __init__(self, lower: Transport, trace: Trace) -> None:
+    def __init__(self, lower: Transport) -> None:
         self._lower = lower
-        self._trace = trace
         #: Bytes so far, before encryption.
         self.sent = 0
         self.received = 0
+        self._taken_sent = 0
+        self._taken_received = 0
 
     @property
     def totals(self) -> dict[str, int]:
         """``sent`` and ``received``, as the record of the end has them."""
         return {"sent": self.sent, "received": self.received}
 
+    def take(self) -> list[tuple[str, int]]:
+        """Take what was counted since the last time: ``socket_send`` and ``socket_recv``, with the
+        number of bytes; nothing where there were none.
+        """
+        sent, received = self.sent - self._taken_sent, self.received - self._taken_received
+        self._taken_sent, self._taken_received = self.sent, self.received
+        counts = [("socket_send", sent), ("socket_recv", received)]
+        return [(stage, count) for stage, count in counts if count]
+
     def fileno(self) -> int:
         return self._lower.fileno()
 
     def recv_into(self, buffer: bytearray | memoryview, size: int) -> int | None:
         count = self._lower.recv_into(buffer, size)
-        if count:
-            self.received += count
-            self._trace("socket_recv", length=count)
+        self.received += count or 0
         return count
 
     def send(self, data: bytes | bytearray | memoryview) -> int | None:
         count = self._lower.send(data)
-        if count:
-            self.sent += count
-            self._trace("socket_send", length=count)
+        self.sent += count or 0
         return count
 
     def flush(self) -> bool:

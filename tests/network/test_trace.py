@@ -117,6 +117,21 @@ def test_log_at_debug_has_the_steps_and_no_payload(
     assert not [secret for secret in SECRETS if secret in caplog.text]
 
 
+@pytest.mark.parametrize("is_debugging", [False, True])
+def test_error_of_a_handler_comes_out_and_is_not_logged(
+    nginx: Nginx, caplog: pytest.LogCaptureFixture, is_debugging: bool
+) -> None:
+    class Faulty(greenws.Client):
+        def on_ready(self, event: greenws.events.Ready) -> None:
+            raise KeyError("a fault of the user's")
+
+    caplog.set_level(logging.DEBUG if is_debugging else logging.INFO)
+    with pytest.raises(KeyError):
+        Faulty(f"ws://localhost:{nginx.plain}/", proxies={}).run()
+    assert "a fault of the user's" not in caplog.text
+    assert bool(caplog.records) is is_debugging
+
+
 def test_events_show_no_secret(
     go: Visit, nginx: Nginx, certificates: Certificates, tinyproxy_with_users: int
 ) -> None:
@@ -146,8 +161,11 @@ def test_websocket_of_lomond_is_traced(nginx: Nginx) -> None:
         if event.name == "ready":
             websocket.close()
     stages = [record["stage"] for record in trace]
-    for stage in ("resolve", "connect", "socket_send", "socket_recv", "close", "disconnected"):
+    for stage in ("resolve", "connect", "close", "disconnected"):
         assert stage in stages
+    close = trace[stages.index("close")]
+    assert close["sent"] > 100
+    assert close["received"] > 100
     assert {record["url"] for record in trace} == {url}
 
 
@@ -155,7 +173,7 @@ def test_every_stage_is_documented() -> None:
     root = Path(__file__).parents[2]
     sources = "".join(path.read_text() for path in (root / "greenws").rglob("*.py"))
     emitted = set(re.findall(r'(?:_emit_trace|_trace|_step)\(\s*"([a-z_]+)"', sources))
-    emitted |= set(re.findall(r'"(message_[a-z]+)"', sources))
+    emitted |= set(re.findall(r'"((?:message|socket)_[a-z]+)"', sources)) - {"socket_options"}
     emitted |= {
         "send_text",
         "send_binary",
