@@ -9,7 +9,7 @@ from greenws.status import is_sendable
 
 def test_names_are_lomonds_and_more() -> None:
     for name, value in vars(lomond.status.Status).items():
-        if isinstance(value, int):
+        if isinstance(value, int) and not name.startswith("_"):
             assert getattr(Status, name) == value
     assert (Status.SERVICE_RESTART, Status.TRY_AGAIN_LATER, Status.BAD_GATEWAY) == (
         1012,
