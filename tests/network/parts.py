@@ -7,6 +7,7 @@ import contextlib
 import getpass
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -19,13 +20,14 @@ from typing import Any
 import pytest
 import trustme
 
-from tests.sessions.scripted import closed_port
-
 # What tinyproxy and microsocks can be told: letters and digits, on a command line.
 USER, PASSWORD = "user", "pa55word"
 
 #: Seconds a program has to begin to listen.
 PATIENCE = 10.0
+
+# Below what Linux and the BSDs take for outgoing connections.
+_PORTS = (15_000, 32_000)
 
 _PATH = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"
 STREAM_MODULE = Path("/usr/lib/nginx/modules/ngx_stream_module.so")
@@ -61,6 +63,25 @@ def run(program: str, *arguments: str, ports: list[int]) -> Iterator[subprocess.
         process.wait()
 
 
+def find_ports(count: int) -> list[int]:
+    """Different ports of 127.0.0.1 that are free, for programs that cannot take port 0.
+
+    Not those the system gives to whoever connects, of which one may be gone by the time the
+    program has started.
+    """
+    found: list[int] = []
+    while len(found) < count:
+        port = random.randrange(*_PORTS)
+        with contextlib.closing(_socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)) as sock:
+            try:
+                sock.bind(("127.0.0.1", port))
+            except OSError:
+                continue  # somebody else's
+        if port not in found:
+            found.append(port)
+    return found
+
+
 def _is_open(port: int) -> bool:
     with contextlib.closing(_socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)) as sock:
         return sock.connect_ex(("127.0.0.1", port)) == 0
@@ -69,7 +90,7 @@ def _is_open(port: int) -> bool:
 @contextlib.contextmanager
 def run_tinyproxy(folder: Path, *lines: str) -> Iterator[int]:
     """An HTTP proxy; more lines of its configuration are the caller's."""
-    port = closed_port()
+    (port,) = find_ports(1)
     config = folder / f"tinyproxy-{port}.conf"
     config.write_text("\n".join([f"Port {port}", "Listen 127.0.0.1", "Timeout 60", *lines, ""]))
     with run("tinyproxy", "-d", "-c", str(config), ports=[port]):
@@ -79,7 +100,7 @@ def run_tinyproxy(folder: Path, *lines: str) -> Iterator[int]:
 @contextlib.contextmanager
 def run_microsocks(*arguments: str) -> Iterator[int]:
     """A SOCKS5 proxy."""
-    port = closed_port()
+    (port,) = find_ports(1)
     with run("microsocks", "-i", "127.0.0.1", "-p", str(port), *arguments, ports=[port]):
         yield port
 
@@ -87,7 +108,7 @@ def run_microsocks(*arguments: str) -> Iterator[int]:
 @contextlib.contextmanager
 def run_dante(folder: Path) -> Iterator[int]:
     """A SOCKS4 and SOCKS5 proxy that refuses port 9."""
-    port = closed_port()
+    (port,) = find_ports(1)
     config = folder / f"danted-{port}.conf"
     config.write_text(
         f"""
@@ -109,31 +130,39 @@ def run_dante(folder: Path) -> Iterator[int]:
 
 @contextlib.contextmanager
 def run_ssh(folder: Path) -> Iterator[int]:
-    """``ssh -D``: SOCKS 4, 4a and 5 over a server of its own; it resolves what it is given."""
-    find("ssh")
-    find("sshd")
+    """``ssh -D``: SOCKS 4, 4a and 5, over a server of its own; it resolves what it is given."""
+    server = find("sshd")
     if os.geteuid() == 0:
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # where sshd separates privileges
     for name in ("host", "user"):
-        key = folder / f"{name}-key"
-        command = [find("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-f", str(key)]
+        command = [
+            find("ssh-keygen"),
+            "-q",
+            "-t",
+            "ed25519",
+            "-N",
+            "",
+            "-f",
+            f"{folder}/{name}-key",
+        ]
         subprocess.run(command, check=True)
-    server, proxy = closed_port(), closed_port()
-    (folder / "authorized").write_bytes((folder / "user-key.pub").read_bytes())
     config = folder / "sshd.conf"
     config.write_text(
-        f"Port {server}\nListenAddress 127.0.0.1\nHostKey {folder}/host-key\n"
-        f"AuthorizedKeysFile {folder}/authorized\nStrictModes no\nUsePAM no\n"
-        f"PidFile none\nPermitRootLogin prohibit-password\n"
+        f"HostKey {folder}/host-key\nAuthorizedKeysFile {folder}/user-key.pub\nStrictModes no\n"
+        "UsePAM no\nPidFile none\nPermitRootLogin prohibit-password\n"
     )
-    options = ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "BatchMode=yes",
-               "ControlPath=none", "ExitOnForwardFailure=yes"]  # fmt: skip
+    (port,) = find_ports(1)
+    options = [
+        f"ProxyCommand={server} -i -f {config}",
+        "StrictHostKeyChecking=no",
+        "UserKnownHostsFile=/dev/null",
+        "BatchMode=yes",
+        "ExitOnForwardFailure=yes",
+    ]
     arguments = [part for option in options for part in ("-o", option)]
-    arguments += ["-F", "none", "-i", str(folder / "user-key"), "-p", str(server), "-N"]
-    with run("sshd", "-D", "-e", "-f", str(config), ports=[server]):
-        arguments += ["-D", f"127.0.0.1:{proxy}", "127.0.0.1"]
-        with run("ssh", *arguments, ports=[proxy]):
-            yield proxy
+    arguments += ["-F", "none", "-i", f"{folder}/user-key", "-N", "-D", f"127.0.0.1:{port}"]
+    with run("ssh", *arguments, "localhost", ports=[port]):
+        yield port
 
 
 class Certificates:
@@ -211,7 +240,7 @@ class Nginx:
     ) -> None:
         if not STREAM_MODULE.exists():
             pytest.skip("nginx's stream module is not installed (libnginx-mod-stream)")
-        self.ports = {name: closed_port() for name in self.PORTS}
+        self.ports = dict(zip(self.PORTS, find_ports(len(self.PORTS)), strict=True))
         self.unix_path = str(folder / "nginx.sock")
         self.log = folder / "access.log"
         self._folder = folder

@@ -16,7 +16,6 @@ import greenws
 from tests.network import parts
 from tests.network.conftest import Visit
 from tests.network.parts import Certificates
-from tests.sessions.scripted import closed_port
 from tests.support.ticker import Ticker
 
 KINDS = ["tinyproxy", "microsocks", "nginx as https proxy", "nginx as server"]
@@ -37,7 +36,7 @@ class Stopped:
 def stopped(
     request: pytest.FixtureRequest, tmp_path: Path, certificates: Certificates
 ) -> Iterator[Stopped]:
-    port = closed_port()
+    (port,) = parts.find_ports(1)
     place = f"127.0.0.1:{port}"
     if request.param == "tinyproxy":
         config = tmp_path / "tinyproxy.conf"
