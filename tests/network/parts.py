@@ -60,7 +60,11 @@ def run(program: str, *arguments: str, ports: list[int]) -> Iterator[subprocess.
     finally:
         process.send_signal(signal.SIGCONT)  # a test may have stopped it
         process.terminate()
-        process.wait()
+        try:
+            process.wait(1)
+        except subprocess.TimeoutExpired:  # tinyproxy may miss a signal as it goes to sleep
+            process.kill()
+            process.wait()
 
 
 def find_ports(count: int) -> list[int]:
