@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from time import monotonic
+from types import MethodType
 from typing import Any, ClassVar, TypeVar
 
 from gevent import Greenlet, GreenletExit, getcurrent
@@ -382,7 +383,8 @@ class Client:
         # and faster.
         handlers = self._overridden
         for name in _HANDLERS:
-            if getattr(getattr(self, name), "__self__", None) is not self:
+            handler = getattr(self, name)
+            if type(handler) is not MethodType or handler.__self__ is not self:
                 handlers |= {name[3:]}  # one of the instance
         return handlers
 

@@ -242,39 +242,39 @@ class GeventSession:
         self._ping_rate = ping_rate or 0.0
         self._ping_timeout = ping_timeout or None
         self._close_timeout = close_timeout or None
+        websocket = self.websocket
+        deadline = Deadline(getattr(websocket, "open_timeout", self.open_timeout))
+        started = monotonic()
         try:
-            yield events.Connecting(self.websocket.url)
-            yield from self._run(auto_pong)
+            yield events.Connecting(websocket.url)
+            while True:
+                try:
+                    target, proxy = self._connect(deadline)
+                    failure = None
+                except errors.ConnectFail as error:
+                    failure = self._fail_opening(error, started)
+                if failure is not None:
+                    # Yielded only here: Cython's generators crash when they are left while an
+                    # exception is handled that has no traceback any more.
+                    yield failure
+                    return
+                asked = monotonic()
+                yield events.Connected(websocket.url, proxy)
+                try:
+                    if (yield from self._serve(auto_pong, deadline, target)):
+                        continue
+                except _End as end:
+                    reason, graceful = end.reason, end.graceful
+                break
+            if not self._is_ready and not graceful:
+                websocket._emit_trace("upgrade", duration=monotonic() - asked, error=reason)
+                yield self._fail_opening(errors.ConnectFail(reason), started)
+            else:
+                yield self._end_session(reason, graceful, started)
         finally:
             self._release()
 
-    def _run(self, auto_pong: bool) -> Iterator[Any]:
-        seconds = getattr(self.websocket, "open_timeout", self.open_timeout)
-        deadline = Deadline(seconds)
-        started = monotonic()
-        while True:
-            try:
-                target, proxy = self._connect(deadline)
-                failure = None
-            except errors.ConnectFail as error:
-                failure = self._fail_opening(error, started)
-            if failure is not None:
-                # Yielded only here: Cython's generators crash when they are left while an
-                # exception is handled that has no traceback any more.
-                yield failure
-                return
-            asked = monotonic()
-            yield events.Connected(self.websocket.url, proxy)
-            try:
-                if (yield from self._serve(auto_pong, deadline, target)):
-                    continue
-            except _End as end:
-                reason, graceful = end.reason, end.graceful
-            break
-        if not self._is_ready and not graceful:
-            self.websocket._emit_trace("upgrade", duration=monotonic() - asked, error=reason)
-            yield self._fail_opening(errors.ConnectFail(reason), started)
-            return
+    def _end_session(self, reason: str, graceful: bool, started: float) -> events.Disconnected:
         # What the peer told us, and what we told it, survive the release.
         code = 1006 if self._close_code is None else self._close_code
         sent_code = self._sent_code
@@ -284,7 +284,7 @@ class GeventSession:
         duration = monotonic() - started
         self.websocket._emit_trace("close", **facts, **totals, duration=duration)
         self._release()
-        yield events.Disconnected(reason, graceful, code, sent_code)
+        return events.Disconnected(reason, graceful, code, sent_code)
 
     def _fail_opening(self, error: errors.ConnectFail, started: float) -> events.ConnectFail:
         reason = str(error)
@@ -855,9 +855,13 @@ class GeventSession:
         self._attention = False
         self._arm()
         try:
+            self.flush()
+            is_shut = not self._out and not transport.wants_write
+            if is_shut:
+                transport.shutdown_write()
+                if self._read() == 0:
+                    return  # it has said so already, as servers do
             with Timeout(seconds, _Expired):
-                self.flush()
-                is_shut = False
                 while self._transport is not None and not self._attention:
                     if not is_shut and not self._out and not transport.wants_write:
                         transport.shutdown_write()

@@ -5,9 +5,9 @@ rather than a socket: so every SSLContext will do, made by the user or by us, be
 monkey patching, and nothing in here waits. Only :func:`handshake` does.
 
 How bytes flow: what :meth:`TLSTransport.recv_into` needs is read from the lower transport in
-steps of at most one record into ``incoming``. Whatever OpenSSL has put into ``outgoing`` goes
-down after each call; what the lower one does not take stays in ``unsent``, and until it has
-gone no further plaintext is accepted. So the memory buffers never grow beyond a record.
+steps of a few records into ``incoming``. Whatever OpenSSL has put into ``outgoing`` goes down
+after each call; what the lower one does not take stays in ``unsent``, and until it has gone no
+further plaintext is accepted. So the memory buffers never grow beyond a step.
 """
 
 from __future__ import annotations
@@ -23,6 +23,10 @@ from .wait import READ, WRITE, wait
 
 #: Most bytes moved in one step: the plaintext of one record (RFC 8446 section 5.1).
 STEP = 16 * 1024
+
+#: Most bytes of ciphertext read at once: a few records for one system call. What a connection
+#: never received at once, its memory buffer never grows to.
+READ_STEP = 64 * 1024
 
 # Buffers for reading ciphertext. A reader takes one and puts it back, without a switch between,
 # so there are as many as threads (and levels of TLS in TLS) that read at the same time.
@@ -256,9 +260,9 @@ class TLSTransport(Transport):
         try:
             buffer = _buffers.pop()
         except IndexError:
-            buffer = bytearray(STEP)
+            buffer = bytearray(READ_STEP)
         try:
-            count = self._lower.recv_into(buffer, STEP)
+            count = self._lower.recv_into(buffer, READ_STEP)
             if count is None:
                 return False
             if count == 0:
