@@ -45,6 +45,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "sessions.pysocks",
         "sessions.tunnel",
         "sessions.dial",
+        "sessions.options",
         "sessions.metered",
         "sessions.base",
     ),

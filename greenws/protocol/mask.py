@@ -86,4 +86,5 @@ def _xor_in_place(out: bytearray, start: int, stop: int, key: bytes) -> None:
 
 _is_interpreted = isinstance(_xor_in_place, FunctionType)
 
-os.register_at_fork(after_in_child=drop_pool)
+if hasattr(os, "register_at_fork"):  # not where there are no forks
+    os.register_at_fork(after_in_child=drop_pool)

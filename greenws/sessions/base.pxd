@@ -16,6 +16,8 @@ cdef class GeventSession:
     cdef bytearray _out
     cdef unsigned long long _thread
     cdef Py_ssize_t _write_limit
+    cdef Py_ssize_t _flush_size
+    cdef Py_ssize_t _passed
     cdef object _drained
     cdef object _writer
     cdef object _abort

@@ -16,7 +16,6 @@ neither waits for a handler.
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from _thread import get_ident
 from collections.abc import Generator, Iterable, Iterator
@@ -31,9 +30,9 @@ from .. import constants, errors, events
 from ..protocol.frame import append_frame
 from ..protocol.opcode import Opcode
 from ..protocol.stream import HEADROOM, Stream
-from ..proxies.address import choose_proxy
-from .dial import DialOptions, Progress, dial
+from .dial import Progress, dial
 from .metered import MeteredTransport
+from .options import dial_options
 from .reactor import READ_SIZE, Reactor, get_reactor
 from .transport import Transport
 from .wait import READ, WRITE, Deadline
@@ -49,6 +48,9 @@ _BURST = 16
 # Bytes of one read before the answer is there: what it may be made of, endless interim answers
 # say, takes longer to parse than frames do.
 _OPENING_READ_SIZE = 8 * 1024
+
+# Bytes that are handed to the kernel before the turn is over: while they are in the cache.
+_FLUSH_SIZE = 64 * 1024
 
 # A timer that fires later than this, in seconds, was held up by a blocked hub: pings could not
 # leave, nor pongs be heard.
@@ -103,6 +105,7 @@ class GeventSession:
         "_drained",
         "_due",
         "_excused",
+        "_flush_size",
         "_greenlet",
         "_has_ended",
         "_heard",
@@ -116,6 +119,7 @@ class GeventSession:
         "_is_reading",
         "_is_ready",
         "_out",
+        "_passed",
         "_ping_rate",
         "_ping_timeout",
         "_next_ping",
@@ -166,6 +170,9 @@ class GeventSession:
         self._is_dirty = False
         self._drained: Drained | None = None
         self._write_limit = getattr(websocket, "write_limit", self.write_limit)
+        self._flush_size = min(_FLUSH_SIZE, self._write_limit)
+        # Bytes that were flushed early since the loop had a turn.
+        self._passed = 0
         # Due times, in seconds of the monotonic clock; None: never
         self._poll: float | None = None
         self._ping_rate = 0.0
@@ -716,7 +723,7 @@ class GeventSession:
             self._reactor.flush_later(self)  # type: ignore[union-attr]
         if opcode == Opcode.CLOSE:
             self._begin_closing(payload)
-        elif len(out) >= self._write_limit:
+        elif len(out) >= self._flush_size:
             self._drain()
 
     def check_send(self) -> None:
@@ -786,14 +793,17 @@ class GeventSession:
             self._reactor.stay_awake()  # type: ignore[union-attr]
 
     def _drain(self) -> None:
-        """Flush, and wait until the queue is half empty."""
+        """Flush, and at the mark wait until the queue is half empty."""
+        self._passed += len(self._out)
         self.flush()
         if getcurrent() is self._hub:
             return
         if self._abort is None and self._transport is not None:
             if len(self._out) < self._write_limit:
                 # A peer that takes it as fast as it comes is no reason to keep the hub.
-                self._take_turn()
+                if self._passed >= self._write_limit:
+                    self._passed = 0
+                    self._take_turn()
                 return
             if self._drained is None:
                 self._drained = Drained()
@@ -922,46 +932,3 @@ class GeventSession:
             if module is not None and hasattr(module, "TransportFail"):
                 return module
         return errors
-
-
-def dial_options(websocket: Any, target: Any) -> DialOptions:
-    """Gather what a websocket, ours or lomond's, says of where and how to connect.
-
-    :param target: what has the host, the port and the security: the websocket, or a URL.
-    :raises ConnectFail: if the proxy of the environment cannot be understood.
-    """
-
-    def get(name: str, default: Any = None) -> Any:
-        return getattr(websocket, name, default)
-
-    proxies = get("given_proxies", websocket)
-    if proxies is websocket:  # lomond has detected its own
-        proxies = websocket.proxies
-    try:
-        proxy = choose_proxy(target.is_secure, target.host, target.port, proxies)
-    except ValueError as error:
-        raise errors.ConnectFail(str(error)) from None
-    # Where a redirect has led to another origin, the name to check is that one's own, and the
-    # certificate is not shown: it is a credential as good as a password.
-    is_home = (target.host, target.port) == (websocket.host, websocket.port)
-    return DialOptions(
-        host=target.host,
-        port=target.port,
-        is_secure=target.is_secure,
-        proxy=proxy,
-        ssl_context=get("ssl_context"),
-        ssl_verify=get("ssl_verify", True),
-        ssl_cafile=_path(get("ssl_cafile")),
-        ssl_certfile=_path(get("ssl_certfile")) if is_home else None,
-        ssl_keyfile=_path(get("ssl_keyfile")) if is_home else None,
-        ssl_password=get("ssl_password") if is_home else None,
-        server_hostname=get("server_hostname") if is_home else None,
-        source_address=get("source_address"),
-        socket=get("socket"),
-        unix_path=_path(get("unix_path")),
-        socket_options=get("socket_options", ()),
-    )
-
-
-def _path(path: Any) -> Any:
-    return None if path is None else os.fspath(path)

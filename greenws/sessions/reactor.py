@@ -170,4 +170,5 @@ def _abandon_all() -> None:
         reactor.abandon()
 
 
-os.register_at_fork(after_in_child=_abandon_all)
+if hasattr(os, "register_at_fork"):  # not where there are no forks
+    os.register_at_fork(after_in_child=_abandon_all)
