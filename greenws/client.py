@@ -367,7 +367,6 @@ class Client:
         self._runner = getcurrent()
         try:
             self._handlers = self._find_handlers()
-            self.websocket.set_sink(self._attach)
             self._run_connections()
         except GreenletExit:
             raise
@@ -418,6 +417,7 @@ class Client:
         last: events.Disconnected | None = None
         self._ready_time = None
         connection = self.websocket.connect(**self._connect_options())
+        self._attach(self.websocket.stream)
         try:
             for event in connection:
                 name = event.name

@@ -142,7 +142,6 @@ class WebSocket:
         "__dict__",
         "__weakref__",
         "_request",
-        "_sink",
         "_url",
         "agent",
         "compress",
@@ -255,7 +254,6 @@ class WebSocket:
             cookies=cookies,
             max_redirects=max_redirects,
         )
-        self._sink: Callable[[Stream], object] | None = None
         self.state = self._new_state(None)
 
     def __repr__(self) -> str:
@@ -304,7 +302,11 @@ class WebSocket:
 
     @property
     def stream(self) -> Stream:
-        """The parser of the present or last connection."""
+        """The parser of the present or last connection.
+
+        Between :meth:`connect` and the first step of its iteration, handlers may be set that take
+        messages straight from it; what they take is not yielded.
+        """
         return self.state.stream
 
     @property
@@ -404,19 +406,10 @@ class WebSocket:
         stream = Stream(True, self.max_size)
         if self.trace is not None or log.isEnabledFor(logging.DEBUG):
             stream.tracer = self._trace_message
-        if self._sink is not None:
-            self._sink(stream)
         follows = getattr(session, "follows_redirects", False)
         state = State(Opening(self._url, self._request, follows), stream)
         state.session = session
         return state
-
-    def set_sink(self, sink: Callable[[Stream], object] | None) -> None:
-        """Have ``sink`` called with the :class:`~greenws.protocol.stream.Stream` of each
-        connection to come: it may set handlers that take messages straight from the parser.
-        What they take is not yielded.
-        """
-        self._sink = sink
 
     def build_request(self) -> bytes:
         """Return the opening request (RFC 6455 section 4.1). Called by the session."""

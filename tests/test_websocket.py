@@ -796,18 +796,17 @@ def test_consumer_that_leaves_in_the_midst_closes_the_session() -> None:
     assert websocket.is_closed
 
 
-def test_sink_gets_the_stream_of_each_connection() -> None:
+def test_messages_go_to_the_handlers_of_the_stream() -> None:
     websocket = WebSocket(URL)
-    streams: list[Any] = []
-    websocket.set_sink(streams.append)
     open_up(websocket)
-    assert streams[-1] is websocket.stream
+    before = websocket.stream
     open_up(websocket)
-    assert streams[-1] is websocket.stream
-    assert len(streams) == 2
-    websocket.set_sink(None)
-    open_up(websocket)
-    assert len(streams) == 2
+    assert websocket.stream is not before
+    texts: list[str] = []
+    websocket.stream.text_handler = lambda event: texts.append(event.text)
+    happened = list(websocket.feed(frame(1, b"one") + frame(2, b"two") + frame(1, b"three")))
+    assert [event.name for event in happened] == ["binary"]
+    assert texts == ["one", "three"]
 
 
 # Closing
