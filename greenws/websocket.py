@@ -21,9 +21,10 @@ from .opening import (
     check_header,
     check_headers,
 )
-from .protocol.compression import Deflate, accept_response, parse_extensions
+from .protocol.compression import NAME as PERMESSAGE_DEFLATE
+from .protocol.compression import Deflate
 from .protocol.frame import Payload, build_close_payload, fit_close_reason
-from .protocol.handshake import check_protocols
+from .protocol.handshake import check_extensions, check_protocols
 from .protocol.opcode import Opcode
 from .protocol.response import Response
 from .protocol.stream import Stream
@@ -442,12 +443,9 @@ class WebSocket:
         """
         if not extensions:
             return set()
-        try:
-            chosen = parse_extensions(", ".join(extensions))
-        except ValueError as error:
-            raise errors.HandshakeError("bad Sec-WebSocket-Extensions; {}", error) from None
-        self._use(accept_response(chosen))
-        return {name for name, _ in chosen}
+        deflate = check_extensions(", ".join(extensions), True)
+        self._use(deflate)
+        return set() if deflate is None else {PERMESSAGE_DEFLATE}
 
     def _use(self, deflate: Deflate | None) -> None:
         self.state.compression = self.state.stream.deflate = deflate

@@ -154,11 +154,18 @@ def check_response(
     value = headers.get("sec-websocket-extensions")
     if not value:
         return protocol, set(), None
-    deflate = _check_extensions(value, compress)
+    deflate = check_extensions(value, compress)
     return protocol, set() if deflate is None else {PERMESSAGE_DEFLATE}, deflate
 
 
-def _check_extensions(value: str, compress: bool) -> Deflate | None:
+def check_extensions(value: str, compress: bool) -> Deflate | None:
+    """Check the extensions a server has chosen (RFC 6455 section 9.1).
+
+    :param value: its ``Sec-WebSocket-Extensions``.
+    :param compress: whether :data:`~greenws.protocol.compression.OFFER` was sent.
+    :returns: the agreement on permessage-deflate, or None.
+    :raises HandshakeError: naming what is wrong.
+    """
     try:
         extensions = parse_extensions(value)
     except ValueError as error:
