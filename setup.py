@@ -1,6 +1,7 @@
 """The compiled core; everything else about the build is in setup.cfg.
 
-Every ``.py`` under greenws/ with a ``.pxd`` beside it becomes an extension of the same name.
+Every ``.py`` under greenws/ with a ``.pxd`` beside it becomes an extension of the same name; but
+not native ones, whose ``.pxd`` is C for the others.
 Without Cython or a C compiler, or with GREENWS_PURE_PYTHON=1, the install is pure.
 """
 
@@ -41,7 +42,7 @@ def find_extensions() -> list[Extension]:
     sources = [
         pxd.with_suffix(".py").relative_to(ROOT)
         for pxd in sorted(ROOT.glob("greenws/**/*.pxd"))
-        if pxd.with_suffix(".py").exists()
+        if pxd.stem != "native"
     ]
     extensions = [
         Extension(".".join(source.with_suffix("").parts), [str(source)]) for source in sources

@@ -18,11 +18,10 @@ PACKAGE = ROOT / "greenws"
 # A module imports from lower rows, or on its own row from what stands left of it. A new module
 # has to be given its place here.
 ROWS: tuple[tuple[str, ...], ...] = (
-    ("version", "build", "status", "constants", "errors", "redaction", "events", "url"),
+    ("version", "build", "native", "status", "constants", "errors", "redaction", "events", "url"),
     (
         "protocol.opcode",
         "protocol.mask",
-        "protocol.utf8",
         "protocol.frame",
         "protocol.compression",
         "protocol.stream",
@@ -33,6 +32,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ),
     ("proxies.address", "proxies.http", "proxies.socks"),
     (
+        "sessions.native",
         "sessions.reactor",
         "sessions.wait",
         "sessions.transport",

@@ -1,9 +1,16 @@
 cimport cython
 
-from greenws.protocol.mask cimport append_masked, new_key
+from greenws cimport native
+from greenws.protocol.mask cimport new_key, write_masked
 
 
-@cython.locals(length=Py_ssize_t, mask_bit=int, key=bytes)
+@cython.locals(
+    length=Py_ssize_t,
+    size=Py_ssize_t,
+    mask_bit=int,
+    start=Py_ssize_t,
+    data="unsigned char*",
+)
 cpdef append_frame(
     bytearray out, int opcode, payload, bint rsv1=*, bint masked=*, bint fin=*
 )

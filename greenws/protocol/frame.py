@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from .. import native
 from ..constants import MAX_CLOSE_REASON
 from ..errors import CriticalProtocolError, FrameBuildError, ProtocolError
 from ..status import is_sendable
-from .mask import append_masked, new_key
+from .mask import new_key, write_masked
 
 Payload = bytes | bytearray | memoryview
 
@@ -23,25 +24,28 @@ def append_frame(
     :param rsv1: the payload, or the message it begins, is deflated (RFC 7692 section 6).
     :param masked: as a client has to, with a fresh key; a server must not.
     """
+    if type(payload) is not bytes and type(payload) is not bytearray:
+        payload = bytes(memoryview(payload))  # its length may count items of more than a byte
     length = len(payload)
-    mask_bit = 0x80 if masked else 0
-    out.append((0x80 if fin else 0) | (0x40 if rsv1 else 0) | opcode)
     # The shortest of the three encodings is the only legal one (RFC 6455 section 5.2).
-    if length < 126:
-        out.append(mask_bit | length)
-    elif length < 0x10000:
-        out.append(mask_bit | 126)
-        out.append(length >> 8)
-        out.append(length & 0xFF)
+    size = 2 if length < 126 else 4 if length < 0x10000 else 10
+    mask_bit = 0x80 if masked else 0
+    start = native.extend(out, size + (4 if masked else 0) + length)
+    data = out
+    data[start] = (0x80 if fin else 0) | (0x40 if rsv1 else 0) | opcode
+    if size == 2:
+        data[start + 1] = mask_bit | length
+    elif size == 4:
+        data[start + 1] = mask_bit | 126
+        data[start + 2] = length >> 8
+        data[start + 3] = length & 0xFF
     else:
-        out.append(mask_bit | 127)
-        out += length.to_bytes(8, "big")
+        data[start + 1] = mask_bit | 127
+        out[start + 2 : start + 10] = length.to_bytes(8, "big")
     if masked:
-        key = new_key()
-        out += key
-        append_masked(out, payload, key)
+        write_masked(out, start + size, payload, new_key())
     else:
-        out += payload
+        out[start + size :] = payload
 
 
 def build_frame(

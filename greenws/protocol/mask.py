@@ -27,7 +27,8 @@ def new_key() -> bytes:
         _pool = pool = os.urandom(_POOL_SIZE)
         start = 0
     _used = start + 4
-    return pool[start : start + 4]
+    data = pool
+    return data[start : start + 4]
 
 
 def drop_pool() -> None:
@@ -44,47 +45,51 @@ def mask(payload: bytes | bytearray | memoryview, key: bytes, offset: int = 0) -
     phase = offset & 3
     if phase:
         key = key[phase:] + key[:phase]
-    out = bytearray()
-    append_masked(out, payload, key)
-    return bytes(out)
+    out = bytearray(4 + len(payload))
+    write_masked(out, 0, bytes(payload), key)
+    return bytes(memoryview(out)[4:])
 
 
-def append_masked(out: bytearray, payload: bytes | bytearray | memoryview, key: bytes) -> None:
-    """Append ``payload`` to ``out``, masked with ``key``."""
+def write_masked(out: bytearray, start: int, payload: bytes | bytearray, key: bytes) -> None:
+    """Write ``key`` into ``out`` from ``start`` on, and then ``payload``, masked with it.
+
+    There has to be room for both.
+    """
     if _is_interpreted:
-        _append_xored(out, payload, key)
+        _write_integer(out, start, payload, key)
     else:
-        start = len(out)
-        out += payload
-        _xor_in_place(out, start, len(out), key)
+        _write_bytes(out, start, payload, key)
 
 
-def _append_xored(out: bytearray, payload: bytes | bytearray | memoryview, key: bytes) -> None:
+def _write_integer(out: bytearray, start: int, payload: bytes | bytearray, key: bytes) -> None:
     size = len(payload)
     pattern = (key * ((size + 3) >> 2))[:size]
     masked = int.from_bytes(payload, "little") ^ int.from_bytes(pattern, "little")
-    out += masked.to_bytes(size, "little")
+    out[start : start + 4 + size] = key + masked.to_bytes(size, "little")
 
 
-def _xor_in_place(out: bytearray, start: int, stop: int, key: bytes) -> None:
-    data = out
-    key0 = key[0]
-    key1 = key[1]
-    key2 = key[2]
-    key3 = key[3]
-    whole = start + ((stop - start) & ~3)
+def _write_bytes(out: bytearray, start: int, payload: bytes | bytearray, key: bytes) -> None:
+    size = len(payload)
+    source = payload
+    target = out
+    key0 = target[start] = key[0]
+    key1 = target[start + 1] = key[1]
+    key2 = target[start + 2] = key[2]
+    key3 = target[start + 3] = key[3]
+    start += 4
+    whole = size & ~3
     # Four statements with four constants are a shape the vectoriser knows; an index modulo four
     # into the key is not.
-    for i in range(start, whole, 4):
-        data[i] ^= key0
-        data[i + 1] ^= key1
-        data[i + 2] ^= key2
-        data[i + 3] ^= key3
-    for i in range(whole, stop):
-        data[i] ^= key[i - whole]
+    for i in range(0, whole, 4):
+        target[start + i] = source[i] ^ key0
+        target[start + i + 1] = source[i + 1] ^ key1
+        target[start + i + 2] = source[i + 2] ^ key2
+        target[start + i + 3] = source[i + 3] ^ key3
+    for i in range(whole, size):
+        target[start + i] = source[i] ^ key[i - whole]
 
 
-_is_interpreted = isinstance(_xor_in_place, FunctionType)
+_is_interpreted = isinstance(_write_bytes, FunctionType)
 
 if hasattr(os, "register_at_fork"):  # not where there are no forks
     os.register_at_fork(after_in_child=drop_pool)

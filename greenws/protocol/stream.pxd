@@ -1,6 +1,10 @@
 cimport cython
 
+from greenws cimport native
 from greenws.events cimport Binary, Event, Text
+
+cdef Text _spare_text
+cdef Binary _spare_binary
 
 
 cdef class Stream:

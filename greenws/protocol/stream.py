@@ -18,6 +18,7 @@ from codecs import utf_8_decode
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from .. import native
 from ..constants import MAX_MESSAGE_SIZE
 from ..errors import CriticalProtocolError, PayloadTooLarge, ProtocolError
 from ..events import Binary, Closing, Event, Ping, Pong, Text
@@ -26,6 +27,11 @@ from .mask import mask
 
 if TYPE_CHECKING:
     from .compression import Deflate
+
+# An event that its handler has not kept serves again for the next message: nobody can tell, and
+# it is less work than a new one. None while it is in use.
+_spare_text: Text | None = None
+_spare_binary: Binary | None = None
 
 #: What :meth:`Stream.receive` may write in front of a chunk: the longest tail there is, a masked
 #: control frame that lacks one byte, rounded up.
@@ -256,7 +262,7 @@ class Stream:
                         self._refuse_size()
                     if opcode == 1:
                         try:
-                            text = data[start:stop].decode("utf-8")
+                            text = native.decode_utf8(data, start, stop)
                         except UnicodeDecodeError as error:
                             raise _bad_utf8(error) from None
                         event = self._emit_text(text, length)
@@ -435,17 +441,26 @@ class Stream:
             self.tracer("message_text", length)
         if self.skip_text:
             return None
-        event = Text.__new__(Text)
+        global _spare_text
+        handler: Any = self.text_handler
+        event = _spare_text
+        if event is None or handler is None:
+            event = Text.__new__(Text)
+        else:
+            _spare_text = None
         event.text = text
         event._json = None
         event.received_time = self.received_time
-        handler: Any = self.text_handler
         if handler is None:
             return event
         try:
             handler(event)
         except Exception as error:
             self._report(error)
+        if native.is_unshared(event):
+            event.text = ""
+            event._json = None
+            _spare_text = event
         return None
 
     def _emit_binary(self, payload: bytes) -> Event | None:
@@ -453,16 +468,24 @@ class Stream:
             self.tracer("message_binary", len(payload))
         if self.skip_binary:
             return None
-        event = Binary.__new__(Binary)
+        global _spare_binary
+        handler: Any = self.binary_handler
+        event = _spare_binary
+        if event is None or handler is None:
+            event = Binary.__new__(Binary)
+        else:
+            _spare_binary = None
         event.data = payload
         event.received_time = self.received_time
-        handler: Any = self.binary_handler
         if handler is None:
             return event
         try:
             handler(event)
         except Exception as error:
             self._report(error)
+        if native.is_unshared(event):
+            event.data = b""
+            _spare_binary = event
         return None
 
     def _report(self, error: Exception) -> None:

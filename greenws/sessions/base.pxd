@@ -1,5 +1,6 @@
 cimport cython
 
+from greenws cimport native
 from greenws.protocol.frame cimport append_frame
 from greenws.protocol.stream cimport Stream
 from greenws.sessions.reactor cimport Reactor

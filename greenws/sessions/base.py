@@ -17,16 +17,15 @@ from __future__ import annotations
 
 import logging
 import sys
-from _thread import get_ident
 from collections.abc import Generator, Iterable, Iterator
-from time import monotonic, time
+from time import monotonic
 from typing import Any
 
 from gevent import Timeout, get_hub, getcurrent
 from gevent.event import Event as Drained
 from greenlet import greenlet as RawGreenlet
 
-from .. import constants, errors, events
+from .. import constants, errors, events, native
 from ..protocol.frame import append_frame
 from ..protocol.opcode import Opcode
 from ..protocol.stream import HEADROOM, Stream
@@ -241,7 +240,7 @@ class GeventSession:
             limit.
         """
         self._hub = get_hub()
-        self._thread = get_ident()
+        self._thread = native.get_ident()
         self._reactor = get_reactor()
         self._reactor.add(self)
         self._greenlet = getcurrent()
@@ -456,7 +455,7 @@ class GeventSession:
             size = self._receive()
             if not size:
                 return size
-            if not stream.digest(reactor.buffer, HEADROOM, HEADROOM + size, time()):
+            if not stream.digest(reactor.buffer, HEADROOM, HEADROOM + size, native.time()):
                 return size
             # All of it went to handlers.
             if reactor.holder is self:  # no other one has read while a handler switched
@@ -712,7 +711,7 @@ class GeventSession:
         self._queue(opcode, payload, True)
 
     def _queue(self, opcode: int, payload: bytes | bytearray | memoryview, rsv1: bool) -> None:
-        if self._refuses or self._thread != get_ident():
+        if self._refuses or self._thread != native.get_ident():
             raise self._refusal()
         out = self._out
         if len(out) >= self._write_limit and opcode < 8:
@@ -732,7 +731,7 @@ class GeventSession:
 
         :raises WebSocketError: as :meth:`send`.
         """
-        if self._refuses or self._thread != get_ident():
+        if self._refuses or self._thread != native.get_ident():
             raise self._refusal()
         if len(self._out) >= self._write_limit:
             self._check_wait()
@@ -749,7 +748,7 @@ class GeventSession:
         :raises WebSocketUnavailable: there is no connection, or it is not this thread's.
         :raises TransportFail: it has failed.
         """
-        if self._transport is None or self._thread != get_ident():
+        if self._transport is None or self._thread != native.get_ident():
             raise self._refusal()
         self._out += data
         self.flush()
@@ -825,7 +824,7 @@ class GeventSession:
 
     def close(self) -> None:
         """Close the socket; the iteration ends. Returns at once; idempotent."""
-        if self._thread and self._thread != get_ident():
+        if self._thread and self._thread != native.get_ident():
             raise self._refusal()
         self._let_go()
         if not self._has_ended:
@@ -833,7 +832,7 @@ class GeventSession:
 
     def force_disconnect(self) -> None:
         """Have the connection dropped, without a closing handshake. Returns at once."""
-        if self._is_forked or (self._thread and self._thread != get_ident()):
+        if self._is_forked or (self._thread and self._thread != native.get_ident()):
             raise self._refusal()
         self.flush()
         self._give_up("disconnected; forced" if self._is_ready else "given up by the user")
@@ -906,7 +905,7 @@ class GeventSession:
             return self._error(
                 "WebSocketUnavailable", "the connection belongs to the parent process"
             )
-        if self._thread and self._thread != get_ident():
+        if self._thread and self._thread != native.get_ident():
             return self._error(
                 "WebSocketUnavailable",
                 "the connection belongs to the hub of another thread; call it there, by "

@@ -1,4 +1,8 @@
+from greenws.sessions cimport native
+
+
 cdef class Transport:
+    cdef int _fileno
     cdef public object _sock
     cdef public object _unread
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 import _socket
 import struct
 
-_LINGER = struct.Struct("ii")
+from . import native
 
-# Unbound: these two are called for every message.
-_recv_into = _socket.socket.recv_into
-_send = _socket.socket.send
+_LINGER = struct.Struct("ii")
 
 
 class Transport:
@@ -22,17 +20,18 @@ class Transport:
         one); it belongs to the transport from here on, and is made non-blocking.
     """
 
-    __slots__ = ("_sock", "_unread")
+    __slots__ = ("_fileno", "_sock", "_unread")
 
     def __init__(self, sock: _socket.socket) -> None:
         if sock.gettimeout() != 0.0:
             sock.setblocking(False)
         self._sock = sock
+        self._fileno = sock.fileno()
         self._unread: bytes | memoryview = b""
 
     def fileno(self) -> int:
         """Return the descriptor to wait on; -1 once closed."""
-        return self._sock.fileno()
+        return self._fileno
 
     def recv_into(self, buffer: bytearray | memoryview, size: int) -> int | None:
         """Read what is there, at most ``size`` bytes (at least 1).
@@ -42,10 +41,7 @@ class Transport:
         """
         if self._unread:
             return self._take_unread(buffer, size)
-        try:
-            return _recv_into(self._sock, buffer, size)
-        except BlockingIOError:
-            return None
+        return native.receive(self._sock, self._fileno, buffer, size)
 
     def send(self, data: bytes | bytearray | memoryview) -> int | None:
         """Hand over as much of ``data`` as is taken at once.
@@ -53,10 +49,7 @@ class Transport:
         :returns: the number of bytes taken; None: none now, wait until it is writable.
         :raises OSError: the connection is broken, or closed here.
         """
-        try:
-            return _send(self._sock, data)
-        except BlockingIOError:
-            return None
+        return native.send(self._sock, self._fileno, data)
 
     def flush(self) -> bool:
         """Pass on bytes of the transport's own that wait; True when none are left.
@@ -88,9 +81,11 @@ class Transport:
 
     def close(self) -> None:
         """Close at once, for good; idempotent."""
-        sock = self._sock
-        if sock.fileno() < 0:
+        if self._fileno < 0:
             return
+        # The number is free for others from the moment it is closed.
+        self._fileno = -1
+        sock = self._sock
         try:
             # Linux honours SO_LINGER on non-blocking sockets too: close would sleep, and the
             # hub with it. An interval of zero (reset the connection) does not.

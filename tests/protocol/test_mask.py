@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenws.protocol import mask as mask_module
-from greenws.protocol.mask import append_masked, drop_pool, mask, new_key
+from greenws.protocol.mask import drop_pool, mask, new_key, write_masked
 
 KEY = b"\x37\xfa\x21\x3d"  # of the example in RFC 6455 section 5.7
 HELLO = b"\x7f\x9f\x4d\x51\x58"
@@ -51,18 +51,18 @@ def test_mask_in_two_pieces_is_mask_of_the_whole(payload: bytes, key: bytes, cut
     assert mask(payload[:cut], key) + mask(payload[cut:], key, cut) == mask(payload, key)
 
 
-def test_append_masked_leaves_what_is_there() -> None:
-    out = bytearray(b"abc")
-    append_masked(out, b"Hello", KEY)
-    assert out == b"abc" + HELLO
+def test_write_masked_writes_the_key_and_what_it_masks_and_nothing_else() -> None:
+    out = bytearray(b"abc" + bytes(9) + b"def")
+    write_masked(out, 3, b"Hello", KEY)
+    assert out == b"abc" + KEY + HELLO + b"def"
 
 
-def test_both_ways_of_masking_agree() -> None:
+@given(st.binary(max_size=100))
+def test_both_ways_of_masking_agree(payload: bytes) -> None:
     # The one that the other build uses is there, too.
-    payload = bytes(range(256)) * 3 + b"xyz"
-    out = bytearray(b"abc" + payload)
-    mask_module._xor_in_place(out, 3, len(out), KEY)
-    assert out == b"abc" + mask_plainly(payload, KEY)
+    out = bytearray(b"abc" + bytes(4 + len(payload)) + b"def")
+    mask_module._write_bytes(out, 3, payload, KEY)
+    assert out == b"abc" + KEY + mask_plainly(payload, KEY) + b"def"
 
 
 def test_new_keys_are_four_bytes_and_differ() -> None:

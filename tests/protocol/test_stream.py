@@ -741,6 +741,46 @@ def test_handlers_get_the_messages_of_their_kind() -> None:
     assert texts[-1].data == b"d"
 
 
+def test_events_that_a_handler_keeps_stay_as_they_are() -> None:
+    # Those it does not keep may serve again.
+    stream = Stream()
+    seen = 0
+    kept: list[Any] = []
+
+    def keep_every_third(event: Any) -> None:
+        nonlocal seen
+        seen += 1
+        if seen % 3 == 0:
+            kept.append(event)
+
+    stream.text_handler = stream.binary_handler = keep_every_third
+    assert drain(stream, b"".join(frame(1 + n % 2, b"%d" % n) for n in range(1, 31))) == []
+    assert [getattr(event, "text", None) or event.data.decode() for event in kept] == [
+        str(n) for n in range(3, 31, 3)
+    ]
+
+
+def test_handler_within_a_handler_has_an_event_of_its_own() -> None:
+    texts = []
+
+    def handle(event: Any) -> None:
+        if event.text == "outer":
+            other = Stream()
+            other.text_handler = handle
+            assert drain(other, frame(1, b"inner")) == []
+        texts.append(event.text)
+
+    stream = Stream()
+    stream.text_handler = handle
+    assert drain(stream, frame(1, b"outer") * 2) == []
+    assert texts == ["inner", "outer", "inner", "outer"]
+
+
+@pytest.mark.parametrize("text", ["", "a", "\x7f", "é", "a" * 63 + "ÿ", "b" * 200, "☃" * 30])
+def test_texts_of_all_kinds(text: str) -> None:
+    check(frame(1, text.encode()), ("text", text))
+
+
 def test_handlers_get_compressed_messages() -> None:
     stream = Stream()
     stream.deflate = Deflate()

@@ -6,7 +6,7 @@ import re
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
-_CIMPORT = re.compile(r"^\s*from\s+([\w.]+)\s+cimport", re.MULTILINE)
+_CIMPORT = re.compile(r"^\s*from\s+([\w.]+)\s+cimport\s+([\w, ]+)", re.MULTILINE)
 
 
 def find_stale(package: Path) -> list[str]:
@@ -48,8 +48,11 @@ def _with_cimported(declarations: Path, package: Path) -> set[Path]:
         if pxd in seen or not pxd.exists():  # one of Cython's own (libc, cpython)
             continue
         seen.add(pxd)
-        for module in _CIMPORT.findall(pxd.read_text(encoding="utf-8")):
+        for module, names in _CIMPORT.findall(pxd.read_text(encoding="utf-8")):
             pending.append(_locate(module, pxd, package))
+            # A name may be a module, too.
+            for name in names.replace(" ", "").split(","):
+                pending.append(_locate(f"{module}.{name}", pxd, package))
     return seen
 
 

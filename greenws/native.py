@@ -1,0 +1,35 @@
+"""What the compiled core takes from C, where the interpreter's own way costs more than the work.
+
+These are the functions of the pure build. The modules that are compiled find those of the same
+names in ``native.pxd`` instead, which are C, and call no interpreter.
+"""
+
+from __future__ import annotations
+
+from _thread import get_ident
+from time import time
+
+__all__ = ["decode_utf8", "extend", "get_ident", "is_unshared", "time"]
+
+
+def decode_utf8(data: bytes | bytearray, start: int, stop: int) -> str:
+    """Return ``data[start:stop]`` as text.
+
+    :raises UnicodeDecodeError: it is not UTF-8.
+    """
+    return data[start:stop].decode("utf-8")
+
+
+def extend(out: bytearray, count: int) -> int:
+    """Make ``out`` longer by ``count`` bytes, which the caller writes.
+
+    :returns: where they begin.
+    """
+    start = len(out)
+    out += bytes(count)
+    return start
+
+
+def is_unshared(value: object) -> bool:
+    """Whether nobody but the caller has a reference to ``value``; only C can tell."""
+    return False

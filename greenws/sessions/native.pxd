@@ -1,0 +1,97 @@
+# The C of native.py: inlined into the modules that cimport it, no module of its own.
+
+cdef extern from *:
+    """
+    #ifdef MS_WINDOWS
+
+    static PyObject *greenws_unless_blocked(PyObject *count) {
+        if (count == NULL && PyErr_ExceptionMatches(PyExc_BlockingIOError)) {
+            PyErr_Clear();
+            Py_RETURN_NONE;
+        }
+        return count;
+    }
+
+    static PyObject *greenws_receive(
+            PyObject *sock, int fileno, PyObject *buffer, Py_ssize_t size) {
+        (void)fileno;
+        return greenws_unless_blocked(PyObject_CallMethod(sock, "recv_into", "On", buffer, size));
+    }
+
+    static PyObject *greenws_send(PyObject *sock, int fileno, PyObject *data) {
+        (void)fileno;
+        return greenws_unless_blocked(PyObject_CallMethod(sock, "send", "O", data));
+    }
+
+    #else
+
+    #include <errno.h>
+    #include <sys/socket.h>
+
+    #ifndef MSG_NOSIGNAL
+    #define MSG_NOSIGNAL 0  /* the interpreter ignores SIGPIPE, unless it was told otherwise */
+    #endif
+
+    /* Up to here the copying of the kernel takes less time than letting other threads in. */
+    #define GREENWS_SMALL 32768
+
+    /* The number as an object, or None; NULL with an error set, or without one: once again. */
+    static PyObject *greenws_result(Py_ssize_t count, int error) {
+        if (count >= 0)
+            return PyLong_FromSsize_t(count);
+        if (error == EAGAIN || error == EWOULDBLOCK)
+            Py_RETURN_NONE;
+        if (error == EINTR) {
+            (void)PyErr_CheckSignals();  /* a handler of the user's may raise */
+        } else {
+            errno = error;
+            PyErr_SetFromErrno(PyExc_OSError);
+        }
+        return NULL;
+    }
+
+    static PyObject *greenws_receive(
+            PyObject *sock, int fileno, PyObject *buffer, Py_ssize_t size) {
+        Py_buffer view;
+        PyObject *result;
+        (void)sock;
+        if (PyObject_GetBuffer(buffer, &view, PyBUF_WRITABLE) < 0)
+            return NULL;
+        if (size > view.len)
+            size = view.len;
+        do {
+            Py_ssize_t count = recv(fileno, view.buf, (size_t)size, MSG_DONTWAIT);
+            result = greenws_result(count, errno);
+        } while (result == NULL && !PyErr_Occurred());
+        PyBuffer_Release(&view);
+        return result;
+    }
+
+    static PyObject *greenws_send(PyObject *sock, int fileno, PyObject *data) {
+        Py_buffer view;
+        PyObject *result;
+        (void)sock;
+        if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0)
+            return NULL;
+        do {
+            Py_ssize_t count;
+            int error;
+            if (view.len <= GREENWS_SMALL) {
+                count = send(fileno, view.buf, (size_t)view.len, MSG_DONTWAIT | MSG_NOSIGNAL);
+                error = errno;
+            } else {
+                Py_BEGIN_ALLOW_THREADS
+                count = send(fileno, view.buf, (size_t)view.len, MSG_DONTWAIT | MSG_NOSIGNAL);
+                error = errno;
+                Py_END_ALLOW_THREADS
+            }
+            result = greenws_result(count, error);
+        } while (result == NULL && !PyErr_Occurred());
+        PyBuffer_Release(&view);
+        return result;
+    }
+
+    #endif
+    """
+    object receive "greenws_receive"(object sock, int fileno, object buffer, Py_ssize_t size)
+    object send "greenws_send"(object sock, int fileno, object data)

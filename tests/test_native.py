@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from greenws import native
+
+
+@given(st.text(), st.binary(max_size=5), st.binary(max_size=5))
+def test_decode_utf8_takes_a_piece(text: str, before: bytes, after: bytes) -> None:
+    data = text.encode()
+    whole = bytearray(before + data + after)
+    assert native.decode_utf8(whole, len(before), len(before) + len(data)) == text
+
+
+def test_decode_utf8_refuses_what_is_none() -> None:
+    with pytest.raises(UnicodeDecodeError):
+        native.decode_utf8(b"abc\xffdef", 0, 7)
+
+
+def test_extend_makes_room_at_the_end() -> None:
+    out = bytearray(b"abc")
+    assert native.extend(out, 2) == 3
+    assert out[:3] == b"abc"
+    assert len(out) == 5
+
+
+def test_nothing_is_known_to_be_unshared() -> None:
+    assert not native.is_unshared(object())
