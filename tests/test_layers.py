@@ -33,6 +33,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("proxies.address", "proxies.http", "proxies.socks"),
     (
         "sessions.native",
+        "sessions.clock",
         "sessions.reactor",
         "sessions.wait",
         "sessions.transport",

@@ -3,17 +3,16 @@ cimport cython
 from greenws cimport native
 from greenws.protocol.frame cimport append_frame
 from greenws.protocol.stream cimport Stream
-from greenws.sessions.reactor cimport Reactor
+from greenws.sessions.clock cimport Clock
+from greenws.sessions.reactor cimport Reactor, Session
 from greenws.sessions.transport cimport Transport
 
+cdef double NEVER
 
-cdef class GeventSession:
-    # What every message touches stands together: with thousands of connections, what is read from
-    # memory is most of the cost.
-    cdef object _greenlet
-    cdef object _hub
+
+cdef class GeventSession(Session):
+    # What every message touches stands together, as in Session.
     cdef Transport _transport
-    cdef Reactor _reactor
     cdef bytearray _out
     cdef unsigned long long _thread
     cdef Py_ssize_t _write_limit
@@ -22,12 +21,10 @@ cdef class GeventSession:
     cdef object _drained
     cdef object _writer
     cdef object _abort
-    cdef object _ping_timeout
-    cdef bint _is_parked
+    cdef double _ping_timeout
     cdef bint _is_reading
     cdef bint _is_dry
     cdef bint _is_buffering
-    cdef bint _is_dirty
     cdef bint _is_ready
     cdef bint _attention
     cdef bint _refuses
@@ -40,26 +37,29 @@ cdef class GeventSession:
     cdef int _excused
     cdef readonly object websocket
     cdef object _reader
-    cdef object _timer
-    cdef double _timer_due
     cdef object _start_time
-    cdef object _poll
+    cdef double _poll
     cdef double _ping_rate
-    cdef object _close_timeout
-    cdef object _next_poll
-    cdef object _next_ping
-    cdef object _close_due
+    cdef double _close_timeout
+    cdef double _open_due
+    cdef double _next_poll
+    cdef double _next_ping
+    cdef double _close_due
+    cdef double _linger_due
     cdef double _heard
     cdef object _close_code
     cdef object _sent_code
 
-    @cython.locals(reactor=Reactor, size=object)
-    cdef _pump(self, Stream stream)
+    @cython.locals(reactor=Reactor, size=Py_ssize_t)
+    cdef Py_ssize_t _pump(self, Stream stream) except? -2
     @cython.locals(transport=Transport)
-    cdef _receive(self)
+    cdef Py_ssize_t _receive(self) except? -2
     @cython.locals(transport=Transport)
-    cdef _read(self)
+    cdef Py_ssize_t _read(self) except? -2
     cdef _park(self)
+    @cython.locals(due=double)
+    cdef _arm(self)
+    cpdef ring(self, double due, double now)
     @cython.locals(out=bytearray)
     cdef _queue(self, int opcode, payload, bint rsv1)
     cpdef send(self, int opcode, payload)

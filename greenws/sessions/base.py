@@ -5,11 +5,11 @@ only, :meth:`GeventSession._park`, and woken by
 
 * its read watcher, which stays started: a wake-up costs no system call to arm it. It is stopped
   only when it fires while the greenlet is busy elsewhere, in a handler;
-* its one timer, armed for what is due first: poll, ping, silence, the end of closing. A read does
-  not touch it: when it fires too early, it is armed again;
+* its one alarm, set for what is due first: the end of the opening, poll, ping, silence, the end of
+  closing. A read does not touch it: when it is rung too early, it is set again;
 * other greenlets that close, or whose sending failed.
 
-Pings are sent by the timer itself, and queued frames by whoever is there at the end of the turn:
+Pings are sent by the alarm itself, and queued frames by whoever is there at the end of the turn:
 neither waits for a handler.
 """
 
@@ -21,20 +21,20 @@ from collections.abc import Generator, Iterable, Iterator
 from time import monotonic
 from typing import Any
 
-from gevent import Timeout, get_hub, getcurrent
+from gevent import get_hub, getcurrent
 from gevent.event import Event as Drained
-from greenlet import greenlet as RawGreenlet
 
 from .. import constants, errors, events, native
 from ..protocol.frame import append_frame
 from ..protocol.opcode import Opcode
 from ..protocol.stream import HEADROOM, Stream
+from .clock import NEVER
 from .dial import Progress, dial
 from .metered import MeteredTransport
 from .options import dial_options
-from .reactor import READ_SIZE, Reactor, get_reactor
+from .reactor import READ_SIZE, Session, get_reactor
 from .transport import Transport
-from .wait import READ, WRITE, Deadline
+from .wait import READ, WRITE
 
 log = logging.getLogger("greenws.session")
 
@@ -51,14 +51,13 @@ _OPENING_READ_SIZE = 8 * 1024
 # Bytes that are handed to the kernel before the turn is over: while they are in the cache.
 _FLUSH_SIZE = 64 * 1024
 
-# A timer that fires later than this, in seconds, was held up by a blocked hub: pings could not
+# An alarm that is rung later than this, in seconds, was held up by a blocked hub: pings could not
 # leave, nor pongs be heard.
 _LATE = 0.1
 
 
-# Unbound, so that a switch looks nothing up. gevent's Hub.switch would first ask the current
-# greenlet for a switch_out(), which ours has not.
-_switch_to = RawGreenlet.switch
+# What a read comes back with that found neither bytes nor the end of the stream.
+_NOTHING = -1
 
 
 class _Expired(BaseException):
@@ -78,7 +77,7 @@ class _End(Exception):
         self.graceful = graceful
 
 
-class GeventSession:
+class GeventSession(Session):
     """Drive a WebSocket on gevent, cooperatively, with or without monkey patching.
 
     :param websocket: a :class:`~greenws.WebSocket`, or lomond's.
@@ -105,33 +104,28 @@ class GeventSession:
         "_due",
         "_excused",
         "_flush_size",
-        "_greenlet",
         "_has_ended",
         "_heard",
-        "_hub",
         "_is_buffering",
         "_is_dialing",
-        "_is_dirty",
         "_is_dry",
         "_is_forked",
-        "_is_parked",
         "_is_reading",
         "_is_ready",
         "_out",
         "_passed",
         "_ping_rate",
         "_ping_timeout",
+        "_linger_due",
         "_next_ping",
         "_next_poll",
+        "_open_due",
         "_poll",
-        "_reactor",
         "_reader",
         "_refuses",
         "_sent_code",
         "_start_time",
         "_thread",
-        "_timer",
-        "_timer_due",
         "_transport",
         "_write_limit",
         "_writer",
@@ -139,17 +133,12 @@ class GeventSession:
     )
 
     def __init__(self, websocket: Any) -> None:
+        Session.__init__(self)
         self.websocket = websocket
-        self._hub: Any = None
         self._thread = 0
-        self._reactor: Reactor | None = None
-        self._greenlet: Any = None
         self._transport: Transport | None = None
         self._reader: Any = None
         self._writer: Any = None
-        self._timer: Any = None
-        self._timer_due = 0.0
-        self._is_parked = False
         self._is_dialing = False
         self._is_reading = False
         self._is_buffering = False
@@ -166,20 +155,21 @@ class GeventSession:
         self._start_time: float | None = None
         # Sending
         self._out = bytearray()
-        self._is_dirty = False
         self._drained: Drained | None = None
         self._write_limit = getattr(websocket, "write_limit", self.write_limit)
         self._flush_size = min(_FLUSH_SIZE, self._write_limit)
         # Bytes that were flushed early since the loop had a turn.
         self._passed = 0
-        # Due times, in seconds of the monotonic clock; None: never
-        self._poll: float | None = None
-        self._ping_rate = 0.0
-        self._ping_timeout: float | None = None
-        self._close_timeout: float | None = None
-        self._next_poll: float | None = None
-        self._next_ping: float | None = None
-        self._close_due: float | None = None
+        # Seconds; of the clock, for those that are due; NEVER: not at all.
+        self._poll = NEVER
+        self._ping_rate = NEVER
+        self._ping_timeout = NEVER
+        self._close_timeout = NEVER
+        self._open_due = NEVER
+        self._next_poll = NEVER
+        self._next_ping = NEVER
+        self._close_due = NEVER
+        self._linger_due = NEVER
         self._heard = 0.0
         self._due = False
         # Whether silence may be our own fault: 0: no; 1: it may; 2: it was taken for that once.
@@ -244,18 +234,20 @@ class GeventSession:
         self._reactor = get_reactor()
         self._reactor.add(self)
         self._greenlet = getcurrent()
-        self._poll = poll or None
-        self._ping_rate = ping_rate or 0.0
-        self._ping_timeout = ping_timeout or None
-        self._close_timeout = close_timeout or None
+        self._poll = poll or NEVER
+        self._ping_rate = ping_rate or NEVER
+        self._ping_timeout = ping_timeout or NEVER
+        self._close_timeout = close_timeout or NEVER
         websocket = self.websocket
-        deadline = Deadline(getattr(websocket, "open_timeout", self.open_timeout))
         started = monotonic()
+        open_timeout = getattr(websocket, "open_timeout", self.open_timeout)
+        if open_timeout is not None:
+            self._open_due = started + open_timeout
         try:
             yield events.Connecting(websocket.url)
             while True:
                 try:
-                    target, proxy = self._connect(deadline)
+                    target, proxy = self._connect()
                     failure = None
                 except errors.ConnectFail as error:
                     failure = self._fail_opening(error, started)
@@ -267,7 +259,7 @@ class GeventSession:
                 asked = monotonic()
                 yield events.Connected(websocket.url, proxy)
                 try:
-                    if (yield from self._serve(auto_pong, deadline, target)):
+                    if (yield from self._serve(auto_pong, target)):
                         continue
                 except _End as end:
                     reason, graceful = end.reason, end.graceful
@@ -300,7 +292,7 @@ class GeventSession:
         # Its traceback would keep all that was alive in its frames.
         return events.ConnectFail(reason, error.with_traceback(None))
 
-    def _connect(self, deadline: Deadline) -> tuple[Any, str | None]:
+    def _connect(self) -> tuple[Any, str | None]:
         """Dial and send the request.
 
         :returns: the target of the websocket, and the proxy in between.
@@ -311,12 +303,14 @@ class GeventSession:
             raise errors.ConnectFail(self._abort)
         target = getattr(websocket, "target", None)
         progress = Progress()
+        self._greenlet = getcurrent()
         try:
             self._is_dialing = True
-            self._greenlet = getcurrent()
-            with Timeout(deadline.remaining, _Expired):
-                options = dial_options(websocket, target or websocket)
-                transport, proxy = dial(options, websocket._emit_trace, progress)
+            self._arm()
+            if monotonic() >= self._open_due:
+                raise _Expired
+            options = dial_options(websocket, target or websocket)
+            transport, proxy = dial(options, websocket._emit_trace, progress)
         except _Expired:
             reason = self._expired(f"while {progress.step}")
             progress.trace_failure(websocket._emit_trace, reason)
@@ -370,12 +364,9 @@ class GeventSession:
             return
         self._has_ended = True
         self._let_go()
-        if self._timer is not None:
-            self._timer.stop()
-            self._timer.close()
-            self._timer = None
         self._out = bytearray()
         if self._reactor is not None:
+            self._reactor.clock.set(self, NEVER)
             self._reactor.remove(self)
         # The websocket may have been connected again, and this iteration been dropped only then.
         if not self._is_forked and getattr(self.websocket, "session", self) is self:
@@ -383,9 +374,7 @@ class GeventSession:
 
     # The loop
 
-    def _serve(
-        self, auto_pong: bool, deadline: Deadline, target: Any
-    ) -> Generator[Any, None, bool]:
+    def _serve(self, auto_pong: bool, target: Any) -> Generator[Any, None, bool]:
         """Read and yield events until the end, which is an :class:`_End`.
 
         :returns: True if the websocket has to be opened somewhere else.
@@ -397,13 +386,11 @@ class GeventSession:
         assert reactor is not None
         while True:
             happened: Iterable[Any] | None
-            if not self._is_ready:
-                size = yield from self._receive_answer(deadline)
-            elif stream is not None:
+            if self._is_ready and stream is not None:
                 size = self._pump(stream)
             else:
                 size = self._receive()
-            if size:
+            if size > 0:
                 if self._is_ready and stream is not None:
                     happened = websocket.pending_events()
                 else:
@@ -431,7 +418,7 @@ class GeventSession:
                 reactor.give_back(self)
             elif size == 0:
                 yield from self._take_eof()
-            if self._attention:
+            if self._attention or not self._is_ready:
                 yield from self._attend()
             if websocket.is_closed:
                 self._linger()
@@ -444,7 +431,7 @@ class GeventSession:
                 self._out.clear()  # what was not sent of the request is not for the next server
                 return True
 
-    def _pump(self, stream: Stream) -> int | None:
+    def _pump(self, stream: Stream) -> int:
         """Read, and have the stream digest it, until it has events, or something else comes up.
 
         :returns: as :meth:`_receive`: the bytes, if any, are in the stream.
@@ -453,7 +440,7 @@ class GeventSession:
         assert reactor is not None
         while True:
             size = self._receive()
-            if not size:
+            if size <= 0:
                 return size
             if not stream.digest(reactor.buffer, HEADROOM, HEADROOM + size, native.time()):
                 return size
@@ -461,12 +448,12 @@ class GeventSession:
             if reactor.holder is self:  # no other one has read while a handler switched
                 reactor.holder = None
             if self._attention:
-                return None
+                return _NOTHING
 
-    def _receive(self) -> int | None:
+    def _receive(self) -> int:
         """Read into the reactor's buffer, after waiting if there is nothing.
 
-        :returns: the number of bytes; 0 at the end of the stream; None if woken without any.
+        :returns: the number of bytes; 0 at the end of the stream; _NOTHING if woken without any.
         """
         transport = self._transport
         if transport is None:
@@ -479,10 +466,10 @@ class GeventSession:
                 self._take_turn()
         return self._read()
 
-    def _read(self) -> int | None:
+    def _read(self) -> int:
         transport = self._transport
         if transport is None:  # closed by another greenlet meanwhile
-            return None
+            return _NOTHING
         assert self._reactor is not None
         view = self._reactor.borrow(self)
         try:
@@ -491,28 +478,13 @@ class GeventSession:
             raise _End(f"socket fail; recv fail; {error}") from None
         if size:
             self._is_dry = False
-            if self._ping_timeout is not None:
+            if self._ping_timeout != NEVER:
                 self._heard = monotonic()
                 self._excused = 0
-        else:
-            self._is_dry = size is None
-            self._reactor.give_back(self)
-        return size
-
-    def _receive_answer(self, deadline: Deadline) -> Generator[Any, None, int | None]:
-        """As :meth:`_receive`, until the deadline of the opening."""
-        remaining = deadline.remaining
-        try:
-            # The timer of a Timeout yields to descriptors: it would never get its turn where
-            # there is always something to read.
-            if remaining == 0.0:
-                raise _Expired
-            with Timeout(remaining, _Expired):
-                return self._receive()
-        except _Expired:
-            pass
-        yield from self._end_answer()
-        raise _End(self._expired("while waiting for the answer to the upgrade"))
+            return size
+        self._is_dry = size is None
+        self._reactor.give_back(self)
+        return _NOTHING if size is None else 0
 
     def _end_answer(self) -> Iterator[Any]:
         """Have the websocket make a rejection of what there is of an answer, if it is one."""
@@ -543,15 +515,10 @@ class GeventSession:
         if self._attention or self._transport is None:
             return
         self._burst = 0
-        self._greenlet = getcurrent()
-        self._is_parked = True
-        try:
-            if not self._is_reading:
-                self._reader.start(self._wake_reader)
-                self._is_reading = True
-            _switch_to(self._hub)
-        finally:
-            self._is_parked = False
+        if not self._is_reading:
+            self._reader.start(self._wake_reader)
+            self._is_reading = True
+        self.park()
 
     def _take_turn(self) -> None:
         """Let the loop look at all its descriptors and timers once.
@@ -568,7 +535,7 @@ class GeventSession:
 
     def _wake_reader(self) -> None:
         if self._is_parked:
-            _switch_to(self._greenlet)
+            self._reactor.wake(self)  # type: ignore[union-attr]
         elif self._reader is not None:
             # Busy in a handler: the level would fire at every turn.
             self._reader.stop()
@@ -583,7 +550,7 @@ class GeventSession:
     def _wake_now(self) -> None:
         # Things may have changed since the callback was scheduled.
         if self._is_parked:
-            self._greenlet.switch()
+            self.resume()
         elif self._is_dialing and self._abort is not None:
             self._greenlet.throw(_Interrupted)
 
@@ -595,51 +562,53 @@ class GeventSession:
         self._is_ready = True
         self._refuses = False
         self._start_time = self._heard = now
-        self._next_poll = now if self._poll else None
-        self._next_ping = now + self._ping_rate if self._ping_rate else None
+        self._open_due = NEVER
+        self._next_poll = now if self._poll != NEVER else NEVER
+        self._next_ping = now + self._ping_rate
         self._arm()
 
     def _arm(self) -> None:
-        """Set the timer for what is due first."""
+        """Set the alarm for what is due first."""
         due = self._next_ping
         if not self._attention:
-            # Otherwise those have fired, and wait for the greenlet.
-            silence = None if self._ping_timeout is None else self._heard + self._ping_timeout
-            for other in (self._next_poll, self._close_due, silence):
-                if other is not None and (due is None or other < due):
-                    due = other
-        if self._timer is not None:
-            self._timer.stop()
-            self._timer.close()
-            self._timer = None
-        if due is not None and not self._has_ended:
-            self._timer_due = due
-            self._timer = self._hub.loop.timer(max(0.0, due - monotonic()))
-            self._timer.start(self._ring)
+            # Otherwise those have been rung, and wait for the greenlet.
+            due = min(
+                due,
+                self._open_due,
+                self._next_poll,
+                self._heard + self._ping_timeout,
+                self._close_due,
+                self._linger_due,
+            )
+        assert self._reactor is not None
+        self._reactor.clock.set(self, NEVER if self._has_ended else due)
 
-    def _ring(self) -> None:
+    def ring(self, due: float, now: float) -> None:
         """Do what is due; runs in the hub."""
-        now = monotonic()
-        if now - self._timer_due > _LATE and not self._excused:
+        if now - due > _LATE and not self._excused:
             self._excused = 1
-        if self._next_ping is not None and now >= self._next_ping:
+        if now >= self._open_due and self._is_dialing:
+            self._greenlet.throw(_Expired)
+            return
+        if now >= self._next_ping:
             self._next_ping = now + self._ping_rate
             self._send_ping()
-        if self._close_due is not None and now >= self._close_due:
+        if now >= self._close_due:
             # Also for those who wait to send.
             self._give_up(
                 f"disconnected; server didn't respond to close packet within "
                 f"{self._close_timeout:g}s"
             )
-        for due in (
-            self._next_poll,
-            None if self._ping_timeout is None else self._heard + self._ping_timeout,
+        if (
+            now >= self._next_poll
+            or now >= self._heard + self._ping_timeout
+            or now >= self._open_due
+            or now >= self._linger_due
         ):
-            if due is not None and now >= due:
-                self._attention = self._due = True
+            self._attention = self._due = True
         self._arm()
-        if self._attention and self._is_parked:
-            self._greenlet.switch()
+        if self._attention:
+            self.resume()
 
     def _attend(self) -> Iterator[Any]:
         """See to what came up other than bytes; runs in the greenlet, after a read."""
@@ -650,11 +619,16 @@ class GeventSession:
             )
         if self._abort is not None:
             raise _End(self._abort)
+        if not self._is_ready:
+            if monotonic() >= self._open_due:
+                yield from self._end_answer()
+                raise _End(self._expired("while waiting for the answer to the upgrade"))
+            return
         if not self._due:
             return
         self._due = False
         now = monotonic()
-        if self._ping_timeout is not None and now - self._heard >= self._ping_timeout:
+        if now - self._heard >= self._ping_timeout:
             if not self._is_dry:
                 # Handlers have taken their time, and there may be more to read: look again then.
                 self._attention = self._due = True
@@ -665,10 +639,9 @@ class GeventSession:
                 # Our pings may not have left: the peer gets one, and its time again, once.
                 self._excused = 2
                 self._heard = now
-                if self._ping_rate:
+                if self._ping_rate != NEVER:
                     self._send_ping()
-        if self._next_poll is not None and now >= self._next_poll:
-            assert self._poll is not None
+        if now >= self._next_poll:
             self._next_poll = now + self._poll
             yield events.Poll()
         if not self._has_ended:
@@ -816,7 +789,7 @@ class GeventSession:
     def _begin_closing(self, payload: bytes | bytearray | memoryview) -> None:
         self._refuses = True
         self._sent_code = int.from_bytes(payload[:2], "big") if payload else 1005
-        if self._close_timeout is not None and self._close_due is None:
+        if self._close_timeout != NEVER and self._close_due == NEVER:
             self._close_due = monotonic() + self._close_timeout
             self._arm()
 
@@ -859,8 +832,9 @@ class GeventSession:
         transport = self._transport
         if transport is None:
             return
-        seconds = LINGER if self._close_timeout is None else min(LINGER, self._close_timeout)
-        self._next_poll = self._next_ping = self._ping_timeout = self._close_due = None
+        self._open_due = self._next_poll = self._next_ping = self._ping_timeout = NEVER
+        self._close_due = NEVER
+        self._linger_due = monotonic() + min(LINGER, self._close_timeout)
         self._attention = False
         self._arm()
         try:
@@ -870,15 +844,14 @@ class GeventSession:
                 transport.shutdown_write()
                 if self._read() == 0:
                     return  # it has said so already, as servers do
-            with Timeout(seconds, _Expired):
-                while self._transport is not None and not self._attention:
-                    if not is_shut and not self._out and not transport.wants_write:
-                        transport.shutdown_write()
-                        is_shut = True
-                    if self._receive() == 0:
-                        return
-        except (_Expired, _End):
-            pass  # the peer had its time, or is gone: the end is the same
+            while self._transport is not None and not self._attention:
+                if not is_shut and not self._out and not transport.wants_write:
+                    transport.shutdown_write()
+                    is_shut = True
+                if self._receive() == 0:
+                    return
+        except _End:
+            pass  # the peer is gone: the end is the same
 
     def abandon(self) -> None:
         """Let go of the connection without a byte: this is a forked child, and it is not ours."""

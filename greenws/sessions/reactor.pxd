@@ -1,8 +1,26 @@
 cimport cython
 
+from greenws.sessions.clock cimport Alarm, Clock
+
+
+cdef class Session(Alarm):
+    # What every message touches stands together: with thousands of connections, what is read from
+    # memory is most of the cost.
+    cdef object _greenlet
+    cdef object _hub
+    cdef Reactor _reactor
+    cdef bint _is_parked
+    cdef bint _is_dirty
+
+    @cython.locals(reactor=Reactor, following=Session)
+    cpdef park(self)
+    cpdef resume(self)
+    cpdef flush(self)
+
 
 cdef class Reactor:
     cdef readonly object loop
+    cdef readonly Clock clock
     cdef readonly bytearray buffer
     cdef readonly object view
     cdef public object holder
@@ -12,10 +30,24 @@ cdef class Reactor:
     cdef bint _is_flushing
     cdef object _prepare
     cdef object _nudge
+    cdef list _ready
+    cdef Py_ssize_t _next
+    cdef Py_ssize_t _wakes
+    cdef int _calm_turns
+    cdef bint _is_crowded
+    cdef object _check
 
     cpdef borrow(self, session)
     cpdef give_back(self, session)
+    cpdef wake(self, Session session)
+    @cython.locals(ready=list, session=Session)
+    cdef Session pick(self)
+    @cython.locals(ready=list, session=Session)
+    cpdef _resume_ready(self)
+    @cython.locals(wakes=Py_ssize_t)
+    cdef _watch_crowd(self)
     cpdef flush_later(self, session)
-    @cython.locals(queued=list)
+    @cython.locals(queued=list, session=Session)
     cpdef _flush(self)
+    cpdef _end_turn(self)
     cpdef stay_awake(self)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import threading
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import gevent
 import gevent.event
 import gevent.pool
+import greenlet
 import pytest
 import trustme
 
@@ -262,6 +264,127 @@ def test_the_loop_watches_no_turns_without_sessions() -> None:
         server.join()
         gevent.sleep(0.01)
         assert getattr(loop, "activecnt", 0) <= before
+
+
+# A crowd
+
+
+class Crowd:
+    """Many connections whose server sends to all of them at once, round after round."""
+
+    SIZE = 100
+
+    def __init__(self, handle: Any) -> None:
+        self.peers: list[Peer] = []
+        self.seen: list[list[str]] = [[] for _ in range(self.SIZE)]
+        self.clients: list[greenws.Client] = []
+        self.handle = handle
+
+    def run(self, rounds: int) -> None:
+        def script(peer: Peer) -> None:
+            peer.accept()
+            self.peers.append(peer)
+            peer.read_until_end()
+
+        crowd = self
+
+        class Member(greenws.Client):
+            proxies: Any = {}
+            number = 0
+
+            def on_text(self, event: Any) -> None:
+                crowd.seen[self.number].append(event.text)
+                crowd.handle(self, event.text)
+
+        with Server(script) as server:
+            for number in range(self.SIZE):
+                client = Member(server.url).start()
+                client.number = number
+                self.clients.append(client)
+            assert all(client.wait_ready(PATIENCE) for client in self.clients)
+            for number in range(rounds):
+                for peer in self.peers:
+                    with contextlib.suppress(OSError):  # its client may be gone
+                        peer.send(build_text(str(number)))
+                self.wait(number + 1)
+            for client in self.clients:
+                client.kill()
+                assert not client.is_running
+        assert not get_reactor().sessions
+
+    def wait(self, count: int) -> None:
+        with gevent.Timeout(PATIENCE):
+            while any(
+                client.is_ready and len(seen) < count
+                for client, seen in zip(self.clients, self.seen, strict=True)
+            ):
+                gevent.sleep(0.001)
+
+
+def test_a_crowd_gets_all_its_messages_in_order() -> None:
+    crowd = Crowd(lambda client, text: None)
+    crowd.run(10)
+    assert crowd.seen == [[str(number) for number in range(10)]] * Crowd.SIZE
+
+
+def test_handlers_of_a_crowd_may_switch() -> None:
+    def handle(client: Any, text: str) -> None:
+        if client.number % 7 == 3:
+            gevent.sleep(0 if client.number % 2 else 0.002)
+
+    crowd = Crowd(handle)
+    crowd.run(8)
+    assert crowd.seen == [[str(number) for number in range(8)]] * Crowd.SIZE
+
+
+def test_members_of_a_crowd_may_end_each_other() -> None:
+    def handle(client: Any, text: str) -> None:
+        if text == "5" and client.number % 10 == 0:
+            other = crowd.clients[(client.number + 35) % Crowd.SIZE]
+            if client.number % 20:
+                other.kill()
+            else:
+                gevent.spawn(other.kill)
+                other.websocket.force_disconnect()
+
+    crowd = Crowd(handle)
+    crowd.run(8)
+    killed = {(number + 35) % Crowd.SIZE for number in range(0, Crowd.SIZE, 10)}
+    for number, seen in enumerate(crowd.seen):
+        texts = [str(text) for text in range(8)]
+        assert seen == texts[: len(seen)]
+        assert len(seen) in (5, 6) if number in killed else len(seen) == 8
+
+
+def test_a_failing_handler_of_a_crowd_ends_its_own_connection_only() -> None:
+    def handle(client: Any, text: str) -> None:
+        if text == "4" and client.number % 9 == 0:
+            raise ZeroDivisionError
+
+    crowd = Crowd(handle)
+    crowd.run(8)
+    for number, seen in enumerate(crowd.seen):
+        assert len(seen) == (8 if number % 9 else 5)
+
+
+@pytest.mark.skipif(
+    "libev" not in type(gevent.get_hub().loop).__module__, reason="the loop knows no priorities"
+)
+def test_a_crowd_runs_without_the_hub_in_between() -> None:
+    switches = []
+
+    def note(event: str, pair: Any) -> None:
+        switches.append(pair)
+
+    before = greenlet.gettrace()
+    greenlet.settrace(note)
+    try:
+        Crowd(lambda client, text: None).run(10)
+    finally:
+        greenlet.settrace(before)
+    hub = gevent.get_hub()
+    direct = sum(hub not in pair for pair in switches)
+    assert direct > Crowd.SIZE * 10 / 4
 
 
 # Threads

@@ -1,0 +1,37 @@
+cimport cython
+
+
+cdef class Alarm:
+    cdef readonly double due
+    cdef Py_ssize_t _place
+
+    cpdef ring(self, double due, double now)
+
+
+cdef class Clock:
+    cdef list _alarms
+    cdef object _loop
+    cdef object _timer
+    cdef double _timer_due
+
+    @cython.locals(alarms=list, place=Py_ssize_t)
+    cpdef set(self, Alarm alarm, double due)
+
+    @cython.locals(alarms=list, place=Py_ssize_t, last=Alarm)
+    cdef _remove(self, Alarm alarm)
+
+    @cython.locals(alarms=list, place=Py_ssize_t, above=Py_ssize_t, other=Alarm)
+    cdef _rise(self, Alarm alarm)
+
+    @cython.locals(
+        alarms=list, size=Py_ssize_t, place=Py_ssize_t, below=Py_ssize_t, other=Alarm, sibling=Alarm
+    )
+    cdef _sink(self, Alarm alarm)
+
+    @cython.locals(first=Alarm)
+    cdef _arm(self)
+
+    cdef _stop(self)
+
+    @cython.locals(alarms=list, alarm=Alarm, due=double, now=double)
+    cpdef _ring(self)

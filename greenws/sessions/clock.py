@@ -1,0 +1,155 @@
+"""Alarms: thousands of points in time, and one timer of the loop for all of them.
+
+A session has one alarm, for what is due first. A timer of gevent's for each would be 300 bytes,
+and some microseconds whenever it is set.
+"""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import Any
+
+#: The time of an alarm that is not set.
+NEVER = float("inf")
+
+
+class Alarm:
+    """Something that is rung when it is due. To be subclassed."""
+
+    __slots__ = ("_place", "due")
+
+    def __init__(self) -> None:
+        #: When, in seconds of the monotonic clock; only :class:`Clock` may change it.
+        self.due: float = NEVER
+        # Where the clock has it; -1: nowhere.
+        self._place = -1
+
+    def ring(self, due: float, now: float) -> None:
+        """Do what is due; called in the hub's greenlet, when the alarm is no longer set.
+
+        :param due: when it should have been rung.
+        """
+        raise NotImplementedError
+
+
+class Clock:
+    """The alarms of one loop: a binary heap in which every alarm knows its place, so that setting
+    it again costs no search.
+
+    :param loop: gevent's loop. It is kept awake while an alarm is set, and no longer.
+    """
+
+    __slots__ = ("_alarms", "_loop", "_timer", "_timer_due")
+
+    def __init__(self, loop: Any) -> None:
+        self._loop = loop
+        self._alarms: list[Alarm] = []
+        self._timer: Any = None
+        self._timer_due = NEVER
+
+    def __len__(self) -> int:
+        return len(self._alarms)
+
+    def set(self, alarm: Alarm, due: float) -> None:
+        """Have ``alarm`` rung at ``due`` and at no other time; :data:`NEVER`: not at all."""
+        alarms = self._alarms
+        place = alarm._place
+        alarm.due = due
+        if due == NEVER:
+            if place >= 0:
+                self._remove(alarm)
+        elif place < 0:
+            alarms.append(alarm)
+            alarm._place = len(alarms) - 1
+            self._rise(alarm)
+        else:
+            self._rise(alarm)
+            self._sink(alarm)
+        self._arm()
+
+    def _remove(self, alarm: Alarm) -> None:
+        alarms = self._alarms
+        place = alarm._place
+        alarm._place = -1
+        last = alarms.pop()
+        if last is not alarm:
+            alarms[place] = last
+            last._place = place
+            self._rise(last)
+            self._sink(last)
+
+    def _rise(self, alarm: Alarm) -> None:
+        """Move it towards the first, past those that are due later."""
+        alarms = self._alarms
+        place = alarm._place
+        while place > 0:
+            above = (place - 1) >> 1
+            other = alarms[above]
+            if other.due <= alarm.due:
+                break
+            alarms[place] = other
+            other._place = place
+            place = above
+        alarms[place] = alarm
+        alarm._place = place
+
+    def _sink(self, alarm: Alarm) -> None:
+        """Move it away from the first, past those that are due earlier."""
+        alarms = self._alarms
+        size = len(alarms)
+        place = alarm._place
+        while True:
+            below = 2 * place + 1
+            if below >= size:
+                break
+            other = alarms[below]
+            if below + 1 < size:
+                sibling = alarms[below + 1]
+                if sibling.due < other.due:
+                    below += 1
+                    other = sibling
+            if other.due >= alarm.due:
+                break
+            alarms[place] = other
+            other._place = place
+            place = below
+        alarms[place] = alarm
+        alarm._place = place
+
+    def _arm(self) -> None:
+        """Have the timer fire in time. One that fires too early is not worth a new one."""
+        if not self._alarms:
+            self._stop()
+            return
+        first = self._alarms[0]
+        if first.due < self._timer_due:
+            self._stop()
+            self._timer_due = first.due
+            self._timer = self._loop.timer(max(0.0, first.due - monotonic()))
+            self._timer.start(self._ring)
+
+    def _stop(self) -> None:
+        if self._timer is not None:
+            self._timer.stop()
+            self._timer.close()
+            self._timer = None
+            self._timer_due = NEVER
+
+    def _ring(self) -> None:
+        self._stop()
+        now = monotonic()
+        alarms = self._alarms
+        try:
+            # Not more than there are now: one that is set again at once waits for its turn.
+            for _ in range(len(alarms)):
+                if not alarms:
+                    break
+                alarm = alarms[0]
+                due = alarm.due
+                if due > now:
+                    break
+                self._remove(alarm)
+                alarm.due = NEVER
+                alarm.ring(due, now)
+        finally:
+            self._arm()

@@ -1,0 +1,186 @@
+"""Alarms: rung in order, once, not too early, by one timer."""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import Any
+
+import gevent
+import gevent.event
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from greenws.sessions.clock import NEVER, Alarm, Clock
+from tests.support.peer import PATIENCE
+
+
+class FakeTimer:
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.callback: Any = None
+        self.is_closed = False
+
+    def start(self, callback: Any) -> None:
+        self.callback = callback
+
+    def stop(self) -> None:
+        self.callback = None
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+class FakeLoop:
+    """Has timers that fire when a test says so."""
+
+    def __init__(self) -> None:
+        self.timers: list[FakeTimer] = []
+
+    def timer(self, seconds: float) -> FakeTimer:
+        self.timers.append(FakeTimer(seconds))
+        return self.timers[-1]
+
+    def fire(self) -> None:
+        (timer,) = self.active
+        timer.callback()
+
+    @property
+    def active(self) -> list[FakeTimer]:
+        return [timer for timer in self.timers if timer.callback is not None]
+
+
+class Bell(Alarm):
+    def __init__(self, rung: list[Bell]) -> None:
+        super().__init__()
+        self.rung = rung
+
+    def ring(self, due: float, now: float) -> None:
+        assert due <= now
+        self.rung.append(self)
+
+
+PAST = -1e9  # of any clock
+LATER = 1e9
+times = st.one_of(st.just(NEVER), st.floats(PAST, PAST / 2), st.floats(LATER, 2 * LATER))
+
+
+@given(st.lists(st.tuples(st.integers(0, 19), times), max_size=80))
+def test_what_is_due_is_rung_in_order_and_nothing_else(settings: list[tuple[int, float]]) -> None:
+    loop = FakeLoop()
+    clock = Clock(loop)
+    rung: list[Bell] = []
+    bells = [Bell(rung) for _ in range(20)]
+    dues = dict.fromkeys(bells, NEVER)
+    for number, due in settings:
+        clock.set(bells[number], due)
+        dues[bells[number]] = due
+        assert bells[number].due == due
+    assert len(clock) == sum(due != NEVER for due in dues.values())
+    assert bool(loop.active) == bool(len(clock))
+    expected = sorted(due for due in dues.values() if due < 0)
+    if expected:
+        loop.fire()
+    assert [dues[bell] for bell in rung] == expected
+    assert len(set(rung)) == len(rung)
+    assert all(bell.due == NEVER for bell in rung)
+    assert len(clock) == sum(due > 0 and due != NEVER for due in dues.values())
+    assert bool(loop.active) == bool(len(clock))
+    for bell in bells:
+        clock.set(bell, NEVER)
+    assert not loop.active
+    assert all(timer.is_closed for timer in loop.timers)
+
+
+def test_an_alarm_that_is_put_off_needs_no_new_timer() -> None:
+    loop = FakeLoop()
+    clock = Clock(loop)
+    rung: list[Bell] = []
+    bell = Bell(rung)
+    clock.set(bell, LATER)
+    for number in range(100):
+        clock.set(bell, LATER + number)
+    assert len(loop.timers) == 1
+    loop.fire()  # too early, then
+    assert rung == []
+    assert len(loop.active) == 1
+
+
+def test_an_earlier_alarm_gets_an_earlier_timer() -> None:
+    loop = FakeLoop()
+    clock = Clock(loop)
+    clock.set(Bell([]), monotonic() + 1000)
+    clock.set(Bell([]), monotonic() + 10)
+    (timer,) = loop.active
+    assert 9 < timer.seconds <= 10
+
+
+def test_an_alarm_set_while_ringing_waits_for_the_next_turn() -> None:
+    loop = FakeLoop()
+    clock = Clock(loop)
+
+    class Stubborn(Alarm):
+        count = 0
+
+        def ring(self, due: float, now: float) -> None:
+            self.count += 1
+            clock.set(self, PAST)
+
+    alarm = Stubborn()
+    clock.set(alarm, PAST)
+    for count in (1, 2, 3):
+        loop.fire()
+        assert alarm.count == count
+
+
+def test_an_alarm_taken_away_while_ringing_is_not_rung() -> None:
+    loop = FakeLoop()
+    clock = Clock(loop)
+    rung: list[Bell] = []
+    second = Bell(rung)
+
+    class First(Alarm):
+        def ring(self, due: float, now: float) -> None:
+            clock.set(second, NEVER)
+
+    clock.set(First(), PAST)
+    clock.set(second, PAST + 1)
+    loop.fire()
+    assert rung == []
+
+
+def test_an_alarm_that_raises_silences_no_other() -> None:
+    loop = FakeLoop()
+    clock = Clock(loop)
+    rung: list[Bell] = []
+
+    class Broken(Alarm):
+        def ring(self, due: float, now: float) -> None:
+            raise ZeroDivisionError
+
+    clock.set(Broken(), PAST)
+    clock.set(Bell(rung), PAST + 1)
+    with pytest.raises(ZeroDivisionError):
+        loop.fire()
+    loop.fire()
+    assert len(rung) == 1
+
+
+def test_the_loop_rings_in_time() -> None:
+    clock = Clock(gevent.get_hub().loop)
+    done = gevent.event.Event()
+    times: list[float] = []
+
+    class Watch(Alarm):
+        def ring(self, due: float, now: float) -> None:
+            times.append(now - due)
+            if len(times) == 5:
+                done.set()
+
+    started = monotonic()
+    watches = [Watch() for _ in range(5)]
+    for number, watch in enumerate(reversed(watches)):
+        clock.set(watch, started + 0.01 + number / 200)
+    assert done.wait(PATIENCE)
+    assert all(late >= 0 for late in times)
+    assert len(clock) == 0
