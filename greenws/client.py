@@ -142,6 +142,8 @@ class Client:
         self._greenlet: _ClientGreenlet | None = None
         # The greenlet that calls the handlers, while they are called.
         self._runner: Any = None
+        # The session, while messages may go straight there: nothing is deflated, nor traced.
+        self._direct: GeventSession | None = None
         self._is_running = False
         self._is_stopped = False
         self._is_killed = False
@@ -250,11 +252,19 @@ class Client:
 
     def send_text(self, text: str, compress: bool = True) -> None:
         """Send a text message; see :meth:`greenws.WebSocket.send_text`."""
-        self.websocket.send_text(text, compress)
+        session = self._direct
+        if session is not None:
+            session.send_text(text)
+        else:
+            self.websocket.send_text(text, compress)
 
     def send_binary(self, data: Payload, compress: bool = True) -> None:
         """Send a binary message; see :meth:`greenws.WebSocket.send_binary`."""
-        self.websocket.send_binary(data, compress)
+        session = self._direct
+        if session is not None:
+            session.send_binary(data)
+        else:
+            self.websocket.send_binary(data, compress)
 
     def send_json(self, _obj: Any = ..., **kwargs: Any) -> None:
         """Send an object as JSON; see :meth:`greenws.WebSocket.send_json`."""
@@ -423,6 +433,7 @@ class Client:
                 name = event.name
                 if name == "ready":
                     self._ready_time = monotonic()
+                    self._direct = self._find_direct()
                     if self._settled is not None:
                         self._settled.set()
                         self._settled = None
@@ -433,6 +444,7 @@ class Client:
                 self._dispatch(event)
                 del event  # an idle connection keeps none of its last events
         finally:
+            self._direct = None
             # Close what is open first: on_close finds the connection ended, also after a kill.
             close = getattr(connection, "close", None)
             if close is not None:
@@ -442,6 +454,14 @@ class Client:
                     last = events.Disconnected("killed")
                 self._dispatch(last, "close")
         return retry_after
+
+    def _find_direct(self) -> GeventSession | None:
+        websocket = self.websocket
+        session = websocket.session
+        if websocket.is_traced or websocket.supports_compression:
+            return None
+        # A subclass may have a send() of its own, which is to be called.
+        return session if type(session) is GeventSession else None
 
     def _websocket_options(self) -> dict[str, Any]:
         """The options that differ from their defaults."""

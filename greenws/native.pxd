@@ -47,5 +47,6 @@ cdef extern from *:
     str decode_utf8 "greenws_decode_utf8"(
         const unsigned char *data, Py_ssize_t start, Py_ssize_t stop
     )
+    bytes encode_utf8 "PyUnicode_AsUTF8String"(object text)
     Py_ssize_t extend "greenws_extend"(bytearray out, Py_ssize_t count) except -1
     bint is_unshared "greenws_is_unshared"(object value) noexcept

@@ -9,7 +9,7 @@ from __future__ import annotations
 from _thread import get_ident
 from time import time
 
-__all__ = ["decode_utf8", "extend", "get_ident", "is_unshared", "time"]
+__all__ = ["decode_utf8", "encode_utf8", "extend", "get_ident", "is_unshared", "time"]
 
 
 def decode_utf8(data: bytes | bytearray, start: int, stop: int) -> str:
@@ -18,6 +18,14 @@ def decode_utf8(data: bytes | bytearray, start: int, stop: int) -> str:
     :raises UnicodeDecodeError: it is not UTF-8.
     """
     return data[start:stop].decode("utf-8")
+
+
+def encode_utf8(text: str) -> bytes:
+    """Return ``text`` in UTF-8.
+
+    :raises UnicodeEncodeError: it has lone surrogates.
+    """
+    return text.encode("utf-8")
 
 
 def extend(out: bytearray, count: int) -> int:

@@ -8,6 +8,13 @@ from greenws.sessions.reactor cimport Reactor, Session
 from greenws.sessions.transport cimport Transport
 
 cdef double NEVER
+cdef Py_ssize_t HEADROOM
+cdef Py_ssize_t READ_SIZE
+cdef Py_ssize_t _OPENING_READ_SIZE
+cdef Py_ssize_t _NOTHING
+cdef int _TEXT
+cdef int _BINARY
+cdef int _CLOSE
 
 
 cdef class GeventSession(Session):
@@ -64,5 +71,7 @@ cdef class GeventSession(Session):
     cdef _queue(self, int opcode, payload, bint rsv1)
     cpdef send(self, int opcode, payload)
     cpdef send_compressed(self, int opcode, payload)
+    cpdef send_text(self, text)
+    cpdef send_binary(self, data)
     @cython.locals(transport=Transport, out=bytearray)
     cpdef flush(self)

@@ -56,6 +56,11 @@ _FLUSH_SIZE = 64 * 1024
 _LATE = 0.1
 
 
+# As plain numbers: they are compared with for every frame.
+_TEXT = int(Opcode.TEXT)
+_BINARY = int(Opcode.BINARY)
+_CLOSE = int(Opcode.CLOSE)
+
 # What a read comes back with that found neither bytes nor the end of the stream.
 _NOTHING = -1
 
@@ -683,6 +688,25 @@ class GeventSession(Session):
         """Queue a frame whose payload is deflated already; as :meth:`send`."""
         self._queue(opcode, payload, True)
 
+    def send_text(self, text: str) -> None:
+        """Queue a text message that is not to be deflated; as :meth:`send`.
+
+        :raises TypeError: if ``text`` is not str.
+        :raises ValueError: if it has lone surrogates.
+        """
+        if not isinstance(text, str):
+            raise TypeError("text argument must not be bytes")
+        self._queue(_TEXT, native.encode_utf8(text), False)
+
+    def send_binary(self, data: bytes | bytearray | memoryview) -> None:
+        """Queue a binary message that is not to be deflated; as :meth:`send`.
+
+        :raises TypeError: if ``data`` is not bytes.
+        """
+        if not isinstance(data, (bytes, bytearray, memoryview)):
+            raise TypeError("data argument must be bytes")
+        self._queue(_BINARY, data, False)
+
     def _queue(self, opcode: int, payload: bytes | bytearray | memoryview, rsv1: bool) -> None:
         if self._refuses or self._thread != native.get_ident():
             raise self._refusal()
@@ -693,7 +717,7 @@ class GeventSession(Session):
         if not self._is_dirty:
             self._is_dirty = True
             self._reactor.flush_later(self)  # type: ignore[union-attr]
-        if opcode == Opcode.CLOSE:
+        if opcode == _CLOSE:
             self._begin_closing(payload)
         elif len(out) >= self._flush_size:
             self._drain()

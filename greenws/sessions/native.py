@@ -1,4 +1,4 @@
-"""The two system calls of every message.
+"""The two system calls of every message, and the switch of greenlets between them.
 
 As in :mod:`greenws.native`: these are the functions of the pure build; ``native.pxd`` has them in
 C, where the descriptor is all they need, and nothing that could wait.
@@ -7,6 +7,15 @@ C, where the descriptor is all they need, and nothing that could wait.
 from __future__ import annotations
 
 import _socket
+
+from gevent import getcurrent
+from greenlet import greenlet
+
+__all__ = ["getcurrent", "receive", "send", "switch"]
+
+# Unbound, so that a switch looks nothing up. gevent's Hub.switch would first ask the current
+# greenlet for a switch_out(), which ours has not.
+switch = greenlet.switch
 
 # Unbound: they are called for every message.
 _recv_into = _socket.socket.recv_into

@@ -1,6 +1,11 @@
 cimport cython
 
+from greenws.sessions cimport native
 from greenws.sessions.clock cimport Alarm, Clock
+
+cdef Py_ssize_t _CROWD
+cdef Py_ssize_t _PATIENCE
+cdef Py_ssize_t _CHAIN
 
 
 cdef class Session(Alarm):

@@ -25,10 +25,10 @@ from collections.abc import Callable
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from gevent import get_hub, getcurrent
-from greenlet import greenlet as RawGreenlet
+from gevent import get_hub
 
 from ..protocol.stream import HEADROOM
+from . import native
 from .clock import Alarm, Clock
 
 #: Bytes that one read takes at most.
@@ -41,10 +41,6 @@ _PATIENCE = 16
 
 # Sessions that run one after the other before the hub has a look.
 _CHAIN = 64
-
-# Unbound, so that a switch looks nothing up. gevent's Hub.switch would first ask the current
-# greenlet for a switch_out(), which ours has not.
-_switch_to = RawGreenlet.switch
 
 
 class Session(Alarm):
@@ -68,18 +64,18 @@ class Session(Alarm):
         """Wait, in the greenlet that calls it, until :meth:`resume` is called."""
         reactor = self._reactor
         assert reactor is not None
-        self._greenlet = getcurrent()
+        self._greenlet = native.getcurrent()
         following = reactor.pick()
         self._is_parked = True
         try:
-            _switch_to(self._hub if following is None else following._greenlet)
+            native.switch(self._hub if following is None else following._greenlet)
         finally:
             self._is_parked = False
 
     def resume(self) -> None:
         """Switch to the greenlet that waits, if it does; called in the hub's greenlet."""
         if self._is_parked:
-            _switch_to(self._greenlet)
+            native.switch(self._greenlet)
 
     def flush(self) -> None:
         """Hand over what is queued, as far as it is taken."""

@@ -289,7 +289,6 @@ class Crowd:
         crowd = self
 
         class Member(greenws.Client):
-            proxies: Any = {}
             number = 0
 
             def on_text(self, event: Any) -> None:
@@ -298,7 +297,7 @@ class Crowd:
 
         with Server(script) as server:
             for number in range(self.SIZE):
-                client = Member(server.url).start()
+                client = Member(server.url, proxies={}).start()
                 client.number = number
                 self.clients.append(client)
             assert all(client.wait_ready(PATIENCE) for client in self.clients)
