@@ -1,5 +1,7 @@
 cimport cython
 
+from greenws cimport native
+
 
 cdef class Event:
     cdef public double received_time

@@ -3,15 +3,16 @@
 cdef extern from *:
     """
     #include <string.h>
+    #include <structmember.h>
     #include <time.h>
 
-    static inline double greenws_time(void) {
+    static CYTHON_INLINE double greenws_time(void) {
         struct timespec now;
         timespec_get(&now, TIME_UTC);
         return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
     }
 
-    static inline PyObject *greenws_decode_utf8(
+    static CYTHON_INLINE PyObject *greenws_decode_utf8(
             const unsigned char *data, Py_ssize_t start, Py_ssize_t stop) {
         Py_ssize_t size = stop - start, i;
         unsigned char seen = 0;
@@ -29,12 +30,42 @@ cdef extern from *:
         return text;
     }
 
-    static inline Py_ssize_t greenws_extend(PyObject *out, Py_ssize_t count) {
+    static CYTHON_INLINE Py_ssize_t greenws_extend(PyObject *out, Py_ssize_t count) {
         Py_ssize_t start = PyByteArray_GET_SIZE(out);
         return PyByteArray_Resize(out, start + count) < 0 ? -1 : start;
     }
 
-    static inline int greenws_is_unshared(PyObject *value) {
+    /* Have an attribute of a class read as fast as one of __slots__: the interpreter has a short way
+       for members, and none for what Cython makes. Where the value lies is found by looking for it
+       in an instance. */
+    #define GREENWS_MEMBERS 8
+
+    static CYTHON_UNUSED int greenws_make_member(PyObject *instance, const char *name, PyObject *value) {
+        static PyMemberDef members[GREENWS_MEMBERS];
+        static int used;
+        PyTypeObject *type = Py_TYPE(instance);
+        Py_ssize_t offset = sizeof(PyObject);
+        PyObject *descriptor;
+        PyMemberDef *member;
+        int failed;
+        while (offset < type->tp_basicsize && *(PyObject **)((char *)instance + offset) != value)
+            offset += sizeof(PyObject *);
+        if (offset >= type->tp_basicsize || used == GREENWS_MEMBERS)
+            return 0;
+        member = &members[used++];
+        member->name = name;
+        member->type = T_OBJECT_EX;
+        member->offset = offset;
+        descriptor = PyDescr_NewMember(type, member);
+        if (descriptor == NULL)
+            return -1;
+        failed = PyDict_SetItemString(type->tp_dict, name, descriptor);
+        Py_DECREF(descriptor);
+        PyType_Modified(type);
+        return failed;
+    }
+
+    static CYTHON_INLINE int greenws_is_unshared(PyObject *value) {
     #ifdef Py_GIL_DISABLED
         return 0;  /* other threads may have borrowed it */
     #else
@@ -49,4 +80,7 @@ cdef extern from *:
     )
     bytes encode_utf8 "PyUnicode_AsUTF8String"(object text)
     Py_ssize_t extend "greenws_extend"(bytearray out, Py_ssize_t count) except -1
+    int make_member "greenws_make_member"(
+        object instance, const char *name, object value
+    ) except -1
     bint is_unshared "greenws_is_unshared"(object value) noexcept

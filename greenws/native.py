@@ -9,7 +9,15 @@ from __future__ import annotations
 from _thread import get_ident
 from time import time
 
-__all__ = ["decode_utf8", "encode_utf8", "extend", "get_ident", "is_unshared", "time"]
+__all__ = [
+    "decode_utf8",
+    "encode_utf8",
+    "extend",
+    "get_ident",
+    "is_unshared",
+    "make_member",
+    "time",
+]
 
 
 def decode_utf8(data: bytes | bytearray, start: int, stop: int) -> str:
@@ -41,3 +49,9 @@ def extend(out: bytearray, count: int) -> int:
 def is_unshared(value: object) -> bool:
     """Whether nobody but the caller has a reference to ``value``; only C can tell."""
     return False
+
+
+def make_member(instance: object, name: bytes, value: object) -> None:
+    """Have an attribute that holds ``value`` in ``instance`` read as fast as one of
+    ``__slots__``, in all instances of its class; here, it is one.
+    """

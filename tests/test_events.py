@@ -154,3 +154,14 @@ def test_json_of_something_else() -> None:
     for text in ("", "{", "NaNa"):
         with pytest.raises(ValueError, match=r"Expecting|Extra|JSON"):
             _ = events.Text(text).json
+
+
+@pytest.mark.parametrize("event", [events.Text("a"), events.Binary(b"a"), events.Ping(b"a")])
+def test_attributes_may_be_set_but_not_deleted(event: Any) -> None:
+    name = "text" if event.name == "text" else "data"
+    setattr(event, name, "changed")
+    assert getattr(event, name) == "changed"
+    for each in (name, "received_time"):
+        with pytest.raises(AttributeError, match=f"{each!r} of an event cannot be deleted"):
+            delattr(event, each)
+    assert getattr(event, name) == "changed"

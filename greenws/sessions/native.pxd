@@ -8,19 +8,19 @@ cdef extern from *:
 
     static void **greenws_greenlet_api;
 
-    static void *greenws_find_greenlet(int number) {
+    static CYTHON_UNUSED void *greenws_find_greenlet(int number) {
         if (greenws_greenlet_api == NULL)
             greenws_greenlet_api = (void **)PyCapsule_Import("greenlet._C_API", 0);
         return greenws_greenlet_api == NULL ? NULL : greenws_greenlet_api[number];
     }
 
-    static PyObject *greenws_getcurrent(void) {
+    static CYTHON_UNUSED PyObject *greenws_getcurrent(void) {
         PyObject *(*function)(void) = (PyObject *(*)(void))
             greenws_find_greenlet(GREENWS_GET_CURRENT);
         return function == NULL ? NULL : function();
     }
 
-    static PyObject *greenws_switch(PyObject *greenlet) {
+    static CYTHON_UNUSED PyObject *greenws_switch(PyObject *greenlet) {
         PyObject *(*function)(PyObject *, PyObject *, PyObject *) =
             (PyObject *(*)(PyObject *, PyObject *, PyObject *))
             greenws_find_greenlet(GREENWS_SWITCH);
@@ -29,7 +29,7 @@ cdef extern from *:
 
     #ifdef MS_WINDOWS
 
-    static PyObject *greenws_unless_blocked(PyObject *count) {
+    static CYTHON_UNUSED PyObject *greenws_unless_blocked(PyObject *count) {
         if (count == NULL && PyErr_ExceptionMatches(PyExc_BlockingIOError)) {
             PyErr_Clear();
             Py_RETURN_NONE;
@@ -37,13 +37,13 @@ cdef extern from *:
         return count;
     }
 
-    static PyObject *greenws_receive(
+    static CYTHON_UNUSED PyObject *greenws_receive(
             PyObject *sock, int fileno, PyObject *buffer, Py_ssize_t size) {
         (void)fileno;
         return greenws_unless_blocked(PyObject_CallMethod(sock, "recv_into", "On", buffer, size));
     }
 
-    static PyObject *greenws_send(PyObject *sock, int fileno, PyObject *data) {
+    static CYTHON_UNUSED PyObject *greenws_send(PyObject *sock, int fileno, PyObject *data) {
         (void)fileno;
         return greenws_unless_blocked(PyObject_CallMethod(sock, "send", "O", data));
     }
@@ -61,7 +61,7 @@ cdef extern from *:
     #define GREENWS_SMALL 32768
 
     /* The number as an object, or None; NULL with an error set, or without one: once again. */
-    static PyObject *greenws_result(Py_ssize_t count, int error) {
+    static CYTHON_UNUSED PyObject *greenws_result(Py_ssize_t count, int error) {
         if (count >= 0)
             return PyLong_FromSsize_t(count);
         if (error == EAGAIN || error == EWOULDBLOCK)
@@ -75,7 +75,7 @@ cdef extern from *:
         return NULL;
     }
 
-    static PyObject *greenws_receive(
+    static CYTHON_UNUSED PyObject *greenws_receive(
             PyObject *sock, int fileno, PyObject *buffer, Py_ssize_t size) {
         Py_buffer view;
         PyObject *result;
@@ -92,7 +92,7 @@ cdef extern from *:
         return result;
     }
 
-    static PyObject *greenws_send(PyObject *sock, int fileno, PyObject *data) {
+    static CYTHON_UNUSED PyObject *greenws_send(PyObject *sock, int fileno, PyObject *data) {
         Py_buffer view;
         PyObject *result;
         (void)sock;
