@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import contextlib
 import ssl
+from functools import lru_cache
+from typing import Any
 
 from ..url import encode_host
 from .certificate import explain, is_end, read_certificate
@@ -30,7 +32,7 @@ READ_STEP = 64 * 1024
 
 # Buffers for reading ciphertext. A reader takes one and puts it back, without a switch between,
 # so there are as many as threads (and levels of TLS in TLS) that read at the same time.
-_buffers: list[bytearray] = []
+_buffers: list[memoryview] = []
 
 
 class TLSTransport(Transport):
@@ -45,10 +47,13 @@ class TLSTransport(Transport):
     """
 
     __slots__ = (
+        "_core",
         "_error",
+        "_has_begun",
         "_has_data",
         "_incoming",
         "_is_ended",
+        "_is_over",
         "_is_shut",
         "_lower",
         "_memory",
@@ -75,10 +80,14 @@ class TLSTransport(Transport):
         session = self._memory.session if self._memory is not None else None
         self._offered = session is not None
         self._ssl = context.wrap_bio(
-            self._incoming, self._outgoing, server_hostname=name, session=session
+            self._incoming, self._outgoing, server_hostname=_encode(name, context), session=session
         )
+        self._core = _find_core(self._ssl)
         self._error: ssl.SSLError | None = None
+        self._has_begun = False
         self._has_data = False
+        # The peer has ended the stream, or TLS has failed: nothing is read from below any more.
+        self._is_over = False
         self._is_shut = False
         self._is_ended = False
 
@@ -88,31 +97,43 @@ class TLSTransport(Transport):
     @property
     def is_resumed(self) -> bool:
         """Whether the handshake resumed an earlier session."""
-        return bool(self._ssl.session_reused)
+        return bool(self._core.session_reused)
 
     @property
     def version(self) -> str | None:
         """The version agreed, as ``"TLSv1.3"``; None before the handshake."""
-        return self._ssl.version()
+        version: str | None = self._core.version()
+        return version
 
     @property
     def cipher(self) -> str | None:
         """The cipher suite agreed; None before the handshake."""
-        found = self._ssl.cipher()
+        found = self._core.cipher()
         return found[0] if found else None
 
     def advance_handshake(self) -> bool:
         """Go on with the handshake as far as possible; True when it is done.
 
+        Our last words are not sent then, but with what is sent first: by one system call, and in
+        one packet.
+
         :raises ssl.SSLError: it failed; the alert has been sent if there was room.
         :raises OSError: the lower transport failed.
         """
+        if self._has_begun:
+            self.flush()
+            # It is the peer's turn. OpenSSL would only raise that it wants its bytes.
+            if not self._fill():
+                return False
+        self._has_begun = True
         while True:
             try:
                 self._ssl.do_handshake()
             except ssl.SSLWantReadError:
                 self.flush()
-                if not self._fill():
+                # To read right now what takes a round trip would be in vain, but for bytes that
+                # the lower transport has: its descriptor does not tell of them.
+                if not self._lower.has_buffered or not self._fill():
                     return False
             except ssl.SSLError as error:
                 with contextlib.suppress(OSError):  # the reason tells more than the alert's fate
@@ -120,7 +141,6 @@ class TLSTransport(Transport):
                 certificate = read_certificate(self._ssl)
                 raise ssl.SSLError(error.errno, explain(error, certificate)) from error
             else:
-                self.flush()
                 return True
 
     def recv_into(self, buffer: bytearray | memoryview, size: int) -> int | None:
@@ -136,10 +156,10 @@ class TLSTransport(Transport):
             return count
         # More records have arrived already; take them along while there is room.
         with memoryview(buffer) as view:
-            while count < size and (self._incoming.pending or self._ssl.pending()):
+            while count < size and self._incoming.pending:
                 with view[count:size] as rest:
                     try:
-                        more = self._ssl.read(size - count, rest)
+                        more: int = self._core.read(size - count, rest)
                     except ssl.SSLWantReadError:
                         break
                     except ssl.SSLError as error:
@@ -148,8 +168,9 @@ class TLSTransport(Transport):
                         self._error = error.with_traceback(None)
                         break
                 if not more:
+                    self._is_over = True
                     break
-                count += more  # type: ignore[operator]
+                count += more
         return count
 
     def send(self, data: bytes | bytearray | memoryview) -> int | None:
@@ -157,22 +178,20 @@ class TLSTransport(Transport):
 
         What was taken may still be waiting here: see :attr:`wants_write`.
         """
-        if not self.flush():
+        if self._unsent and not self.flush():
             return None
         size = len(data)
-        if not size:
-            return 0
+        if size <= STEP:
+            sent = self._write(data) if size else 0
+            is_flushed = self.flush()
+            return (sent or None) if size else (0 if is_flushed else None)
         sent = 0
         with memoryview(data) as view:
             while sent < size:
                 with view[sent : sent + STEP] as piece:
-                    try:
-                        sent += self._ssl.write(piece)
-                    except ssl.SSLWantReadError:
-                        break  # a renegotiation, on a user's context
-                    except ssl.SSLError as error:
-                        raise ssl.SSLError(error.errno, explain(error)) from error
-                if not self.flush():
+                    count = self._write(piece)
+                sent += count
+                if not self.flush() or not count:
                     break
         return sent or None
 
@@ -196,7 +215,7 @@ class TLSTransport(Transport):
 
     @property
     def wants_write(self) -> bool:
-        return bool(self._unsent) or self._lower.wants_write
+        return bool(self._unsent or self._outgoing.pending) or self._lower.wants_write
 
     @property
     def has_buffered(self) -> bool:
@@ -204,7 +223,7 @@ class TLSTransport(Transport):
             self._unread
             or self._error is not None
             or self._incoming.pending
-            or self._ssl.pending()
+            or self._core.pending()
             or self._lower.has_buffered
         )
 
@@ -230,18 +249,24 @@ class TLSTransport(Transport):
         if self._error is not None:
             error, self._error = self._error, None
             return self._end(error)
+        # Without bytes, all OpenSSL has to say is that it wants some; an exception for nothing.
+        is_dry = not (self._incoming.pending or self._is_over or self._core.pending())
         while True:
-            try:
-                count: int = self._ssl.read(size, buffer)  # type: ignore[assignment]
-            except ssl.SSLWantReadError:
+            if is_dry:
                 if self._outgoing.pending:
                     self.flush()
                 if not self._fill():
                     return None
+            try:
+                count: int = self._core.read(size, buffer)
+            except ssl.SSLWantReadError:
+                is_dry = True
             except ssl.SSLError as error:
                 return self._end(error)
             else:
-                if not self._has_data and count:
+                if not count:
+                    self._is_over = True
+                elif not self._has_data:
                     self._has_data = True
                     # By now the tickets, which follow TLS 1.3's handshake, have been read.
                     self._remember()
@@ -249,6 +274,7 @@ class TLSTransport(Transport):
 
     def _end(self, error: ssl.SSLError) -> int:
         """Zero if the stream has merely ended, else the error in words."""
+        self._is_over = True
         if self._is_shut or is_end(error) or isinstance(error, ssl.SSLZeroReturnError):
             return 0
         with contextlib.suppress(OSError):  # the alert about it is a courtesy
@@ -260,19 +286,28 @@ class TLSTransport(Transport):
         try:
             buffer = _buffers.pop()
         except IndexError:
-            buffer = bytearray(READ_STEP)
+            buffer = memoryview(bytearray(READ_STEP))
         try:
             count = self._lower.recv_into(buffer, READ_STEP)
-            if count is None:
+            if count:
+                self._incoming.write(buffer[:count])
+            elif count is None:
                 return False
-            if count == 0:
-                self._incoming.write_eof()
             else:
-                with memoryview(buffer) as view, view[:count] as piece:
-                    self._incoming.write(piece)
+                self._incoming.write_eof()
             return True
         finally:
             _buffers.append(buffer)
+
+    def _write(self, piece: bytes | bytearray | memoryview) -> int:
+        """Encrypt a piece; 0: not now, in the midst of a renegotiation on a user's context."""
+        try:
+            count: int = self._core.write(piece)
+        except ssl.SSLWantReadError:
+            return 0
+        except ssl.SSLError as error:
+            raise ssl.SSLError(error.errno, explain(error)) from error
+        return count
 
     def forget_session(self) -> None:
         """Let the next handshake be a full one."""
@@ -282,14 +317,17 @@ class TLSTransport(Transport):
     def _remember(self) -> None:
         """Keep the session for the next connection, once, if it is worth it."""
         memory, self._memory = self._memory, None
-        version = self._ssl.version()
-        if memory is None or version is None:
+        if memory is None:
             return
-        if self._offered and not self._ssl.session_reused:
+        is_refused = self._offered and not self._core.session_reused
+        if not is_refused and not memory.wants_renewal:
+            return
+        version = self._core.version()
+        if version is None:
+            return  # the handshake has not been done
+        if is_refused:
             memory.note_refusal()
-        elif not memory.wants_renewal:
-            return
-        session = self._ssl.session
+        session = self._core.session
         # Before its tickets have come, TLS 1.3 shows a session that nothing can be done with.
         if session is not None and (session.has_ticket or version != "TLSv1.3"):
             memory.keep(session)
@@ -309,6 +347,8 @@ def handshake(transport: TLSTransport) -> None:
         raise
 
 
+# Thousands of connections have a few names between them.
+@lru_cache(maxsize=256)
 def _clean_name(name: str) -> str:
     """Take the name as TLS wants it: IDNA, without a zone, without the root's dot (RFC 6066 3)."""
     if ":" in name:
@@ -317,3 +357,19 @@ def _clean_name(name: str) -> str:
         return encode_host(name[:-1] if name.endswith(".") else name)
     except ValueError:
         raise ValueError(f"{name!r} is no host name") from None
+
+
+def _encode(name: str | None, context: ssl.SSLContext) -> str | bytes | None:
+    """Spare ``wrap_bio`` to encode the name, which Python's IDNA takes its time for; only the
+    one of ``ssl`` itself is sure to take bytes.
+    """
+    if name is not None and type(context).wrap_bio is ssl.SSLContext.wrap_bio:
+        return name.encode("ascii")
+    return name
+
+
+def _find_core(tls: ssl.SSLObject) -> Any:
+    """Find what the methods of an SSLObject merely forward to. An object of another class, which
+    may do more, is its own core.
+    """
+    return getattr(tls, "_sslobj", tls) if type(tls) is ssl.SSLObject else tls

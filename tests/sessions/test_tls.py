@@ -60,6 +60,7 @@ def open_tls(
     transport = TLSTransport(connect(port), context, name, key)
     try:
         handshake(transport)
+        transport.flush()  # for a server that speaks first, and for those that hear nothing more
     except BaseException:
         transport.close()
         raise
