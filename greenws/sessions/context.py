@@ -10,6 +10,7 @@ import os
 import ssl
 from collections import OrderedDict
 from collections.abc import Callable
+from stat import S_ISDIR
 from typing import Any
 
 import certifi
@@ -44,14 +45,22 @@ def client_context(
     """
     if keyfile is not None and certfile is None:
         raise ConnectFail("unable to load the client certificate: there is a key alone")
-    files = [None if f is None else os.fspath(f) for f in (cafile, certfile, keyfile)]
-    trusted = _trusted(files[0]) if verify else ()
-    keylog = os.environ.get("SSLKEYLOGFILE")
-    stamps = tuple(_stamp(name) for name in (*trusted, files[1], files[2]))
-    key = (verify, trusted, files[1], files[2], password, keylog, stamps)
+    trusted: tuple[str | None, ...] = ()
+    if verify:
+        trusted = _find_trusted() if cafile is None else (os.fspath(cafile),)
+    names = (
+        *trusted,
+        None if certfile is None else os.fspath(certfile),
+        None if keyfile is None else os.fspath(keyfile),
+    )
+    stamps = [None if name is None else _stamp(name) for name in names]
+    key = (verify, names, password, os.environ.get("SSLKEYLOGFILE"), *stamps)
     context = _contexts.get(key)
     if context is None:
-        context = _contexts[key] = _build(trusted, files[1], files[2], password)
+        if verify and cafile is not None:
+            is_folder = stamps[0] is not None and S_ISDIR(stamps[0][0])
+            trusted = (None, *trusted) if is_folder else (*trusted, None)
+        context = _contexts[key] = _build(trusted, names[-2], names[-1], password)
     try:
         _contexts.move_to_end(key)
         while len(_contexts) > MAX_CONTEXTS:
@@ -61,24 +70,20 @@ def client_context(
     return context
 
 
-def _trusted(cafile: str | None) -> tuple[str | None, ...]:
-    """Where the certificates to trust are: a file, a directory, or one of each."""
-    if cafile is not None:
-        return (None, cafile) if os.path.isdir(cafile) else (cafile, None)
+def _find_trusted() -> tuple[str | None, str | None]:
+    """Where the certificates to trust are by default: a file, a directory, or one of each."""
     file = os.environ.get("SSL_CERT_FILE") or None
     directory = os.environ.get("SSL_CERT_DIR") or None
     return (file, directory) if file or directory else (certifi.where(), None)
 
 
-def _stamp(name: str | None) -> tuple[int, ...] | None:
-    """What changes when a file is replaced."""
-    if name is None:
-        return None
+def _stamp(name: str) -> tuple[int, ...] | None:
+    """What changes when a file is replaced; its mode comes first."""
     try:
         found = os.stat(name)
     except OSError:
         return None  # it cannot be loaded either, which says why
-    return found.st_mtime_ns, found.st_size, found.st_ino
+    return found.st_mode, found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def _build(

@@ -71,7 +71,9 @@ def recall(context: ssl.SSLContext, server: tuple[Any, ...]) -> Memory | None:
         except AttributeError:
             return None  # a subclass with slots: every handshake is a full one
     # Each step is atomic by itself: a context may be shared by threads with a hub each.
-    memory = memories.setdefault(key, Memory())
+    memory = memories.get(key)
+    if memory is None:
+        memory = memories.setdefault(key, Memory())
     try:
         memories.move_to_end(key)
         while len(memories) > MAX_SESSIONS:
