@@ -86,7 +86,7 @@ class TLSTransport(Transport):
         self._error: ssl.SSLError | None = None
         self._has_begun = False
         self._has_data = False
-        # The peer has ended the stream, or TLS has failed: nothing is read from below any more.
+        # There is nothing to read any more: the peer has said so, or TLS has failed.
         self._is_over = False
         self._is_shut = False
         self._is_ended = False
@@ -249,8 +249,10 @@ class TLSTransport(Transport):
         if self._error is not None:
             error, self._error = self._error, None
             return self._end(error)
+        if self._is_over:
+            return 0
         # Without bytes, all OpenSSL has to say is that it wants some; an exception for nothing.
-        is_dry = not (self._incoming.pending or self._is_over or self._core.pending())
+        is_dry = not (self._incoming.pending or self._core.pending())
         while True:
             if is_dry:
                 if self._outgoing.pending:
@@ -273,7 +275,7 @@ class TLSTransport(Transport):
                 return count
 
     def _end(self, error: ssl.SSLError) -> int:
-        """Zero if the stream has merely ended, else the error in words."""
+        """Zero if the stream has merely ended, else the error in words, once."""
         self._is_over = True
         if self._is_shut or is_end(error) or isinstance(error, ssl.SSLZeroReturnError):
             return 0

@@ -149,6 +149,47 @@ def test_no_name_for_a_context_that_does_not_check(server: Server) -> None:
     assert server.server_names == [None]
 
 
+def test_object_of_a_users_class_is_asked_for_everything(
+    server: Server, context: ssl.SSLContext
+) -> None:
+    asked: list[str] = []
+
+    class Object(ssl.SSLObject):
+        def do_handshake(self) -> None:
+            asked.append("do_handshake")
+            super().do_handshake()
+
+        def read(self, *args: Any) -> Any:
+            asked.append("read")
+            return super().read(*args)
+
+        def write(self, data: Any) -> int:
+            asked.append("write")
+            return super().write(data)
+
+    context.sslobject_class = Object
+    transport = open_tls(server.port, context)
+    assert exchange(transport, b"x") == b"x"
+    assert set(asked) == {"do_handshake", "read", "write"}
+    transport.close()
+
+
+def test_context_of_a_users_class_gets_the_name_as_str(
+    server: Server, authority: Authority
+) -> None:
+    names: list[Any] = []
+
+    class Context(ssl.SSLContext):
+        def wrap_bio(self, *args: Any, **kwargs: Any) -> ssl.SSLObject:
+            names.append(kwargs["server_hostname"])
+            return super().wrap_bio(*args, **kwargs)
+
+    context = Context(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(authority.cafile)
+    open_tls(server.port, context).close()
+    assert names == ["localhost"]
+
+
 # What is buffered
 
 
@@ -322,7 +363,92 @@ def test_reset_is_an_os_error(server_context: ssl.SSLContext, context: ssl.SSLCo
         transport.close()
 
 
+def test_error_is_the_end(server_context: ssl.SSLContext, context: ssl.SSLContext) -> None:
+    def script(sock: Any) -> None:
+        _socket.socket.send(sock._sock, b"\x17\x03\x03\x00\x20" + b"?" * 32)
+        sock.recv(1)
+
+    with ScriptedServer(script, server_context) as server:
+        transport = open_tls(server.port, context)
+        with pytest.raises(ssl.SSLError, match="bad record mac"):
+            receive(transport, 1)
+        for _ in range(2):
+            assert transport.recv_into(bytearray(1), 1) == 0
+        transport.close()
+
+
+def test_end_stays_the_end_while_the_peer_keeps_the_connection(
+    server_context: ssl.SSLContext, context: ssl.SSLContext
+) -> None:
+    def script(sock: Any) -> None:
+        sock.sendall(b"bye")
+        with contextlib.suppress(OSError):
+            sock.unwrap()  # which waits for ours
+
+    with ScriptedServer(script, server_context) as server:
+        transport = open_tls(server.port, context)
+        assert receive(transport, 99) == b"bye"
+        for _ in range(3):
+            assert transport.recv_into(bytearray(1), 1) == 0
+        transport.shutdown_write()
+        assert transport.recv_into(bytearray(1), 1) == 0
+        transport.close()
+
+
 # The handshake
+
+
+class CountingTransport(Transport):
+    """Counts what costs a system call."""
+
+    def __init__(self, port: int) -> None:
+        sock = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)
+        sock.connect(("127.0.0.1", port))
+        super().__init__(sock)
+        self.sends = 0
+        self.receptions: list[int | None] = []
+
+    def recv_into(self, buffer: Any, size: int) -> int | None:
+        self.receptions.append(super().recv_into(buffer, size))
+        return self.receptions[-1]
+
+    def send(self, data: Any) -> int | None:
+        self.sends += 1
+        return super().send(data)
+
+
+def test_last_words_of_the_handshake_leave_with_the_first_data(
+    server: Server, context: ssl.SSLContext, version: ssl.TLSVersion
+) -> None:
+    for is_resumed in (False, True):
+        lower = CountingTransport(server.port)
+        transport = TLSTransport(lower, context, "localhost")
+        handshake(transport)
+        assert transport.is_resumed is is_resumed
+        # A full handshake of TLS 1.2 ends with a word of the server's.
+        has_last_word = is_resumed or version == ssl.TLSVersion.TLSv1_3
+        assert transport.wants_write is has_last_word
+        assert exchange(transport, b"x") == b"x"
+        assert lower.sends == (2 if has_last_word else 3)
+        transport.close()
+
+
+def test_last_words_of_the_handshake_leave_before_a_read(
+    server_context: ssl.SSLContext, context: ssl.SSLContext
+) -> None:
+    with ScriptedServer(lambda sock: sock.sendall(b"hello"), server_context) as server:
+        transport = TLSTransport(connect(server.port), context, "localhost")
+        handshake(transport)
+        assert receive(transport, 5) == b"hello"
+        transport.close()
+
+
+def test_nothing_is_read_in_vain_in_a_handshake(server: Server, context: ssl.SSLContext) -> None:
+    lower = CountingTransport(server.port)
+    transport = TLSTransport(lower, context, "localhost")
+    handshake(transport)
+    assert None not in lower.receptions
+    transport.close()
 
 
 def test_hub_goes_on_while_the_peer_is_silent(context: ssl.SSLContext, ticking: Ticker) -> None:
