@@ -356,7 +356,7 @@ def _clean_name(name: str) -> str:
     if ":" in name:
         return name.partition("%")[0]
     try:
-        return encode_host(name[:-1] if name.endswith(".") else name)
+        return encode_host(name.removesuffix("."))
     except ValueError:
         raise ValueError(f"{name!r} is no host name") from None
 
