@@ -34,9 +34,6 @@ class Event:
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}()"
 
-    def __delattr__(self, name: str) -> None:
-        raise AttributeError(f"{name!r} of an event cannot be deleted")
-
 
 class Poll(Event):
     """Time passes: one right after :class:`Ready`, then one every ``poll`` seconds."""

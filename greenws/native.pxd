@@ -35,6 +35,16 @@ cdef extern from *:
         return PyByteArray_Resize(out, start + count) < 0 ? -1 : start;
     }
 
+    /* What is behind a member is never NULL, as C code relies on it. */
+    static CYTHON_UNUSED int greenws_set_attribute(
+            PyObject *instance, PyObject *name, PyObject *value) {
+        if (value == NULL) {
+            PyErr_Format(PyExc_AttributeError, "%R cannot be deleted", name);
+            return -1;
+        }
+        return PyObject_GenericSetAttr(instance, name, value);
+    }
+
     /* Have an attribute of a class read as fast as one of __slots__: the interpreter has a short way
        for members, and none for what Cython makes. Where the value lies is found by looking for it
        in an instance. */
@@ -59,6 +69,7 @@ cdef extern from *:
         descriptor = PyDescr_NewMember(type, member);
         if (descriptor == NULL)
             return -1;
+        type->tp_setattro = greenws_set_attribute;
         failed = PyDict_SetItemString(type->tp_dict, name, descriptor);
         Py_DECREF(descriptor);
         PyType_Modified(type);

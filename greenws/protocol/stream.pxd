@@ -5,6 +5,7 @@ from greenws.events cimport Binary, Event, Text
 
 cdef Text _spare_text
 cdef Binary _spare_binary
+cdef bint _is_interpreted
 
 
 cdef class Stream:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from codecs import utf_8_decode
 from collections.abc import Callable
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from .. import native
@@ -457,7 +458,7 @@ class Stream:
             handler(event)
         except Exception as error:
             self._report(error)
-        if native.is_unshared(event):
+        if not _is_interpreted and native.is_unshared(event):
             event.text = ""
             event._json = None
             _spare_text = event
@@ -483,7 +484,7 @@ class Stream:
             handler(event)
         except Exception as error:
             self._report(error)
-        if native.is_unshared(event):
+        if not _is_interpreted and native.is_unshared(event):
             event.data = b""
             _spare_binary = event
         return None
@@ -503,3 +504,6 @@ def _bad_utf8(error: UnicodeDecodeError) -> CriticalProtocolError:
     return CriticalProtocolError(
         "payload contains invalid utf-8; {} at byte {}", error.reason, error.start
     )
+
+
+_is_interpreted = isinstance(_bad_utf8, FunctionType)
