@@ -40,7 +40,9 @@ _OWN_HEADERS = frozenset(
 )
 # What describes the user rather than authorises him, and so may go to another origin.
 _PORTABLE_HEADERS = frozenset({b"accept-language", b"origin", b"user-agent"})
-_VERSION = b"%d" % constants.WS_VERSION
+# Lines of every request, or of every one that offers to compress.
+_VERSION_LINE = b"Sec-WebSocket-Version: %d" % constants.WS_VERSION
+_OFFER_LINE = b"Sec-WebSocket-Extensions: " + OFFER.encode("ascii")
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
@@ -85,7 +87,8 @@ class RequestOptions:
     def custom_headers(self) -> list[tuple[bytes, bytes]]:
         """The user's own headers, asked for afresh."""
         headers = self.headers() if callable(self.headers) else self.headers
-        return [*(check_headers(headers) if headers else ()), *self.added_headers]
+        checked = check_headers(headers) if headers else []
+        return [*checked, *self.added_headers] if self.added_headers else checked
 
 
 class Upgraded:
@@ -135,7 +138,8 @@ class Opening:
         self._options = options
         self._follows = follows_redirects
         self._hops = 0
-        self._head = HeadReader()
+        # What has a part of an answer's head; None: nothing of it came yet.
+        self._head: HeadReader | None = None
         self._response: Response | None = None
         self._body: BodyReader | None = None
         # Why a redirect is not followed; empty if the answer is none.
@@ -149,29 +153,27 @@ class Opening:
 
     def build_request(self) -> bytes:
         """Return the request (RFC 6455 section 4.1), with a key of its own."""
-        self.key = handshake.new_key()
-        self._head = HeadReader()
-        self._response = self._body = None
+        key = self.key = handshake.new_key()
+        self._head = self._response = self._body = None
         options = self._options
         target = self.target
-        headers = [
-            (b"Host", target.host_header.encode("ascii")),
-            (b"Upgrade", b"websocket"),
-            (b"Connection", b"Upgrade"),
-            (b"Sec-WebSocket-Key", self.key),
-            (b"Sec-WebSocket-Version", _VERSION),
-            (b"User-Agent", options.agent.encode("utf-8")),
+        lines = [
+            b"Host: " + target.host_header.encode("ascii"),
+            b"Upgrade: websocket",
+            b"Connection: Upgrade",
+            b"Sec-WebSocket-Key: " + key,
+            _VERSION_LINE,
+            b"User-Agent: " + options.agent.encode("utf-8"),
         ]
         if options.origin is not None:
-            headers.append((b"Origin", options.origin.encode("utf-8")))
+            lines.append(b"Origin: " + options.origin.encode("utf-8"))
         if target.userinfo is not None:
-            headers.append((b"Authorization", b"Basic " + b64encode(target.userinfo)))
+            lines.append(b"Authorization: Basic " + b64encode(target.userinfo))
         if options.protocols:
-            headers.append(
-                (b"Sec-WebSocket-Protocol", ", ".join(options.protocols).encode("ascii"))
-            )
+            protocols = ", ".join(options.protocols)
+            lines.append(b"Sec-WebSocket-Protocol: " + protocols.encode("ascii"))
         if options.compress:
-            headers.append((b"Sec-WebSocket-Extensions", OFFER.encode("ascii")))
+            lines.append(_OFFER_LINE)
         if options.cookies is not None:
             # Here, so that a program without cookies does not pay for the import.
             from .cookies import cookie_header
@@ -179,7 +181,7 @@ class Opening:
             cookie = cookie_header(options.cookies, target)
             if cookie:
                 handshake.check_header(b"Cookie", cookie)
-                headers.append((b"Cookie", cookie))
+                lines.append(b"Cookie: " + cookie)
         custom = options.custom_headers()
         if custom:
             if target.origin != self._url.origin:
@@ -187,25 +189,30 @@ class Opening:
                 custom = [pair for pair in custom if pair[0].lower() in _PORTABLE_HEADERS]
             # The user's own take the place of ours.
             given = {name.lower() for name, _ in custom}
-            headers = [pair for pair in headers if pair[0].lower() not in given] + custom
+            lines = [line for line in lines if line.partition(b":")[0].lower() not in given]
+            lines += [b"%b: %b" % pair for pair in custom]
         # All of it has been checked where it came in.
-        return handshake.join_head(b"GET %b HTTP/1.1" % target.resource.encode("ascii"), headers)
+        request_line = b"GET %b HTTP/1.1" % target.resource.encode("ascii")
+        return b"\r\n".join((request_line, *lines, b"\r\n"))
 
     def feed(self, data: bytes) -> Outcome | None:
         """Take bytes of the answer; return what they come to, or None while that is open."""
         while self._body is None:
+            reader = self._head
+            if reader is None:
+                reader = self._head = HeadReader()
             try:
-                head = self._head.feed(data)
+                head = reader.feed(data)
             except errors.HandshakeError as error:
                 return Refused(Response(data[: constants.MAX_HEAD_SIZE]), str(error))
             if head is None:
                 return None
-            data = self._head.rest
+            data = reader.rest
             response = Response(head)
             if response.status_code is None:
                 return Refused(response, "the answer is not HTTP")
             if response.is_interim:  # RFC 7231 section 6.2: any number, before the answer
-                self._head = HeadReader()
+                self._head = None
                 continue
             if self._options.cookies is not None:
                 from .cookies import store_cookies

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from ipaddress import IPv6Address
 from urllib.parse import quote, unquote_to_bytes, urljoin, urlsplit
 
@@ -45,7 +45,7 @@ class URL:
         """Whether TLS is spoken."""
         return self.scheme == "wss"
 
-    @property
+    @cached_property
     def host_header(self) -> str:
         """The value of ``Host``: a default port is left out, IPv6 in brackets (RFC 7230 5.4).
 

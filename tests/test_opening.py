@@ -18,7 +18,7 @@ from greenws.opening import (
     check_header,
     check_headers,
 )
-from greenws.protocol.handshake import accept_for
+from greenws.protocol.handshake import accept_for, parse_request
 from greenws.url import parse_url
 
 
@@ -67,6 +67,15 @@ def test_request_of_the_rfc() -> None:
         ("User-Agent", constants.USER_AGENT),
     ]
     assert len(base64.b64decode(opening.key)) == 16
+
+
+def test_request_is_valid_for_a_server() -> None:
+    opening = make(protocols=["a", "b"], compress=True, headers=[("X", "y")])
+    request = parse_request(opening.build_request())
+    assert request.key == opening.key
+    assert request.protocols == ["a", "b"]
+    assert [name for name, _ in request.extensions] == ["permessage-deflate"]
+    assert request.get("x") == "y"
 
 
 def test_each_request_has_a_key_of_its_own() -> None:

@@ -25,7 +25,6 @@ _VALUE = r"[\t\x20-\x7e\x80-\xff]*"
 _is_token = re.compile(TOKEN).fullmatch
 _is_name = re.compile(TOKEN.encode()).fullmatch
 _is_value = re.compile(_VALUE.encode()).fullmatch
-_is_resource = re.compile(r"[\x21-\x7e]+").fullmatch
 _is_http = re.compile(r"HTTP/1\.[0-9]").fullmatch
 
 # A request or field line, as a server has to insist on it (RFC 7230 sections 3.1.1 and 3.2).
@@ -85,30 +84,11 @@ def check_protocols(protocols: Iterable[str]) -> None:
         seen.add(protocol)
 
 
-def build_request(resource: str, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """Build the opening request.
-
-    :param resource: path and query, percent-encoded.
-    :param headers: name and value of each, in order. Nothing is added.
-    :raises TypeError: a header is not bytes.
-    :raises ValueError: ``resource`` or a header cannot be sent.
-    """
-    if not _is_resource(resource):
-        raise ValueError(f"resource must be visible ASCII: {resource!r}")
-    return _build_head(f"GET {resource} HTTP/1.1".encode("ascii"), headers)
-
-
 def _build_head(start_line: bytes, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    headers = list(headers)
+    lines = [start_line]
     for name, value in headers:
         check_header(name, value)
-    return join_head(start_line, headers)
-
-
-def join_head(start_line: bytes, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """Join a head of parts that have been checked."""
-    lines = [start_line]
-    lines += [b"%b: %b" % header for header in headers]
+        lines.append(b"%b: %b" % (name, value))
     lines.append(b"\r\n")
     return b"\r\n".join(lines)
 
@@ -127,8 +107,9 @@ def check_response(
     """
     if response.status_code != 101:
         raise HandshakeError(f"Websocket upgrade failed (code={response.status_code})")
-    if not _is_http(response.http_ver):
-        raise HandshakeError(f"Unknown version of HTTP {response.http_ver[:_SHOWN]!r}")
+    version = response.http_ver
+    if version != "HTTP/1.1" and not _is_http(version):
+        raise HandshakeError(f"Unknown version of HTTP {version[:_SHOWN]!r}")
     headers = response.headers
 
     upgrade = headers.get("upgrade")

@@ -27,7 +27,7 @@ class HeadReader:
 
     def __init__(self, limit: int = MAX_HEAD_SIZE) -> None:
         self._limit = limit
-        self._buffer = bytearray()
+        self._buffer: bytearray | None = None  # what came so far, if that is not all
         self._skipped = 0  # bytes of blank lines before the head
         self._is_complete = False
         #: What followed the head, in the piece that completed it.
@@ -43,24 +43,28 @@ class HeadReader:
         """
         if self._is_complete:
             raise ValueError("the head is complete")
-        buffer = self._buffer
-        if not buffer:
+        received: bytes | bytearray
+        if self._buffer is None:
             piece = bytes(data)
-            data = piece.lstrip(b"\r\n")
-            self._skipped += len(piece) - len(data)
-        start = max(0, len(buffer) - _OVERLAP)
-        buffer += data
-        found = _END.search(buffer, start)
-        size = found.end() if found is not None else len(buffer)
+            received = piece.lstrip(b"\r\n")
+            self._skipped += len(piece) - len(received)
+            start = 0
+        else:
+            received = self._buffer
+            start = max(0, len(received) - _OVERLAP)
+            received += data
+        found = _END.search(received, start)
+        size = len(received) if found is None else found.end()
         if self._skipped + size > self._limit:
             raise HandshakeError(f"the head is larger than {self._limit} bytes")
         if found is None:
+            if received and self._buffer is None:
+                self._buffer = bytearray(received)
             return None
-        head = bytes(buffer[:size])
-        self.rest = bytes(buffer[size:])
         self._is_complete = True
-        self._buffer = bytearray()
-        return head
+        self._buffer = None
+        self.rest = bytes(received[size:])
+        return bytes(received[:size])
 
 
 class Head:
@@ -72,16 +76,16 @@ class Head:
     def __init__(self, raw: bytes) -> None:
         #: The head as it was received.
         self.raw: bytes = bytes(raw)
-        lines = self.raw.decode("ascii", "replace").replace("\r\n", "\n").split("\n")
+        # The CR at the end of a line, if there is one, is blank, and stripped with the others.
+        lines = self.raw.decode("ascii", "replace").split("\n")
         #: Status line or request line.
-        self.start_line: str = lines[0]
+        self.start_line: str = lines[0].removesuffix("\r")
         #: Name and value of each field line, in order; names in lower case.
         self.fields: list[tuple[str, str]] = _parse_fields(lines)
         #: Names in lower case; the values of a repeated field joined with ``", "``.
-        self.headers: dict[str, str] = {}
-        headers = self.headers
-        for name, value in self.fields:
-            headers[name] = f"{headers[name]}, {value}" if name in headers else value
+        self.headers: dict[str, str] = dict(self.fields)
+        if len(self.headers) < len(self.fields):
+            self.headers = _join_repeated(self.fields)
 
     def get(self, name: str, default: str | None = None) -> str | None:
         """Get the value of a header, or ``default`` if there is none.
@@ -114,7 +118,7 @@ def _parse_fields(lines: list[str]) -> list[tuple[str, str]]:
     fields: list[tuple[str, str]] = []
     is_field = False  # whether a folded line would continue a field
     for line in lines[1:]:
-        if not line:
+        if not line or line == "\r":
             continue
         if line[0] in " \t":
             # obs-fold, RFC 7230 section 3.2.4: the fold stands for one space.
@@ -124,7 +128,16 @@ def _parse_fields(lines: list[str]) -> list[tuple[str, str]]:
             continue
         name, colon, value = line.partition(":")
         name = name.strip().lower()
-        is_field = bool(colon and name)
-        if is_field:
+        if colon and name:
+            is_field = True
             fields.append((name, value.strip()))
+        else:
+            is_field = False
     return fields
+
+
+def _join_repeated(fields: list[tuple[str, str]]) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for name, value in fields:
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return headers

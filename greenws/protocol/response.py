@@ -13,11 +13,14 @@ class Response(Head):
 
     def __init__(self, header_data: bytes) -> None:
         super().__init__(header_data)
-        version, code, status = (*self.start_line.split(None, 2), "", "", "")[:3]
+        parts = self.start_line.split(None, 2)
+        while len(parts) < 3:
+            parts.append("")
+        version, code, status = parts
         #: As in the status line: ``"HTTP/1.1"``.
         self.http_ver: str = version
         #: The three digits of the status line (RFC 7230 section 3.1.2), or None if it has none.
-        self.status_code: int | None = _parse_status_code(code)
+        self.status_code: int | None = int(code) if len(code) == 3 and code.isdigit() else None
         #: The reason phrase; it may be empty.
         self.status: str = status.rstrip()
         #: The body of a rejection, as far as it was read; the session sets it.
@@ -31,9 +34,3 @@ class Response(Head):
 
     def __repr__(self) -> str:
         return f"<response {self.http_ver} {self.status_code} {self.status}>"
-
-
-def _parse_status_code(code: str) -> int | None:
-    if len(code) == 3 and code.isdigit():
-        return int(code)
-    return None
