@@ -19,7 +19,7 @@ from gevent import get_hub
 
 from ..errors import ConnectFail
 from .resolver import Address
-from .wait import WRITE, wait_any
+from .wait import WRITE, wait_any, wait_write
 
 #: Seconds until the next address is tried as well (RFC 8305 section 8).
 ATTEMPT_DELAY = 0.25
@@ -32,6 +32,7 @@ SocketOption = tuple[int, int, "int | bytes"]
 
 # Linux makes a socket non-blocking as it is made; elsewhere that is a call of its own.
 _NONBLOCK: int = getattr(_socket, "SOCK_NONBLOCK", 0)
+_TCP_FAMILIES = frozenset({_socket.AF_INET, _socket.AF_INET6})
 _UNDER_WAY = frozenset({errno.EINPROGRESS, errno.EALREADY, errno.EINTR})
 
 
@@ -55,7 +56,7 @@ class _Attempt:
         if code in _UNDER_WAY:
             # On loopback it is done by now, but only a second call says so. That is ten times
             # cheaper than a turn through the hub.
-            code = self._check(self.sock.connect_ex(self.address.sockaddr))
+            code = self.sock.connect_ex(self.address.sockaddr)
         return self._check(code)
 
     def finish(self) -> int:
@@ -108,7 +109,7 @@ def set_options(sock: _socket.socket, options: Sequence[SocketOption]) -> None:
 
     :raises OSError: the socket does not know an option of the user's; the text names it.
     """
-    if sock.family in (_socket.AF_INET, _socket.AF_INET6):
+    if sock.family in _TCP_FAMILIES:
         sock.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
         sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_KEEPALIVE, 1)
     for level, option, value in options:
@@ -147,6 +148,8 @@ def connect_tcp(
     :returns: the socket, which is the caller's, and its address.
     :raises ConnectFail: none of them answered; it says why for each.
     """
+    if len(addresses) == 1 and not source:
+        return _connect_only(target, addresses[0], options), addresses[0]
     if source:
         families = {local.family for local in source}
         addresses = [address for address in addresses if address.family in families]
@@ -160,8 +163,28 @@ def connect_tcp(
     finally:
         race.close()
     if winner is None:
-        raise ConnectFail(f"unable to connect to {target}: {race.describe(target)}")
+        raise ConnectFail(_describe(target, race.failures))
     return winner.sock, winner.address
+
+
+def _connect_only(target: str, address: Address, options: Sequence[SocketOption]) -> _socket.socket:
+    """Connect to the only address there is: without the outlay of a race."""
+    try:
+        attempt = _Attempt(address, options)
+        try:
+            code = attempt.begin(())
+            while code == errno.EINPROGRESS:
+                wait_write(attempt.sock.fileno())
+                code = attempt.finish()
+            if code:
+                raise OSError(code, os.strerror(code))
+        except BaseException:
+            attempt.close()
+            raise
+    except OSError as error:
+        cause = error.strerror or str(error)
+        raise ConnectFail(_describe(target, [(address, cause)])) from None
+    return attempt.sock
 
 
 class _Race:
@@ -171,7 +194,7 @@ class _Race:
         self._source = source
         self._options = options
         self._attempts: list[_Attempt] = []
-        self._failures: list[tuple[Address, str]] = []
+        self.failures: list[tuple[Address, str]] = []
 
     def run(self, addresses: deque[Address]) -> _Attempt | None:
         """Run until one is connected; None: all have failed."""
@@ -194,18 +217,12 @@ class _Race:
             attempt.close()
         self._attempts.clear()
 
-    def describe(self, target: str) -> str:
-        """Say why each one failed."""
-        if len(self._failures) == 1 and str(self._failures[0][0]) == target:
-            return self._failures[0][1]
-        return "; ".join(f"{address}: {cause}" for address, cause in self._failures)
-
     def _start(self, address: Address) -> _Attempt | None:
         """Start an attempt; return it if it was successful at once."""
         try:
             attempt = _Attempt(address, self._options)
         except OSError as error:
-            self._failures.append((address, error.strerror or str(error)))
+            self.failures.append((address, error.strerror or str(error)))
             return None
         self._attempts.append(attempt)
         try:
@@ -227,12 +244,21 @@ class _Race:
             attempt.unwatch()
             return True
         attempt.close()
-        self._failures.append((attempt.address, os.strerror(code)))
+        self.failures.append((attempt.address, os.strerror(code)))
         return False
 
     def _wait(self, seconds: float | None) -> _Attempt | None:
         fired = wait_any([attempt.watcher for attempt in self._attempts], seconds)
         return next((a for a in self._attempts if a.watcher is fired), None)
+
+
+def _describe(target: str, failures: Sequence[tuple[Address, str]]) -> str:
+    """Say why each attempt failed."""
+    if len(failures) == 1 and str(failures[0][0]) == target:
+        causes = failures[0][1]
+    else:
+        causes = "; ".join(f"{address}: {cause}" for address, cause in failures)
+    return f"unable to connect to {target}: {causes}"
 
 
 def connect_unix(path: str | bytes, options: Sequence[SocketOption] = ()) -> _socket.socket:

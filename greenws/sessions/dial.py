@@ -22,7 +22,6 @@ from .tls import TLSTransport, handshake
 from .transport import Transport
 from .tunnel import open_http_tunnel, open_socks_tunnel
 
-_T = TypeVar("_T")
 _TransportT = TypeVar("_TransportT", bound=Transport)
 
 # Both families, for a source address without a host.
@@ -85,6 +84,9 @@ class DialOptions:
     unix_path: str | bytes | None = None
     #: Set before connecting, after TCP_NODELAY and SO_KEEPALIVE, which are on.
     socket_options: Sequence[SocketOption] = ()
+    #: Whether anybody looks at the trace. One that does not is spared the steps that went well;
+    #: what failed is traced in any case.
+    is_traced: bool = True
 
 
 class Progress:
@@ -135,12 +137,13 @@ def dial(
 
 
 class _Dial:
-    __slots__ = ("_opened", "_options", "_progress", "_trace")
+    __slots__ = ("_is_stepping", "_opened", "_options", "_progress", "_trace")
 
     def __init__(self, options: DialOptions, trace: Trace, progress: Progress) -> None:
         self._options = options
         self._trace = trace
         self._progress = progress
+        self._is_stepping = False  # whether a step was begun that has not ended
         self._opened: _socket.socket | Transport | None = None  # the topmost, if it is stacked
 
     def run(self) -> tuple[Transport, str | None]:
@@ -158,9 +161,11 @@ class _Dial:
                 transport = self._own(Transport(sock))
             if options.is_secure:
                 transport = self._secure_target(transport)
-        except BaseException:
+        except BaseException as error:
             if self._opened is not None:
                 self._opened.close()
+            if self._is_stepping and isinstance(error, ConnectFail):
+                self._trace_failure(error)
             raise
         return transport, None if proxy is None else proxy.redacted
 
@@ -187,39 +192,25 @@ class _Dial:
         return transport
 
     def _open_unix(self, path: str | bytes) -> Transport:
-        def connect() -> tuple[Transport, dict[str, Any]]:
-            sock = connect_unix(path, self._options.socket_options)
-            return self._own(Transport(sock)), {}
-
-        facts = {"address": _show_peer(path)}
-        return self._step("connect", f"connecting to {path!r}", facts, connect)
+        self._begin("connect", f"connecting to {path!r}", {"address": _show_peer(path)})
+        sock = connect_unix(path, self._options.socket_options)
+        transport = self._own(Transport(sock))
+        self._end()
+        return transport
 
     def _open_tcp(self, host: str, port: int) -> _socket.socket:
         """Resolve and connect."""
         options = self._options
-        source: list[Address] = []
-
-        def look_up() -> tuple[list[Address], dict[str, Any]]:
-            found = resolve(host, port)
-            source.extend(self._find_source())
-            return found, {"addresses": [str(address) for address in found]}
-
-        def connect() -> tuple[_socket.socket, dict[str, Any]]:
-            target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-            sock, address = connect_tcp(target, addresses, source, options.socket_options)
-            self._opened = sock
-            return sock, {"address": str(address)}
-
-        addresses = self._step("resolve", f"resolving {host!r}", {"host": host}, look_up)
-        return self._step("connect", f"connecting to {host}:{port}", {}, connect)
-
-    def _find_source(self) -> list[Address]:
-        if self._options.source_address is None:
-            return []
-        host, port = self._options.source_address[:2]
-        if host:
-            return resolve(host, port)
-        return [Address(family, (any_host, port)) for family, any_host in _ANY_HOST]
+        self._begin("resolve", f"resolving {host!r}", {"host": host})
+        addresses = resolve(host, port)
+        source = () if options.source_address is None else _find_source(options.source_address)
+        self._end(lambda: {"addresses": [str(found) for found in addresses]})
+        self._begin("connect", f"connecting to {host}:{port}", {})
+        target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        sock, address = connect_tcp(target, addresses, source, options.socket_options)
+        self._opened = sock
+        self._end(lambda: {"address": str(address)})
+        return sock
 
     def _open_tunnel(self, proxy: ProxyAddress) -> Transport:
         options = self._options
@@ -228,34 +219,23 @@ class _Dial:
             sock = self._open_tcp(proxy.host, proxy.port)
         except ConnectFail as error:
             raise ProxyFail(f"proxy {name}: {error}") from error
-        doing = f"waiting for the tunnel of proxy {name}"
-        facts = {"proxy": name}
+        transport: Transport
+        if not proxy.is_socks:
+            transport = self._own(Transport(sock))
+            if proxy.scheme == "https":
+                transport = self._secure_proxy(transport, proxy)
+        self._begin("proxy", f"waiting for the tunnel of proxy {name}", {"proxy": name})
         if proxy.is_socks:
-            return self._open_socks(sock, proxy, doing, facts)
-        transport = self._own(Transport(sock))
-        if proxy.scheme == "https":
-            transport = self._secure_proxy(transport, proxy)
-
-        def ask() -> tuple[None, dict[str, Any]]:
-            status = open_http_tunnel(transport, proxy, options.host, options.port)
-            return None, {"status_code": status}
-
-        self._step("proxy", doing, facts, ask)
-        return transport
-
-    def _open_socks(
-        self, sock: _socket.socket, proxy: ProxyAddress, doing: str, facts: dict[str, Any]
-    ) -> Transport:
-        options = self._options
-
-        def negotiate() -> tuple[Transport, dict[str, Any]]:
             host = options.host
             if not proxy.resolves:
                 host = _choose(resolve(host, options.port), proxy.scheme)
             tunnel = open_socks_tunnel(sock, proxy, host, options.port)
-            return self._own(Transport(tunnel)), {}
-
-        return self._step("proxy", doing, facts, negotiate)
+            transport = self._own(Transport(tunnel))
+            self._end()
+        else:
+            status = open_http_tunnel(transport, proxy, options.host, options.port)
+            self._end(lambda: {"status_code": status})
+        return transport
 
     def _secure_target(self, transport: Transport) -> Transport:
         options = self._options
@@ -283,39 +263,48 @@ class _Dial:
     def _secure(
         self, lower: Transport, context: ssl.SSLContext, name: str, port: int, label: str
     ) -> Transport:
-        def shake_hands() -> tuple[Transport, dict[str, Any]]:
-            try:
-                transport = self._own(TLSTransport(lower, context, name, port))
-                handshake(transport)
-            except (OSError, ValueError) as error:
-                cause = (isinstance(error, OSError) and error.strerror) or error
-                raise ConnectFail(f"TLS handshake with {label} failed: {cause}") from error
-            return transport, {
+        self._begin("tls", f"doing the TLS handshake with {label}", {"host": name})
+        try:
+            transport = self._own(TLSTransport(lower, context, name, port))
+            handshake(transport)
+        except (OSError, ValueError) as error:
+            cause = (isinstance(error, OSError) and error.strerror) or error
+            raise ConnectFail(f"TLS handshake with {label} failed: {cause}") from error
+        self._end(
+            lambda: {
                 "version": transport.version,
                 "cipher": transport.cipher,
                 "resumed": transport.is_resumed,
             }
-
-        return self._step(
-            "tls", f"doing the TLS handshake with {label}", {"host": name}, shake_hands
         )
+        return transport
 
-    def _step(
-        self,
-        stage: str,
-        doing: str,
-        facts: dict[str, Any],
-        function: Callable[[], tuple[_T, dict[str, Any]]],
-    ) -> _T:
-        """Take a step, and trace it."""
-        self._progress.begin(stage, doing, facts)
-        try:
-            result, results = function()
-        except ConnectFail as error:
-            self._progress.trace_failure(self._trace, str(error))
-            raise
-        self._progress.trace_success(self._trace, results)
-        return result
+    def _begin(self, stage: str, step: str, facts: dict[str, Any]) -> None:
+        """Begin a step; a ConnectFail from here on is its failure, and traced as that."""
+        self._is_stepping = True
+        self._progress.begin(stage, step, facts)
+
+    def _end(self, results: Callable[[], dict[str, Any]] = dict) -> None:
+        """End the step, and trace it.
+
+        :param results: returns what the step has come to; called only if it is traced.
+        """
+        self._is_stepping = False
+        if self._options.is_traced:
+            self._progress.trace_success(self._trace, results())
+
+    def _trace_failure(self, error: ConnectFail) -> None:
+        # A proxy's failure tells whose that of the step is.
+        cause = error.__cause__
+        failure = cause if isinstance(cause, ConnectFail) else error
+        self._progress.trace_failure(self._trace, str(failure))
+
+
+def _find_source(source_address: tuple[str, int]) -> list[Address]:
+    host, port = source_address[:2]
+    if host:
+        return resolve(host, port)
+    return [Address(family, (any_host, port)) for family, any_host in _ANY_HOST]
 
 
 def _choose(addresses: list[Address], scheme: str) -> str:

@@ -16,37 +16,39 @@ def dial_options(websocket: Any, target: Any) -> DialOptions:
     :param target: what has the host, the port and the security: the websocket, or a URL.
     :raises ConnectFail: if the proxy of the environment cannot be understood.
     """
+    proxies = getattr(websocket, "given_proxies", websocket)
+    if proxies is websocket:  # lomond has detected its own
+        proxies = websocket.proxies
+    host, port, is_secure = target.host, target.port, target.is_secure
+    try:
+        proxy = choose_proxy(is_secure, host, port, proxies)
+    except ValueError as error:
+        raise ConnectFail(str(error)) from None
+    options = DialOptions(host, port, is_secure, proxy)
+    options.source_address = getattr(websocket, "source_address", None)
+    options.socket = getattr(websocket, "socket", None)
+    options.unix_path = _path(getattr(websocket, "unix_path", None))
+    options.socket_options = getattr(websocket, "socket_options", ())
+    options.is_traced = getattr(websocket, "is_traced", True)
+    if is_secure or proxy is not None:
+        _add_tls(options, websocket)
+    return options
 
+
+def _add_tls(options: DialOptions, websocket: Any) -> None:
     def get(name: str, default: Any = None) -> Any:
         return getattr(websocket, name, default)
 
-    proxies = get("given_proxies", websocket)
-    if proxies is websocket:  # lomond has detected its own
-        proxies = websocket.proxies
-    try:
-        proxy = choose_proxy(target.is_secure, target.host, target.port, proxies)
-    except ValueError as error:
-        raise ConnectFail(str(error)) from None
+    options.ssl_context = get("ssl_context")
+    options.ssl_verify = get("ssl_verify", True)
+    options.ssl_cafile = _path(get("ssl_cafile"))
     # Where a redirect has led to another origin, the name to check is that one's own, and the
     # certificate is not shown: it is a credential as good as a password.
-    is_home = (target.host, target.port) == (websocket.host, websocket.port)
-    return DialOptions(
-        host=target.host,
-        port=target.port,
-        is_secure=target.is_secure,
-        proxy=proxy,
-        ssl_context=get("ssl_context"),
-        ssl_verify=get("ssl_verify", True),
-        ssl_cafile=_path(get("ssl_cafile")),
-        ssl_certfile=_path(get("ssl_certfile")) if is_home else None,
-        ssl_keyfile=_path(get("ssl_keyfile")) if is_home else None,
-        ssl_password=get("ssl_password") if is_home else None,
-        server_hostname=get("server_hostname") if is_home else None,
-        source_address=get("source_address"),
-        socket=get("socket"),
-        unix_path=_path(get("unix_path")),
-        socket_options=get("socket_options", ()),
-    )
+    if (options.host, options.port) == (websocket.host, websocket.port):
+        options.ssl_certfile = _path(get("ssl_certfile"))
+        options.ssl_keyfile = _path(get("ssl_keyfile"))
+        options.ssl_password = get("ssl_password")
+        options.server_hostname = get("server_hostname")
 
 
 def _path(path: Any) -> Any:

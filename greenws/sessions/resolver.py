@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import _socket
 import os
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import gevent
@@ -99,18 +100,27 @@ def resolve(host: str, port: int) -> list[Address]:
 
 def parse_numeric(host: str, port: int) -> Address | None:
     """Take a numeric IPv4 or IPv6 address, the latter with a zone or without; None: a name."""
+    if "%" not in host:
+        return _parse_plain(host, port)
     try:
-        if ":" not in host:
-            _socket.inet_pton(_socket.AF_INET, host)
-            return Address(_socket.AF_INET, (host, port))
-        if "%" not in host:
-            _socket.inet_pton(_socket.AF_INET6, host)
-            return Address(_socket.AF_INET6, (host, port, 0, 0))
         # Only the system knows the number of a zone's interface; AI_NUMERICHOST never waits.
         found = _socket.getaddrinfo(
             host, port, _socket.AF_INET6, _socket.SOCK_STREAM, 0, _socket.AI_NUMERICHOST
         )
         return Address(_socket.AF_INET6, found[0][4])
+    except (OSError, ValueError):  # ValueError: a NUL in it
+        return None
+
+
+# Not a memory of answers: of what is no question. Thousands of clients go to a few places.
+@lru_cache(maxsize=256)
+def _parse_plain(host: str, port: int) -> Address | None:
+    try:
+        if ":" not in host:
+            _socket.inet_pton(_socket.AF_INET, host)
+            return Address(_socket.AF_INET, (host, port))
+        _socket.inet_pton(_socket.AF_INET6, host)
+        return Address(_socket.AF_INET6, (host, port, 0, 0))
     except (OSError, ValueError):  # ValueError: a NUL in it
         return None
 

@@ -233,6 +233,36 @@ def test_kill_closes_all_attempts(dead_port: int, delay: float) -> None:
     assert count_descriptors() == before
 
 
+def test_kill_closes_the_only_attempt(dead_port: int) -> None:
+    before = count_descriptors()
+    greenlet = gevent.spawn(connect_tcp, "t", [v4(dead_port)])
+    gevent.sleep(0.02)
+    assert count_descriptors() == before + 1
+    greenlet.kill()
+    assert count_descriptors() == before
+
+
+def test_only_address_is_waited_for() -> None:
+    listener = listen(_socket.AF_INET, ("127.0.0.1", 0), 0)
+    address = listener.getsockname()
+    fillers = [new_socket(_socket.AF_INET, ()) for _ in range(4)]
+    for filler in fillers:
+        filler.connect_ex(address)
+    greenlet = gevent.spawn(connect_tcp, "t", [v4(address[1])])
+    gevent.sleep(0.02)
+    assert not greenlet.dead
+    listener.setblocking(False)
+    while not greenlet.dead:  # room in the queue: the kernel repeats its SYN within a second
+        try:
+            os.close(listener._accept()[0])  # type: ignore[attr-defined]
+        except BlockingIOError:
+            gevent.sleep(0.02)
+    sock, found = greenlet.get()
+    assert sock.getpeername() == found.sockaddr == address
+    for other in (sock, listener, *fillers):
+        other.close()
+
+
 def test_source_address_is_bound(port: int) -> None:
     sock, _ = connect_tcp("t", [v4(port)], source=[v4(0, "127.0.0.9")])
     assert sock.getsockname()[0] == "127.0.0.9"

@@ -612,6 +612,18 @@ def test_failing_trace_leaves_nothing() -> None:
             assert count_descriptors() == before
 
 
+def test_dial_nobody_traces_tells_failures_only(steps: Steps, trace: Any) -> None:
+    with Server() as server:
+        options = DialOptions("127.0.0.1", server.port, is_traced=False)
+        assert echo_through(options, trace=trace) is None
+    assert steps == []
+    port = closed_port()
+    with pytest.raises(ConnectFail) as caught:
+        dial(DialOptions("127.0.0.1", port, is_traced=False), trace)
+    assert [stage for stage, _ in steps] == ["connect"]
+    assert steps[0][1]["error"] == str(caught.value)
+
+
 def test_many_dials_leak_nothing(authority: Authority) -> None:
     with Server(authority.server_context()) as server:
         options = DialOptions("127.0.0.1", server.port, is_secure=True, ssl_cafile=authority.cafile)
