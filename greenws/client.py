@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from itertools import compress
+from operator import attrgetter, is_not
 from time import monotonic
-from types import MethodType
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
 from gevent import Greenlet, GreenletExit, getcurrent
 from gevent.event import Event
@@ -115,15 +116,6 @@ class Client:
     #: defaults of :class:`~greenws.Backoff`), or a :class:`~greenws.Backoff`.
     reconnect: bool | Backoff = False
 
-    #: Handlers that the class overrides. Made by the class itself.
-    _overridden: ClassVar[frozenset[str]] = frozenset()
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        cls._overridden = frozenset(
-            name[3:] for name in _HANDLERS if getattr(cls, name) is not getattr(Client, name)
-        )
-
     def __init__(self, url: str | None = None, **options: Any) -> None:
         for name, value in options.items():
             if name not in _OPTIONS:
@@ -134,10 +126,10 @@ class Client:
         if self.url is None:
             raise TypeError(f"{type(self).__name__}() needs a url")
         self._backoff = _check_reconnect(self.reconnect)
-        check_rates({name: getattr(self, name) for name in _CONNECT_OPTIONS})
+        check_rates(self.poll, self.ping_rate, self.ping_timeout, self.close_timeout)
         #: The WebSocket underneath: one object, whatever the number of connections.
         self.websocket = WebSocket(self.url, **self._websocket_options())
-        # Names of the handlers that are called, without their on_; one set for the whole class.
+        # Of the events worth asking beforehand (_COSTLY), those that are handled.
         self._handlers: frozenset[str] = frozenset()
         self._greenlet: _ClientGreenlet | None = None
         # The greenlet that calls the handlers, while they are called.
@@ -388,14 +380,12 @@ class Client:
             self._finish()
 
     def _find_handlers(self) -> frozenset[str]:
-        # Not by way of vars(): an instance whose dict nobody asks for has none, which is smaller
-        # and faster.
-        handlers = self._overridden
-        for name in _HANDLERS:
-            handler = getattr(self, name)
-            if type(handler) is not MethodType or handler.__self__ is not self:
-                handlers |= {name[3:]}  # one of the instance
-        return handlers
+        """Find which of the costly events have a handler, of a subclass or of this instance."""
+        return frozenset(
+            name
+            for name, attribute, unhandled in _COSTLY
+            if getattr(getattr(self, attribute), "__func__", None) is not unhandled
+        )
 
     def _run_connections(self) -> None:
         backoff = self._backoff
@@ -465,23 +455,27 @@ class Client:
 
     def _websocket_options(self) -> dict[str, Any]:
         """The options that differ from their defaults."""
-        options = {}
-        for name, default in _WEBSOCKET_OPTIONS:
-            value = getattr(self, name)
-            if value is not default:
-                options[name] = value
-        return options
+        values = _get_websocket_options(self)
+        differs = map(is_not, values, _WEBSOCKET_DEFAULTS)
+        return dict(compress(zip(_WEBSOCKET_OPTIONS, values, strict=True), differs))
 
     def _connect_options(self) -> dict[str, Any]:
-        options = {name: getattr(self, name) for name in _CONNECT_OPTIONS}
-        session_class = options["session_class"]
+        session_class = self.session_class
+        poll = self.poll
         if (
             "poll" not in self._handlers
             and isinstance(session_class, type)
             and issubclass(session_class, GeventSession)
         ):
-            options["poll"] = 0  # nobody looks: no reason to wake up for it
-        return options
+            poll = 0  # nobody looks: no reason to wake up for it
+        return {
+            "session_class": session_class,
+            "poll": poll,
+            "ping_rate": self.ping_rate,
+            "ping_timeout": self.ping_timeout,
+            "auto_pong": self.auto_pong,
+            "close_timeout": self.close_timeout,
+        }
 
     def _attach(self, stream: Stream) -> None:
         """Have the parser of a connection call the handlers of messages itself."""
@@ -494,10 +488,11 @@ class Client:
         stream.handler_failed = self._handler_failed
 
     def _dispatch(self, event: Any, name: str | None = None) -> None:
-        name = name or event.name
-        if name not in self._handlers:
+        attribute = _HANDLERS.get(name or event.name)
+        if attribute is None:  # another session class may have events of its own
             return
-        handler: Callable[[Any], object] = getattr(self, f"on_{name}")
+        # One that is not overridden is called as well: that is cheaper than to find out.
+        handler: Callable[[Any], object] = getattr(self, attribute)
         try:
             handler(event)
         except Exception as error:
@@ -522,12 +517,16 @@ class Client:
                 log.debug("%r: the server could not be told", self, exc_info=True)
 
 
-_HANDLERS = frozenset(name for name in vars(Client) if name.startswith("on_")) - {"on_error"}
-_WEBSOCKET_OPTIONS = tuple(
-    (name, getattr(Client, name))
-    for name in WebSocket.__init__.__annotations__.keys() - {"url", "return"}
-)
-_OPTIONS = frozenset({*dict(_WEBSOCKET_OPTIONS), *_CONNECT_OPTIONS, "reconnect"})
+# The handler of each event, by the event's name.
+_HANDLERS = {name[3:]: name for name in vars(Client) if name.startswith("on_")}
+del _HANDLERS["error"]
+# Handlers of events that are not even made when nobody handles them, and what says so.
+_COSTLY = tuple((name, _HANDLERS[name], vars(Client)[_HANDLERS[name]])
+                for name in ("text", "binary", "poll"))  # fmt: skip
+_WEBSOCKET_OPTIONS = tuple(WebSocket.__init__.__annotations__.keys() - {"url", "return"})
+_get_websocket_options = attrgetter(*_WEBSOCKET_OPTIONS)
+_WEBSOCKET_DEFAULTS = _get_websocket_options(Client)
+_OPTIONS = frozenset({*_WEBSOCKET_OPTIONS, *_CONNECT_OPTIONS, "reconnect"})
 
 
 def _check_reconnect(reconnect: bool | Backoff) -> Backoff | None:

@@ -6,7 +6,7 @@ import enum
 import json
 import logging
 import os
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,6 @@ from . import constants, errors, events
 from .opening import (
     Headers,
     Opening,
-    Redirected,
     Refused,
     RequestOptions,
     Upgraded,
@@ -61,6 +60,10 @@ _NEXT: dict[Phase, frozenset[Phase]] = {
     Phase.CLOSING: frozenset({Phase.CLOSED}),
     Phase.CLOSED: frozenset({Phase.CLOSED}),
 }
+
+
+# The options of connect() that are seconds.
+_RATES = ("poll", "ping_rate", "ping_timeout", "close_timeout")
 
 
 class State:
@@ -201,17 +204,17 @@ class WebSocket:
         socket_options: Sequence[tuple[int, int, int | bytes]] = (),
         trace: Callable[[dict[str, Any]], object] | None = None,
     ) -> None:
-        self._url = parse_url(url)
+        parts = self._url = parse_url(url)
         self.url = url
         #: ``"ws"`` or ``"wss"``.
-        self.scheme = self._url.scheme
-        self.host = self._url.host
-        self.port = self._url.port
+        self.scheme = parts.scheme
+        self.host = parts.host
+        self.port = parts.port
         #: Path and query, as they are sent.
-        self.resource = self._url.resource
+        self.resource = parts.resource
         #: The proxies as given; None: the environment is asked at every connect.
         self.given_proxies = None if proxies is None else _check_proxies(proxies)
-        self.protocols = _check_protocols(protocols or ())
+        self.protocols = _check_protocols(protocols) if protocols else []
         if agent is not None:
             if not isinstance(agent, str):
                 raise TypeError("agent must be str")
@@ -385,6 +388,7 @@ class WebSocket:
         :raises TypeError: if a number is none.
         :raises ValueError: if a number is negative.
         """
+        check_rates(poll, ping_rate, ping_timeout, close_timeout)
         options = {
             "poll": poll,
             "ping_rate": ping_rate,
@@ -392,10 +396,10 @@ class WebSocket:
             "auto_pong": auto_pong,
             "close_timeout": close_timeout,
         }
-        check_rates(options)
         session = session_class(self)
         self.state = self._new_state(session)
-        self._emit_trace("connect_start", **options)
+        if self.is_traced:
+            self._emit_trace("connect_start", **options)
         run: Iterator[Any] = session.run(**options)
         return run
 
@@ -466,7 +470,9 @@ class WebSocket:
         received_time = time()
         try:
             if state.opening is not None:
-                data = yield from self._feed_opening(state.opening, bytes(data), received_time)
+                event, data = self._feed_opening(state.opening, bytes(data), received_time)
+                if event is not None:
+                    yield event
                 if not data:
                     return
             state.stream.receive(data, 0, len(data), received_time)
@@ -503,35 +509,37 @@ class WebSocket:
 
     def _feed_opening(
         self, opening: Opening, data: bytes, received_time: float
-    ) -> Generator[Any, None, bytes]:
-        """Take bytes of the answer to the request; return those that follow it."""
+    ) -> tuple[Any, bytes]:
+        """Take bytes of the answer to the request; return what they come to, an event or None,
+        and those that follow the answer.
+        """
         outcome = opening.feed(data)
         if outcome is None and not getattr(self.session, "signals_eof", False):
             outcome = opening.end()  # this session will not say when a body has ended
-        if outcome is not None:
-            self._trace_upgrade(opening, outcome.response)
+        if outcome is None:
+            return None, b""
+        response = outcome.response
+        self._trace_upgrade(opening, response)
         if isinstance(outcome, Upgraded):
             try:
-                protocol, extensions = self.on_response(outcome.response)
+                protocol, extensions = self.on_response(response)
             except errors.HandshakeError as error:
-                yield self._reject(outcome.response, str(error), received_time)
-                return b""
-            self.state.opening = None
-            self.state.step(Phase.OPEN)
+                return self._reject(response, str(error), received_time), b""
+            state = self.state
+            state.opening = None
+            state.step(Phase.OPEN)
             self._emit_trace("handshake_ready", protocol=protocol, extensions=sorted(extensions))
-            ready = events.Ready(outcome.response, protocol, extensions)
+            ready = events.Ready(response, protocol, extensions)
             ready.received_time = received_time
-            yield ready
-            return outcome.rest
+            return ready, outcome.rest
         if isinstance(outcome, Refused):
-            yield self._reject(outcome.response, outcome.reason, received_time)
-        elif isinstance(outcome, Redirected):
-            self._emit_trace(
-                "redirect",
-                status_code=outcome.response.status_code,
-                target=redact_url(opening.target.redact()),
-            )
-        return b""
+            return self._reject(response, outcome.reason, received_time), b""
+        self._emit_trace(
+            "redirect",
+            status_code=response.status_code,
+            target=redact_url(opening.target.redact()),
+        )
+        return None, b""
 
     def feed_eof(self) -> Iterator[Any]:
         """Take the end of what the server sends, and iterate over the events it makes."""
@@ -754,7 +762,7 @@ class WebSocket:
 
 
 def _check_proxies(proxies: Mapping[str, str | None]) -> dict[str, str | None]:
-    if not isinstance(proxies, Mapping):
+    if type(proxies) is not dict and not isinstance(proxies, Mapping):
         raise TypeError("proxies must be a mapping or None")
     for key, url in proxies.items():
         if url:
@@ -772,14 +780,14 @@ def _check_protocols(protocols: Sequence[str]) -> list[str]:
     return checked
 
 
-def check_rates(options: Mapping[str, Any]) -> None:
+def check_rates(*values: Any) -> None:
     """Check the numbers among the options of :meth:`WebSocket.connect`.
 
+    :param values: ``poll``, ``ping_rate``, ``ping_timeout`` and ``close_timeout``.
     :raises TypeError: if one is no number.
     :raises ValueError: if one is negative.
     """
-    for name in ("poll", "ping_rate", "ping_timeout", "close_timeout"):
-        value = options[name]
+    for name, value in zip(_RATES, values, strict=True):
         if value is None:
             continue
         if not isinstance(value, (int, float)):
