@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from itertools import compress
-from operator import attrgetter, is_not
+from operator import attrgetter
 from time import monotonic
 from typing import Any, TypeVar
 
@@ -381,11 +380,11 @@ class Client:
 
     def _find_handlers(self) -> frozenset[str]:
         """Find which of the costly events have a handler, of a subclass or of this instance."""
-        return frozenset(
-            name
-            for name, attribute, unhandled in _COSTLY
-            if getattr(getattr(self, attribute), "__func__", None) is not unhandled
-        )
+        handlers: frozenset[str] = frozenset()
+        for name, attribute, unhandled in _COSTLY:
+            if getattr(getattr(self, attribute), "__func__", None) is not unhandled:
+                handlers |= {name}
+        return handlers
 
     def _run_connections(self) -> None:
         backoff = self._backoff
@@ -456,8 +455,13 @@ class Client:
     def _websocket_options(self) -> dict[str, Any]:
         """The options that differ from their defaults."""
         values = _get_websocket_options(self)
-        differs = map(is_not, values, _WEBSOCKET_DEFAULTS)
-        return dict(compress(zip(_WEBSOCKET_OPTIONS, values, strict=True), differs))
+        return {
+            name: value
+            for name, value, default in zip(
+                _WEBSOCKET_OPTIONS, values, _WEBSOCKET_DEFAULTS, strict=True
+            )
+            if value is not default
+        }
 
     def _connect_options(self) -> dict[str, Any]:
         session_class = self.session_class

@@ -86,9 +86,10 @@ class RequestOptions:
 
     def custom_headers(self) -> list[tuple[bytes, bytes]]:
         """The user's own headers, asked for afresh."""
+        if self.headers is None and not self.added_headers:
+            return []
         headers = self.headers() if callable(self.headers) else self.headers
-        checked = check_headers(headers) if headers else []
-        return [*checked, *self.added_headers] if self.added_headers else checked
+        return [*(check_headers(headers) if headers else ()), *self.added_headers]
 
 
 class Upgraded:

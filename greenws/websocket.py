@@ -50,15 +50,17 @@ class Phase(enum.IntEnum):
     CLOSED = 4  #: nothing more goes in or out
 
 
-# What may follow what. A step that is not here is a mistake of ours, never a peer's.
-_OPEN = Phase.OPEN
+# Members by names of our own: through those of the class it takes ten times as long before
+# Python 3.12.
+_NEW, _OPENING, _OPEN, _CLOSING, _CLOSED = Phase
 
+# What may follow what. A step that is not here is a mistake of ours, never a peer's.
 _NEXT: dict[Phase, frozenset[Phase]] = {
-    Phase.NEW: frozenset({Phase.OPENING, Phase.CLOSED}),
-    Phase.OPENING: frozenset({Phase.OPENING, Phase.OPEN, Phase.CLOSED}),
-    Phase.OPEN: frozenset({Phase.CLOSING, Phase.CLOSED}),
-    Phase.CLOSING: frozenset({Phase.CLOSED}),
-    Phase.CLOSED: frozenset({Phase.CLOSED}),
+    _NEW: frozenset({_OPENING, _CLOSED}),
+    _OPENING: frozenset({_OPENING, _OPEN, _CLOSED}),
+    _OPEN: frozenset({_CLOSING, _CLOSED}),
+    _CLOSING: frozenset({_CLOSED}),
+    _CLOSED: frozenset({_CLOSED}),
 }
 
 
@@ -80,7 +82,7 @@ class State:
     )
 
     def __init__(self, opening: Opening, stream: Stream) -> None:
-        self.phase = Phase.NEW
+        self.phase = _NEW
         self.opening: Opening | None = opening
         self.stream = stream
         self.session: Any = None
@@ -228,11 +230,20 @@ class WebSocket:
         self.ssl_keyfile = ssl_keyfile
         self.ssl_password = ssl_password
         self.server_hostname = server_hostname
-        self.max_size = _check_limit("max_size", max_size, int)
-        self.open_timeout = _check_limit("open_timeout", open_timeout)
-        self.send_timeout = _check_limit("send_timeout", send_timeout)
-        if _check_limit("write_limit", write_limit, int) is None:
-            raise ValueError("write_limit must be a number: there is no unlimited queue")
+        # The defaults, which most have, need no check.
+        if max_size is not constants.MAX_MESSAGE_SIZE:
+            _check_limit("max_size", max_size, int)
+        self.max_size = max_size
+        if open_timeout is not constants.OPEN_TIMEOUT:
+            _check_limit("open_timeout", open_timeout)
+        self.open_timeout = open_timeout
+        if send_timeout is not constants.SEND_TIMEOUT:
+            _check_limit("send_timeout", send_timeout)
+        self.send_timeout = send_timeout
+        if write_limit is not constants.WRITE_LIMIT:
+            _check_limit("write_limit", write_limit, int)
+            if write_limit is None:
+                raise ValueError("write_limit must be a number: there is no unlimited queue")
         self.write_limit = write_limit
         self.source_address = source_address
         self.socket = socket
@@ -322,22 +333,22 @@ class WebSocket:
     @property
     def is_ready(self) -> bool:
         """Whether messages may be sent."""
-        return self.state.phase is Phase.OPEN
+        return self.state.phase is _OPEN
 
     @property
     def is_active(self) -> bool:
         """Whether the WebSocket is neither closing nor closed."""
-        return self.state.phase < Phase.CLOSING
+        return self.state.phase < _CLOSING
 
     @property
     def is_closing(self) -> bool:
         """Whether a close frame was sent, and the connection has not ended yet."""
-        return self.state.phase is Phase.CLOSING
+        return self.state.phase is _CLOSING
 
     @property
     def is_closed(self) -> bool:
         """Whether the connection has ended."""
-        return self.state.phase is Phase.CLOSED
+        return self.state.phase is _CLOSED
 
     @property
     def sent_close_time(self) -> float | None:
@@ -409,7 +420,7 @@ class WebSocket:
 
     def _new_state(self, session: Any) -> State:
         stream = Stream(True, self.max_size)
-        if self.trace is not None or log.isEnabledFor(logging.DEBUG):
+        if self._is_heard:
             stream.tracer = self._trace_message
         follows = getattr(session, "follows_redirects", False)
         state = State(Opening(self._url, self._request, follows), stream)
@@ -421,7 +432,7 @@ class WebSocket:
         opening = self.state.opening
         if opening is None:
             raise errors.WebSocketUnavailable("the opening handshake is over")
-        self.state.step(Phase.OPENING)
+        self.state.step(_OPENING)
         opening.request_time = monotonic()
         return opening.build_request()
 
@@ -462,7 +473,7 @@ class WebSocket:
         :param data: the bytes. A bytearray is read in place: it may change when the iteration has
             ended.
         """
-        if self.state.phase is Phase.CLOSED:
+        if self.state.phase is _CLOSED:
             return
         if not isinstance(data, (bytes, bytearray)):
             data = bytes(data)
@@ -519,7 +530,9 @@ class WebSocket:
         if outcome is None:
             return None, b""
         response = outcome.response
-        self._trace_upgrade(opening, response)
+        is_heard = self._is_heard
+        if is_heard:
+            self._trace_upgrade(opening, response)
         if isinstance(outcome, Upgraded):
             try:
                 protocol, extensions = self.on_response(response)
@@ -527,8 +540,10 @@ class WebSocket:
                 return self._reject(response, str(error), received_time), b""
             state = self.state
             state.opening = None
-            state.step(Phase.OPEN)
-            self._emit_trace("handshake_ready", protocol=protocol, extensions=sorted(extensions))
+            state.step(_OPEN)
+            if is_heard:
+                names = sorted(extensions)
+                self._emit_trace("handshake_ready", protocol=protocol, extensions=names)
             ready = events.Ready(response, protocol, extensions)
             ready.received_time = received_time
             return ready, outcome.rest
@@ -561,7 +576,7 @@ class WebSocket:
         if self.is_closing:
             closed = events.Closed(event.code, event.reason)
             closed.received_time = event.received_time
-            self.state.step(Phase.CLOSED)
+            self.state.step(_CLOSED)
             yield closed
         elif not self.is_closed:
             # First the event, so that its handler may still send; then the echo.
@@ -573,8 +588,8 @@ class WebSocket:
         state = self.state
         if state.session is not None:
             state.session.close()
-        if state.phase is not Phase.CLOSED:
-            state.step(Phase.CLOSED)
+        if state.phase is not _CLOSED:
+            state.step(_CLOSED)
         if not state.has_ended:
             state.has_ended = True
             self._emit_trace("disconnected")
@@ -666,9 +681,9 @@ class WebSocket:
         payload = build_close_payload(code, reason)
         state = self.state
         session = state.session
-        if session is None or state.phase >= Phase.CLOSING:
+        if session is None or state.phase >= _CLOSING:
             return
-        if state.phase is not Phase.OPEN:
+        if state.phase is not _OPEN:
             session.force_disconnect()
             return
         try:
@@ -677,10 +692,11 @@ class WebSocket:
             if not _is_gone(error):
                 raise
             # It has ended already: the iteration will say so.
-        if state.phase is Phase.OPEN:
-            state.step(Phase.CLOSING)
+        if state.phase is _OPEN:
+            state.step(_CLOSING)
         state.sent_close_time = session.session_time
-        self._emit_trace("close_requested", code=code, reason=_text(reason))
+        if self._is_heard:
+            self._emit_trace("close_requested", code=code, reason=_text(reason))
 
     def force_disconnect(self) -> None:
         """Close the socket now, without a closing handshake."""
@@ -737,13 +753,18 @@ class WebSocket:
 
         :param fields: facts that may be shown: no payload, no value of a header, no secret.
         """
-        if self.trace is None and not log.isEnabledFor(logging.DEBUG):
+        if not self._is_heard:
             return
         meter = getattr(self.state.session, "meter", None)
         if meter is not None:
             for kind, length in meter.take():
                 self._tell(kind, {"length": length})
         self._tell(stage, fields)
+
+    @property
+    def _is_heard(self) -> bool:
+        """Whether anybody listens now: the level of the log may change at any time."""
+        return self.trace is not None or log.isEnabledFor(logging.DEBUG)
 
     def _tell(self, stage: str, fields: dict[str, Any]) -> None:
         url = redact_url(self.url)
@@ -803,14 +824,13 @@ def _is_gone(error: Exception) -> bool:
     return type(error).__name__ in ("TransportFail", "WebSocketClosed", "WebSocketUnavailable")
 
 
-def _check_limit(name: str, value: Any, kind: Any = (int, float)) -> Any:
+def _check_limit(name: str, value: Any, kind: Any = (int, float)) -> None:
     if value is None:
-        return None
+        return
     if not isinstance(value, kind) or isinstance(value, bool):
         raise TypeError(f"{name} must be {'an int' if kind is int else 'a number'} or None")
     if not 0 < value < 1 << 62:
         raise ValueError(f"{name} must be more than 0, and less than 2 ** 62")
-    return value
 
 
 def _text(reason: str | bytes) -> str:
