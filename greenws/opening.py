@@ -210,7 +210,8 @@ class Opening:
                 return None
             data = reader.rest
             response = Response(head)
-            if response.status_code is None:
+            code = response.status_code
+            if code is None:
                 return Refused(response, "the answer is not HTTP")
             if response.is_interim:  # RFC 7231 section 6.2: any number, before the answer
                 self._head = None
@@ -219,10 +220,10 @@ class Opening:
                 from .cookies import store_cookies
 
                 store_cookies(self._options.cookies, self.target, response)
-            if response.status_code == 101:
+            if code == 101:
                 return Upgraded(response, data)
             location = response.get("location")
-            if response.status_code in _REDIRECTS and location:
+            if code in _REDIRECTS and location:
                 self._obstacle = self._redirect(location)
                 if not self._obstacle:
                     return Redirected(response)

@@ -408,8 +408,8 @@ class WebSocket:
             "close_timeout": close_timeout,
         }
         session = session_class(self)
-        self.state = self._new_state(session)
-        if self.is_traced:
+        state = self.state = self._new_state(session)
+        if state.stream.tracer is not None:
             self._emit_trace("connect_start", **options)
         run: Iterator[Any] = session.run(**options)
         return run
@@ -420,7 +420,7 @@ class WebSocket:
 
     def _new_state(self, session: Any) -> State:
         stream = Stream(True, self.max_size)
-        if self._is_heard:
+        if self._is_heard():
             stream.tracer = self._trace_message
         follows = getattr(session, "follows_redirects", False)
         state = State(Opening(self._url, self._request, follows), stream)
@@ -473,11 +473,11 @@ class WebSocket:
         :param data: the bytes. A bytearray is read in place: it may change when the iteration has
             ended.
         """
-        if self.state.phase is _CLOSED:
+        state = self.state
+        if state.phase is _CLOSED:
             return
         if not isinstance(data, (bytes, bytearray)):
             data = bytes(data)
-        state = self.state
         received_time = time()
         try:
             if state.opening is not None:
@@ -525,12 +525,13 @@ class WebSocket:
         and those that follow the answer.
         """
         outcome = opening.feed(data)
-        if outcome is None and not getattr(self.session, "signals_eof", False):
+        state = self.state
+        if outcome is None and not getattr(state.session, "signals_eof", False):
             outcome = opening.end()  # this session will not say when a body has ended
         if outcome is None:
             return None, b""
         response = outcome.response
-        is_heard = self._is_heard
+        is_heard = self._is_heard()
         if is_heard:
             self._trace_upgrade(opening, response)
         if isinstance(outcome, Upgraded):
@@ -538,7 +539,6 @@ class WebSocket:
                 protocol, extensions = self.on_response(response)
             except errors.HandshakeError as error:
                 return self._reject(response, str(error), received_time), b""
-            state = self.state
             state.opening = None
             state.step(_OPEN)
             if is_heard:
@@ -573,12 +573,13 @@ class WebSocket:
 
     def _on_close(self, event: Any) -> Iterator[Any]:
         """Go through the closing handshake (RFC 6455 section 5.5.1)."""
-        if self.is_closing:
+        phase = self.state.phase
+        if phase is _CLOSING:
             closed = events.Closed(event.code, event.reason)
             closed.received_time = event.received_time
             self.state.step(_CLOSED)
             yield closed
-        elif not self.is_closed:
+        elif phase is not _CLOSED:
             # First the event, so that its handler may still send; then the echo.
             yield event
             self.close(event.code, event.reason if event.code is not None else "")
@@ -695,7 +696,7 @@ class WebSocket:
         if state.phase is _OPEN:
             state.step(_CLOSING)
         state.sent_close_time = session.session_time
-        if self._is_heard:
+        if self._is_heard():
             self._emit_trace("close_requested", code=code, reason=_text(reason))
 
     def force_disconnect(self) -> None:
@@ -753,7 +754,7 @@ class WebSocket:
 
         :param fields: facts that may be shown: no payload, no value of a header, no secret.
         """
-        if not self._is_heard:
+        if not self._is_heard():
             return
         meter = getattr(self.state.session, "meter", None)
         if meter is not None:
@@ -761,7 +762,6 @@ class WebSocket:
                 self._tell(kind, {"length": length})
         self._tell(stage, fields)
 
-    @property
     def _is_heard(self) -> bool:
         """Whether anybody listens now: the level of the log may change at any time."""
         return self.trace is not None or log.isEnabledFor(logging.DEBUG)
