@@ -12,6 +12,44 @@ cdef extern from *:
         return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
     }
 
+    /* The Exception that was raised, or None; any other BaseException is raised. */
+    static CYTHON_UNUSED PyObject *greenws_take_exception(void) {
+        PyObject *type, *value, *traceback;
+        if (!PyErr_ExceptionMatches(PyExc_Exception))
+            return NULL;
+        PyErr_Fetch(&type, &value, &traceback);
+        PyErr_NormalizeException(&type, &value, &traceback);
+        if (traceback != NULL)
+            PyException_SetTraceback(value, traceback);
+        Py_XDECREF(type);
+        Py_XDECREF(traceback);
+        return value;
+    }
+
+    static CYTHON_INLINE PyObject *greenws_call(PyObject *handler, PyObject *argument) {
+        PyObject *result, *arguments[3];
+        /* A method is called as the function it is, without a look at what it is first. */
+        if (PyMethod_Check(handler)) {
+            arguments[0] = NULL;
+            arguments[1] = PyMethod_GET_SELF(handler);
+            arguments[2] = argument;
+            Py_INCREF(handler);
+            result = PyObject_Vectorcall(
+                PyMethod_GET_FUNCTION(handler), arguments + 1,
+                2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+            Py_DECREF(handler);
+        } else {
+            arguments[0] = NULL;
+            arguments[1] = argument;
+            result = PyObject_Vectorcall(
+                handler, arguments + 1, 1 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+        }
+        if (result == NULL)
+            return greenws_take_exception();
+        Py_DECREF(result);
+        Py_RETURN_NONE;
+    }
+
     static CYTHON_INLINE PyObject *greenws_decode_utf8(
             const unsigned char *data, Py_ssize_t start, Py_ssize_t stop) {
         Py_ssize_t size = stop - start, i;
@@ -22,8 +60,14 @@ cdef extern from *:
            more. Empty texts and single characters are singletons of the interpreter. */
         for (i = 0; i < size; i++)
             seen |= data[i];
-        if (seen > 127 || size < 2)
-            return PyUnicode_DecodeUTF8((const char *)data, size, NULL);
+        if (seen > 127 || size < 2) {
+            text = PyUnicode_DecodeUTF8((const char *)data, size, NULL);
+            if (text == NULL && PyErr_ExceptionMatches(PyExc_UnicodeDecodeError)) {
+                PyErr_Clear();
+                Py_RETURN_NONE;
+            }
+            return text;
+        }
         text = PyUnicode_New(size, 127);
         if (text != NULL)
             memcpy(PyUnicode_1BYTE_DATA(text), data, (size_t)size);
@@ -86,6 +130,7 @@ cdef extern from *:
     """
     double time "greenws_time"() noexcept
     unsigned long long get_ident "PyThread_get_thread_ident"() noexcept
+    object call "greenws_call"(object handler, object argument)
     str decode_utf8 "greenws_decode_utf8"(
         const unsigned char *data, Py_ssize_t start, Py_ssize_t stop
     )

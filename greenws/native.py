@@ -7,9 +7,12 @@ names in ``native.pxd`` instead, which are C, and call no interpreter.
 from __future__ import annotations
 
 from _thread import get_ident
+from collections.abc import Callable
 from time import time
+from typing import Any
 
 __all__ = [
+    "call",
     "decode_utf8",
     "encode_utf8",
     "extend",
@@ -20,12 +23,21 @@ __all__ = [
 ]
 
 
-def decode_utf8(data: bytes | bytearray, start: int, stop: int) -> str:
-    """Return ``data[start:stop]`` as text.
+def call(handler: Callable[[Any], object], argument: object) -> Exception | None:
+    """Call ``handler(argument)``; return the Exception that it raised, or None."""
+    try:
+        handler(argument)
+    except Exception as error:
+        return error
+    return None
 
-    :raises UnicodeDecodeError: it is not UTF-8.
-    """
-    return data[start:stop].decode("utf-8")
+
+def decode_utf8(data: bytes | bytearray, start: int, stop: int) -> str | None:
+    """Return ``data[start:stop]`` as text, or None if it is not UTF-8."""
+    try:
+        return data[start:stop].decode("utf-8")
+    except UnicodeDecodeError:
+        return None
 
 
 def encode_utf8(text: str) -> bytes:

@@ -15,8 +15,21 @@ def test_decode_utf8_takes_a_piece(text: str, before: bytes, after: bytes) -> No
 
 
 def test_decode_utf8_refuses_what_is_none() -> None:
-    with pytest.raises(UnicodeDecodeError):
-        native.decode_utf8(b"abc\xffdef", 0, 7)
+    assert native.decode_utf8(b"abc\xffdef", 0, 7) is None
+
+
+def test_call_returns_exceptions_and_lets_others_pass() -> None:
+    seen: list[object] = []
+    assert native.call(seen.append, 1) is None
+    assert seen == [1]
+
+    def fail(error: BaseException) -> None:
+        raise error
+
+    error = ValueError()
+    assert native.call(fail, error) is error
+    with pytest.raises(KeyboardInterrupt):
+        native.call(fail, KeyboardInterrupt())
 
 
 def test_extend_makes_room_at_the_end() -> None:

@@ -99,3 +99,5 @@ cdef class Stream:
     cdef _report(self, error)
 
     cdef _refuse_size(self)
+
+    cdef _bad_text(self, Py_ssize_t start, Py_ssize_t stop)

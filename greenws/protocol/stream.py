@@ -194,7 +194,8 @@ class Stream:
             raise
 
     def _parse(self) -> Event | None:
-        data = self._chunk
+        chunk = self._chunk
+        data = chunk
         pos = self._pos
         end = self._end
         while not self.is_closed:
@@ -207,7 +208,8 @@ class Stream:
                     event = self._finish_message()
                     if event is not None:
                         return event
-                    data = self._chunk
+                    chunk = self._chunk
+                    data = chunk
                     pos = self._pos
                     end = self._end
                 continue
@@ -262,17 +264,18 @@ class Stream:
                     if length > self._max_size >= 0:
                         self._refuse_size()
                     if opcode == 1:
-                        try:
-                            text = native.decode_utf8(data, start, stop)
-                        except UnicodeDecodeError as error:
-                            raise _bad_utf8(error) from None
+                        text = native.decode_utf8(data, start, stop)
+                        if text is None:
+                            raise self._bad_text(start, stop)
                         event = self._emit_text(text, length)
                     else:
                         event = self._emit_binary(bytes(data[start:stop]))
                 if event is not None:
                     return event
                 # A handler may have let the buffer go, or closed.
-                data = self._chunk
+                if self._chunk is not chunk:
+                    chunk = self._chunk
+                    data = chunk
                 pos = self._pos
                 end = self._end
                 continue
@@ -285,7 +288,8 @@ class Stream:
                     event = self._finish_message()
                     if event is not None:
                         return event
-                    data = self._chunk
+                    chunk = self._chunk
+                    data = chunk
                     pos = self._pos
                     end = self._end
         if not self.is_closed and self._pos < self._end:
@@ -454,9 +458,8 @@ class Stream:
         event.received_time = self.received_time
         if handler is None:
             return event
-        try:
-            handler(event)
-        except Exception as error:
+        error = native.call(handler, event)
+        if error is not None:
             self._report(error)
         if not _is_interpreted and native.is_unshared(event):
             event.text = ""
@@ -480,9 +483,8 @@ class Stream:
         event.received_time = self.received_time
         if handler is None:
             return event
-        try:
-            handler(event)
-        except Exception as error:
+        error = native.call(handler, event)
+        if error is not None:
             self._report(error)
         if not _is_interpreted and native.is_unshared(event):
             event.data = b""
@@ -493,7 +495,17 @@ class Stream:
         # close() may have run in the handler; then nobody is left to tell but the caller.
         if self.handler_failed is None:
             raise error
-        self.handler_failed(error)
+        try:
+            raise error  # whoever is told may want to log it as the exception it is
+        except Exception:
+            self.handler_failed(error)
+
+    def _bad_text(self, start: int, stop: int) -> CriticalProtocolError:
+        try:
+            bytes(self._chunk[start:stop]).decode("utf-8")
+        except UnicodeDecodeError as error:
+            return _bad_utf8(error)
+        raise AssertionError("the text was refused, and is right")
 
     def _refuse_size(self) -> None:
         raise PayloadTooLarge("message is larger than max_size ({} bytes)", self._max_size)

@@ -9,7 +9,6 @@ from greenws.sessions.transport cimport Transport
 
 cdef double NEVER
 cdef Py_ssize_t HEADROOM
-cdef Py_ssize_t READ_SIZE
 cdef Py_ssize_t _OPENING_READ_SIZE
 cdef Py_ssize_t _NOTHING
 cdef int _TEXT
@@ -57,7 +56,7 @@ cdef class GeventSession(Session):
     cdef object _close_code
     cdef object _sent_code
 
-    @cython.locals(reactor=Reactor, size=Py_ssize_t)
+    @cython.locals(reactor=Reactor, size=Py_ssize_t, now=double)
     cdef Py_ssize_t _pump(self, Stream stream) except? -2
     @cython.locals(transport=Transport)
     cdef Py_ssize_t _receive(self) except? -2

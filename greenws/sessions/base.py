@@ -32,7 +32,7 @@ from .clock import NEVER
 from .dial import Progress, dial
 from .metered import MeteredTransport
 from .options import dial_options
-from .reactor import READ_SIZE, Session, get_reactor
+from .reactor import Session, get_reactor
 from .transport import Transport
 from .wait import READ, WRITE
 
@@ -447,8 +447,11 @@ class GeventSession(Session):
             size = self._receive()
             if size <= 0:
                 return size
-            if not stream.digest(reactor.buffer, HEADROOM, HEADROOM + size, native.time()):
+            now = native.time()
+            if not stream.digest(reactor.buffer, HEADROOM, HEADROOM + size, now):
                 return size
+            if size >= reactor.read_size:
+                reactor.note_read(native.time() - now)
             # All of it went to handlers.
             if reactor.holder is self:  # no other one has read while a handler switched
                 reactor.holder = None
@@ -478,7 +481,9 @@ class GeventSession(Session):
         assert self._reactor is not None
         view = self._reactor.borrow(self)
         try:
-            size = transport.recv_into(view, READ_SIZE if self._is_ready else _OPENING_READ_SIZE)
+            size = transport.recv_into(
+                view, self._reactor.read_size if self._is_ready else _OPENING_READ_SIZE
+            )
         except OSError as error:
             raise _End(f"socket fail; recv fail; {error}") from None
         if size:

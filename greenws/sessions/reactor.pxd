@@ -28,6 +28,7 @@ cdef class Reactor:
     cdef readonly Clock clock
     cdef readonly bytearray buffer
     cdef readonly object view
+    cdef public Py_ssize_t read_size
     cdef public object holder
     cdef readonly set sessions
     cdef list _queued
