@@ -120,6 +120,23 @@ cdef extern from *:
         return failed;
     }
 
+    #define GREENWS_SMALL_BUFFER 4096
+
+    static CYTHON_INLINE int greenws_empty(PyObject *buffer) {
+    #if PY_VERSION_HEX < 0x030F0000 && !defined(Py_GIL_DISABLED)
+        /* PyByteArray_Resize would give the memory back. */
+        PyByteArrayObject *array = (PyByteArrayObject *)buffer;
+        if (array->ob_exports == 0 && array->ob_alloc > 0
+                && array->ob_alloc <= GREENWS_SMALL_BUFFER) {
+            array->ob_start = array->ob_bytes;
+            array->ob_bytes[0] = 0;
+            Py_SET_SIZE(array, 0);
+            return 0;
+        }
+    #endif
+        return PyByteArray_Resize(buffer, 0);
+    }
+
     static CYTHON_INLINE int greenws_is_unshared(PyObject *value) {
     #ifdef Py_GIL_DISABLED
         return 0;  /* other threads may have borrowed it */
@@ -134,6 +151,7 @@ cdef extern from *:
     str decode_utf8 "greenws_decode_utf8"(
         const unsigned char *data, Py_ssize_t start, Py_ssize_t stop
     )
+    int empty "greenws_empty"(bytearray buffer) except -1
     bytes encode_utf8 "PyUnicode_AsUTF8String"(object text)
     Py_ssize_t extend "greenws_extend"(bytearray out, Py_ssize_t count) except -1
     int make_member "greenws_make_member"(

@@ -14,6 +14,7 @@ from typing import Any
 __all__ = [
     "call",
     "decode_utf8",
+    "empty",
     "encode_utf8",
     "extend",
     "get_ident",
@@ -38,6 +39,11 @@ def decode_utf8(data: bytes | bytearray, start: int, stop: int) -> str | None:
         return data[start:stop].decode("utf-8")
     except UnicodeDecodeError:
         return None
+
+
+def empty(buffer: bytearray) -> None:
+    """Make it empty; C keeps the memory of a small one."""
+    buffer.clear()
 
 
 def encode_utf8(text: str) -> bytes:

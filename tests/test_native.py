@@ -39,5 +39,14 @@ def test_extend_makes_room_at_the_end() -> None:
     assert len(out) == 5
 
 
+@pytest.mark.parametrize("size", [0, 1, 100, 4095, 5000, 100_000])
+def test_empty_empties(size: int) -> None:
+    buffer = bytearray(size)
+    native.empty(buffer)
+    assert buffer == b""
+    buffer += b"again"
+    assert buffer == b"again"
+
+
 def test_nothing_is_known_to_be_unshared() -> None:
     assert not native.is_unshared(object())

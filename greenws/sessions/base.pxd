@@ -62,7 +62,6 @@ cdef class GeventSession(Session):
     cdef Py_ssize_t _receive(self) except? -2
     @cython.locals(transport=Transport)
     cdef Py_ssize_t _read(self) except? -2
-    cdef _park(self)
     @cython.locals(due=double)
     cdef _arm(self)
     cpdef ring(self, double due, double now)

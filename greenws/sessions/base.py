@@ -1,7 +1,7 @@
 """The session: it drives a WebSocket on gevent, from the name lookup to the last byte.
 
 One greenlet runs a session, the one that iterates over its events. It is *parked* in one place
-only, :meth:`GeventSession._park`, and woken by
+only, :meth:`GeventSession._receive`, and woken by
 
 * its read watcher, which stays started: a wake-up costs no system call to arm it. It is stopped
   only when it fires while the greenlet is busy elsewhere, in a handler;
@@ -158,8 +158,8 @@ class GeventSession(Session):
         # Nothing may be sent: not ready yet, closing, failed or over.
         self._refuses = True
         self._start_time: float | None = None
-        # Sending
-        self._out = bytearray()
+        # Sending: what is queued; None: nothing.
+        self._out: bytearray | None = None
         self._drained: Drained | None = None
         self._write_limit = getattr(websocket, "write_limit", self.write_limit)
         self._flush_size = min(_FLUSH_SIZE, self._write_limit)
@@ -203,7 +203,8 @@ class GeventSession(Session):
     @property
     def queued_bytes(self) -> int:
         """Bytes that wait for the peer to take them."""
-        return len(self._out)
+        out = self._out
+        return 0 if out is None else len(out)
 
     @property
     def meter(self) -> MeteredTransport | None:
@@ -369,7 +370,7 @@ class GeventSession(Session):
             return
         self._has_ended = True
         self._let_go()
-        self._out = bytearray()
+        self._out = None
         if self._reactor is not None:
             self._reactor.clock.set(self, NEVER)
             self._reactor.remove(self)
@@ -433,7 +434,7 @@ class GeventSession(Session):
                 raise _End("closed", True)
             if not self._is_ready and getattr(websocket, "target", None) is not target:
                 self._let_go()
-                self._out.clear()  # what was not sent of the request is not for the next server
+                self._out = None  # what was not sent of the request is not for the next server
                 return True
 
     def _pump(self, stream: Stream) -> int:
@@ -459,7 +460,8 @@ class GeventSession(Session):
                 return _NOTHING
 
     def _receive(self) -> int:
-        """Read into the reactor's buffer, after waiting if there is nothing.
+        """Read into the reactor's buffer, after waiting if there is nothing. Queued frames leave
+        first.
 
         :returns: the number of bytes; 0 at the end of the stream; _NOTHING if woken without any.
         """
@@ -467,7 +469,14 @@ class GeventSession(Session):
         if transport is None:
             raise _End("closed")
         if self._is_dry or not self._is_buffering or not transport.has_buffered:
-            self._park()
+            if self._is_dirty:
+                self.flush()
+            if not self._attention and self._transport is not None:
+                self._burst = 0
+                if not self._is_reading:
+                    self._reader.start(self)
+                    self._is_reading = True
+                self.park()
         else:
             self._burst += 1
             if self._burst > _BURST:
@@ -518,18 +527,6 @@ class GeventSession(Session):
         # the server had said that it closes.
         raise _End("closed", self._close_code is not None)
 
-    def _park(self) -> None:
-        """Wait until there is something to read or to attend to. Queued frames leave first."""
-        if self._is_dirty:
-            self.flush()
-        if self._attention or self._transport is None:
-            return
-        self._burst = 0
-        if not self._is_reading:
-            self._reader.start(self._wake_reader)
-            self._is_reading = True
-        self.park()
-
     def _take_turn(self) -> None:
         """Let the loop look at all its descriptors and timers once.
 
@@ -543,7 +540,12 @@ class GeventSession(Session):
         finally:
             timer.close()
 
-    def _wake_reader(self) -> None:
+    def __call__(self) -> None:
+        """Be told by the loop that there is something to read.
+
+        The session is a callback itself: a bound method would be one more object for each
+        connection, in memory that is not in the cache.
+        """
         if self._is_parked:
             self._reactor.wake(self)  # type: ignore[union-attr]
         elif self._reader is not None:
@@ -658,7 +660,7 @@ class GeventSession(Session):
             self._arm()
 
     def _send_ping(self) -> None:
-        if len(self._out) >= self._write_limit:
+        if self.queued_bytes >= self._write_limit:
             return  # it could not leave; and bytes that arrive count as life as well
         try:
             self.websocket.send_ping()
@@ -716,7 +718,9 @@ class GeventSession(Session):
         if self._refuses or self._thread != native.get_ident():
             raise self._refusal()
         out = self._out
-        if len(out) >= self._write_limit and opcode < 8:
+        if out is None:
+            out = self._out = self._reactor.take_queue()  # type: ignore[union-attr]
+        elif len(out) >= self._write_limit and opcode < 8:
             self._check_wait()
         append_frame(out, opcode, payload, rsv1, True)
         if not self._is_dirty:
@@ -735,7 +739,7 @@ class GeventSession(Session):
         """
         if self._refuses or self._thread != native.get_ident():
             raise self._refusal()
-        if len(self._out) >= self._write_limit:
+        if self.queued_bytes >= self._write_limit:
             self._check_wait()
 
     def _check_wait(self) -> None:
@@ -752,6 +756,8 @@ class GeventSession(Session):
         """
         if self._transport is None or self._thread != native.get_ident():
             raise self._refusal()
+        if self._out is None:
+            self._out = bytearray()
         self._out += data
         self.flush()
         if self._abort is not None:
@@ -769,7 +775,9 @@ class GeventSession(Session):
                 sent = transport.send(out)
                 if sent is not None:
                     if sent == len(out):
-                        out.clear()
+                        self._out = None
+                        self._reactor.give_queue(out)  # type: ignore[union-attr]
+                        out = None
                     else:
                         del out[:sent]
             if out or (self._is_buffering and transport.wants_write and not transport.flush()):
@@ -781,9 +789,9 @@ class GeventSession(Session):
                 self._writer.close()
                 self._writer = None
         except OSError as error:
-            out.clear()
+            self._out = None
             self._give_up(f"socket fail; {error}")
-        if self._drained is not None and len(out) <= self._write_limit // 2:
+        if self._drained is not None and self.queued_bytes <= self._write_limit // 2:
             self._let_senders_go()
 
     def _let_senders_go(self) -> None:
@@ -795,12 +803,12 @@ class GeventSession(Session):
 
     def _drain(self) -> None:
         """Flush, and at the mark wait until the queue is half empty."""
-        self._passed += len(self._out)
+        self._passed += self.queued_bytes
         self.flush()
         if getcurrent() is self._hub:
             return
         if self._abort is None and self._transport is not None:
-            if len(self._out) < self._write_limit:
+            if self.queued_bytes < self._write_limit:
                 # A peer that takes it as fast as it comes is no reason to keep the hub.
                 if self._passed >= self._write_limit:
                     self._passed = 0
@@ -810,7 +818,7 @@ class GeventSession(Session):
                 self._drained = Drained()
             seconds = getattr(self.websocket, "send_timeout", self.send_timeout)
             if not self._drained.wait(seconds):
-                self._out.clear()
+                self._out = None
                 self._give_up(f"socket fail; nothing was taken for {seconds:g} s")
         if self._abort is not None or self._transport is None:
             raise self._error("TransportFail", self._abort or "the connection has ended")

@@ -1,8 +1,10 @@
 cimport cython
 
-from greenws.sessions cimport native
+from greenws cimport native
+from greenws.sessions cimport native as session_native
 from greenws.sessions.clock cimport Alarm, Clock
 
+cdef Py_ssize_t _MAX_QUEUES
 cdef Py_ssize_t _CROWD
 cdef Py_ssize_t _PATIENCE
 cdef Py_ssize_t _CHAIN
@@ -32,6 +34,7 @@ cdef class Reactor:
     cdef public object holder
     cdef readonly set sessions
     cdef list _queued
+    cdef list _queues
     cdef bint _is_armed
     cdef bint _is_flushing
     cdef object _prepare
@@ -52,6 +55,9 @@ cdef class Reactor:
     cpdef _resume_ready(self)
     @cython.locals(wakes=Py_ssize_t)
     cdef _watch_crowd(self)
+    @cython.locals(queues=list)
+    cdef bytearray take_queue(self)
+    cdef give_queue(self, bytearray queue)
     cpdef flush_later(self, session)
     @cython.locals(queued=list, session=Session)
     cpdef _flush(self)

@@ -27,8 +27,9 @@ from weakref import WeakKeyDictionary
 
 from gevent import get_hub
 
+from .. import native
 from ..protocol.stream import HEADROOM
-from . import native
+from . import native as session_native
 from .clock import Alarm, Clock
 
 #: Bytes that one read takes at most: the more, the cheaper is each of them.
@@ -45,6 +46,9 @@ _FAST_READ = 0.002
 # a few of them, the watcher at the end of a poll costs more than it saves.
 _CROWD = 4
 _PATIENCE = 16
+
+# Empty buffers for frames that are kept.
+_MAX_QUEUES = 16
 
 # Sessions that run one after the other before the hub has a look.
 _CHAIN = 64
@@ -71,18 +75,18 @@ class Session(Alarm):
         """Wait, in the greenlet that calls it, until :meth:`resume` is called."""
         reactor = self._reactor
         assert reactor is not None
-        self._greenlet = native.getcurrent()
+        self._greenlet = session_native.getcurrent()
         following = reactor.pick()
         self._is_parked = True
         try:
-            native.switch(self._hub if following is None else following._greenlet)
+            session_native.switch(self._hub if following is None else following._greenlet)
         finally:
             self._is_parked = False
 
     def resume(self) -> None:
         """Switch to the greenlet that waits, if it does; called in the hub's greenlet."""
         if self._is_parked:
-            native.switch(self._greenlet)
+            session_native.switch(self._greenlet)
 
     def flush(self) -> None:
         """Hand over what is queued, as far as it is taken."""
@@ -110,6 +114,7 @@ class Reactor:
         "_nudge",
         "_prepare",
         "_queued",
+        "_queues",
         "_ready",
         "_wakes",
         "buffer",
@@ -134,6 +139,7 @@ class Reactor:
         #: Those that have a transport.
         self.sessions: set[Session] = set()
         self._queued: list[Session] = []
+        self._queues: list[bytearray] = []
         self._is_armed = False
         self._is_flushing = False
         self._prepare: Any = None
@@ -246,6 +252,17 @@ class Reactor:
             self._next = 0
 
     # The end of a turn
+
+    def take_queue(self) -> bytearray:
+        """Return an empty buffer for frames, one that is in the cache if there is."""
+        queues = self._queues
+        return queues.pop() if queues else bytearray()
+
+    def give_queue(self, queue: bytearray) -> None:
+        """Take back a buffer when its frames have left; its memory serves again."""
+        if len(self._queues) < _MAX_QUEUES:
+            native.empty(queue)
+            self._queues.append(queue)
 
     def flush_later(self, session: Session) -> None:
         """Have ``session.flush()`` called before this turn of the loop is over."""
