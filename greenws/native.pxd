@@ -50,27 +50,36 @@ cdef extern from *:
         Py_RETURN_NONE;
     }
 
+    /* Nearly all text is ASCII. A short one is copied while it is looked at; a long one that turns
+       out to be something else would have been copied for nothing. */
+    #define GREENWS_SHORT_TEXT 1024
+
     static CYTHON_INLINE PyObject *greenws_decode_utf8(
             const unsigned char *data, Py_ssize_t start, Py_ssize_t stop) {
         Py_ssize_t size = stop - start, i;
         unsigned char seen = 0;
         PyObject *text;
         data += start;
-        /* Nearly all text is ASCII, and to see that takes a vector instruction for 16 bytes or
-           more. Empty texts and single characters are singletons of the interpreter. */
-        for (i = 0; i < size; i++)
-            seen |= data[i];
-        if (seen > 127 || size < 2) {
-            text = PyUnicode_DecodeUTF8((const char *)data, size, NULL);
-            if (text == NULL && PyErr_ExceptionMatches(PyExc_UnicodeDecodeError)) {
-                PyErr_Clear();
-                Py_RETURN_NONE;
+        /* Empty texts and single characters are singletons of the interpreter. */
+        if (size > 1 && size <= GREENWS_SHORT_TEXT) {
+            unsigned char *copy;
+            text = PyUnicode_New(size, 127);
+            if (text == NULL)
+                return NULL;
+            copy = PyUnicode_1BYTE_DATA(text);
+            for (i = 0; i < size; i++) {
+                copy[i] = data[i];
+                seen |= data[i];
             }
-            return text;
+            if (seen < 128)
+                return text;
+            Py_DECREF(text);
         }
-        text = PyUnicode_New(size, 127);
-        if (text != NULL)
-            memcpy(PyUnicode_1BYTE_DATA(text), data, (size_t)size);
+        text = PyUnicode_DecodeUTF8((const char *)data, size, NULL);
+        if (text == NULL && PyErr_ExceptionMatches(PyExc_UnicodeDecodeError)) {
+            PyErr_Clear();
+            Py_RETURN_NONE;
+        }
         return text;
     }
 

@@ -422,6 +422,8 @@ class GeventSession(Session):
                 # An idle connection keeps none of its last events.
                 event = happened = None
                 reactor.give_back(self)
+                if size >= reactor.read_size and stream is not None:
+                    reactor.note_read(native.time() - stream.received_time)
             elif size == 0:
                 yield from self._take_eof()
             if self._attention or not self._is_ready:

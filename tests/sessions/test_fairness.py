@@ -103,6 +103,55 @@ def test_a_flooded_client_leaves_the_others_their_turn(
     assert all(len(pinger.trips) >= 5 for pinger in pingers)
 
 
+def work(seconds: float) -> None:
+    """Be busy, as a handler may be."""
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        pass
+
+
+# Thousands of messages fit into one read: all of them at once would keep the hub for half a second.
+SLOWLY = 5e-5
+
+
+def test_a_flood_that_is_handled_slowly_leaves_the_hub_its_turn(
+    flood: ForeignServer, ticking: Ticker
+) -> None:
+    class Slow(Flooded):
+        def on_text(self, event: Any) -> None:
+            work(SLOWLY)
+            super().on_text(event)
+
+    client = Slow(flood.url, proxies={}).start()
+    assert client.wait_ready(PATIENCE)
+    gap = watch(ticking)
+    count = client.count
+    client.kill()
+    assert count > 1000
+    assert gap < LARGEST_GAP
+
+
+def test_a_flood_that_is_iterated_slowly_leaves_the_hub_its_turn(
+    flood: ForeignServer, ticking: Ticker
+) -> None:
+    count = 0
+
+    def iterate() -> None:
+        nonlocal count
+        for _ in greenws.WebSocket(flood.url, proxies={}):
+            work(SLOWLY)
+            count += 1
+
+    greenlet = gevent.spawn(iterate)
+    with gevent.Timeout(PATIENCE):
+        while not count:
+            gevent.sleep(0.001)
+    gap = watch(ticking)
+    greenlet.kill()
+    assert count > 1000
+    assert gap < LARGEST_GAP
+
+
 @pytest.mark.parametrize("secure", [False, True], ids=["tcp", "tls"])
 def test_a_flooded_iteration_leaves_the_hub_its_turn(
     secure: bool, flood: ForeignServer, ticking: Ticker
