@@ -48,6 +48,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "sessions.dial",
         "sessions.options",
         "sessions.metered",
+        "sessions.sending",
         "sessions.base",
     ),
     ("cookies", "opening", "websocket"),

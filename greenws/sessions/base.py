@@ -22,19 +22,17 @@ from time import monotonic
 from typing import Any
 
 from gevent import get_hub, getcurrent
-from gevent.event import Event as Drained
 
 from .. import constants, errors, events, native
-from ..protocol.frame import append_frame
-from ..protocol.opcode import Opcode
 from ..protocol.stream import HEADROOM, Stream
 from .clock import NEVER
 from .dial import Progress, dial
 from .metered import MeteredTransport
 from .options import dial_options
-from .reactor import Session, get_reactor
+from .reactor import get_reactor
+from .sending import Sender
 from .transport import Transport
-from .wait import READ, WRITE
+from .wait import READ
 
 log = logging.getLogger("greenws.session")
 
@@ -48,18 +46,10 @@ _BURST = 16
 # say, takes longer to parse than frames do.
 _OPENING_READ_SIZE = 8 * 1024
 
-# Bytes that are handed to the kernel before the turn is over: while they are in the cache.
-_FLUSH_SIZE = 64 * 1024
-
 # An alarm that is rung later than this, in seconds, was held up by a blocked hub: pings could not
 # leave, nor pongs be heard.
 _LATE = 0.1
 
-
-# As plain numbers: they are compared with for every frame.
-_TEXT = int(Opcode.TEXT)
-_BINARY = int(Opcode.BINARY)
-_CLOSE = int(Opcode.CLOSE)
 
 # What a read comes back with that found neither bytes nor the end of the stream.
 _NOTHING = -1
@@ -82,7 +72,7 @@ class _End(Exception):
         self.graceful = graceful
 
 
-class GeventSession(Session):
+class GeventSession(Sender):
     """Drive a WebSocket on gevent, cooperatively, with or without monkey patching.
 
     :param websocket: a :class:`~greenws.WebSocket`, or lomond's.
@@ -91,34 +81,23 @@ class GeventSession(Session):
     #: A response's body is waited for, and its end reported by ``websocket.feed_eof``.
     signals_eof = True
 
-    #: Seconds a sender waits at the high-water mark, for a websocket that does not say.
-    send_timeout: float | None = constants.SEND_TIMEOUT
-    #: The high-water mark, in bytes, for a websocket that does not say.
-    write_limit: int = constants.WRITE_LIMIT
     #: Seconds for the opening, for a websocket that does not say; None for no limit.
     open_timeout: float | None = constants.OPEN_TIMEOUT
 
     __slots__ = (
-        "_abort",
         "_attention",
-        "_burst",
         "_close_code",
         "_close_due",
         "_close_timeout",
-        "_drained",
         "_due",
         "_excused",
-        "_flush_size",
         "_has_ended",
         "_heard",
-        "_is_buffering",
         "_is_dialing",
         "_is_dry",
         "_is_forked",
         "_is_reading",
         "_is_ready",
-        "_out",
-        "_passed",
         "_ping_rate",
         "_ping_timeout",
         "_linger_due",
@@ -127,44 +106,22 @@ class GeventSession(Session):
         "_open_due",
         "_poll",
         "_reader",
-        "_refuses",
         "_sent_code",
         "_start_time",
-        "_thread",
-        "_transport",
-        "_write_limit",
-        "_writer",
-        "websocket",
     )
 
     def __init__(self, websocket: Any) -> None:
-        Session.__init__(self)
-        self.websocket = websocket
-        self._thread = 0
-        self._transport: Transport | None = None
+        Sender.__init__(self, websocket)
         self._reader: Any = None
-        self._writer: Any = None
         self._is_dialing = False
         self._is_reading = False
-        self._is_buffering = False
         self._is_dry = True
-        self._burst = 0
         # Something other than bytes wants to be looked at.
         self._attention = False
-        self._abort: str | None = None
         self._has_ended = False
         self._is_forked = False
         self._is_ready = False
-        # Nothing may be sent: not ready yet, closing, failed or over.
-        self._refuses = True
         self._start_time: float | None = None
-        # Sending: what is queued; None: nothing.
-        self._out: bytearray | None = None
-        self._drained: Drained | None = None
-        self._write_limit = getattr(websocket, "write_limit", self.write_limit)
-        self._flush_size = min(_FLUSH_SIZE, self._write_limit)
-        # Bytes that were flushed early since the loop had a turn.
-        self._passed = 0
         # Seconds; of the clock, for those that are due; NEVER: not at all.
         self._poll = NEVER
         self._ping_rate = NEVER
@@ -199,12 +156,6 @@ class GeventSession(Session):
     def session_time(self) -> float:
         """Seconds since the WebSocket became ready; 0.0 before."""
         return 0.0 if self._start_time is None else monotonic() - self._start_time
-
-    @property
-    def queued_bytes(self) -> int:
-        """Bytes that wait for the peer to take them."""
-        out = self._out
-        return 0 if out is None else len(out)
 
     @property
     def meter(self) -> MeteredTransport | None:
@@ -529,19 +480,6 @@ class GeventSession(Session):
         # the server had said that it closes.
         raise _End("closed", self._close_code is not None)
 
-    def _take_turn(self) -> None:
-        """Let the loop look at all its descriptors and timers once.
-
-        A callback, as ``gevent.sleep(0)`` is one, would not do: the loop runs many of them before
-        it looks again.
-        """
-        self._burst = 0
-        timer = self._hub.loop.timer(0)
-        try:
-            self._hub.wait(timer)
-        finally:
-            timer.close()
-
     def __call__(self) -> None:
         """Be told by the loop that there is something to read.
 
@@ -683,147 +621,6 @@ class GeventSession(Session):
             raise error
 
     # Sending
-
-    def send(self, opcode: int, payload: bytes | bytearray | memoryview) -> None:
-        """Queue a frame. It leaves in this turn of the loop; at the high-water mark, waits.
-
-        :raises WebSocketUnavailable: not ready, of another thread, or of the parent process.
-        :raises WebSocketClosed: the connection has ended.
-        :raises TransportFail: it has failed, or took nothing for ``send_timeout`` seconds.
-        """
-        self._queue(opcode, payload, False)
-
-    def send_compressed(self, opcode: int, payload: bytes | bytearray | memoryview) -> None:
-        """Queue a frame whose payload is deflated already; as :meth:`send`."""
-        self._queue(opcode, payload, True)
-
-    def send_text(self, text: str) -> None:
-        """Queue a text message that is not to be deflated; as :meth:`send`.
-
-        :raises TypeError: if ``text`` is not str.
-        :raises ValueError: if it has lone surrogates.
-        """
-        if not isinstance(text, str):
-            raise TypeError("text argument must not be bytes")
-        self._queue(_TEXT, native.encode_utf8(text), False)
-
-    def send_binary(self, data: bytes | bytearray | memoryview) -> None:
-        """Queue a binary message that is not to be deflated; as :meth:`send`.
-
-        :raises TypeError: if ``data`` is not bytes.
-        """
-        if not isinstance(data, (bytes, bytearray, memoryview)):
-            raise TypeError("data argument must be bytes")
-        self._queue(_BINARY, data, False)
-
-    def _queue(self, opcode: int, payload: bytes | bytearray | memoryview, rsv1: bool) -> None:
-        if self._refuses or self._thread != native.get_ident():
-            raise self._refusal()
-        out = self._out
-        if out is None:
-            out = self._out = self._reactor.take_queue()  # type: ignore[union-attr]
-        elif len(out) >= self._write_limit and opcode < 8:
-            self._check_wait()
-        append_frame(out, opcode, payload, rsv1, True)
-        if not self._is_dirty:
-            self._is_dirty = True
-            self._reactor.flush_later(self)  # type: ignore[union-attr]
-        if opcode == _CLOSE:
-            self._begin_closing(payload)
-        elif len(out) >= self._flush_size:
-            self._drain()
-
-    def check_send(self) -> None:
-        """Raise what a message to be sent now would be refused with; called before deflating it,
-        which cannot be undone.
-
-        :raises WebSocketError: as :meth:`send`.
-        """
-        if self._refuses or self._thread != native.get_ident():
-            raise self._refusal()
-        if self.queued_bytes >= self._write_limit:
-            self._check_wait()
-
-    def _check_wait(self) -> None:
-        if getcurrent() is self._hub:
-            raise self._error(
-                "WebSocketUnavailable", "the send queue is full, and the hub itself cannot wait"
-            )
-
-    def write(self, data: bytes) -> None:
-        """Queue bytes as they are: the opening request.
-
-        :raises WebSocketUnavailable: there is no connection, or it is not this thread's.
-        :raises TransportFail: it has failed.
-        """
-        if self._transport is None or self._thread != native.get_ident():
-            raise self._refusal()
-        if self._out is None:
-            self._out = bytearray()
-        self._out += data
-        self.flush()
-        if self._abort is not None:
-            raise self._error("TransportFail", self._abort)
-
-    def flush(self) -> None:
-        """Hand over to the transport what it takes now; never waits."""
-        self._is_dirty = False
-        transport = self._transport
-        if transport is None:
-            return
-        out = self._out
-        try:
-            if out:
-                sent = transport.send(out)
-                if sent is not None:
-                    if sent == len(out):
-                        self._out = None
-                        self._reactor.give_queue(out)  # type: ignore[union-attr]
-                        out = None
-                    else:
-                        del out[:sent]
-            if out or (self._is_buffering and transport.wants_write and not transport.flush()):
-                if self._writer is None:
-                    self._writer = self._hub.loop.io(transport.fileno(), WRITE)
-                    self._writer.start(self.flush)
-            elif self._writer is not None:
-                self._writer.stop()
-                self._writer.close()
-                self._writer = None
-        except OSError as error:
-            self._out = None
-            self._give_up(f"socket fail; {error}")
-        if self._drained is not None and self.queued_bytes <= self._write_limit // 2:
-            self._let_senders_go()
-
-    def _let_senders_go(self) -> None:
-        """Wake those who wait at the mark, because there is room, or because it is over."""
-        if self._drained is not None:
-            self._drained.set()
-            self._drained = None
-            self._reactor.stay_awake()  # type: ignore[union-attr]
-
-    def _drain(self) -> None:
-        """Flush, and at the mark wait until the queue is half empty."""
-        self._passed += self.queued_bytes
-        self.flush()
-        if getcurrent() is self._hub:
-            return
-        if self._abort is None and self._transport is not None:
-            if self.queued_bytes < self._write_limit:
-                # A peer that takes it as fast as it comes is no reason to keep the hub.
-                if self._passed >= self._write_limit:
-                    self._passed = 0
-                    self._take_turn()
-                return
-            if self._drained is None:
-                self._drained = Drained()
-            seconds = getattr(self.websocket, "send_timeout", self.send_timeout)
-            if not self._drained.wait(seconds):
-                self._out = None
-                self._give_up(f"socket fail; nothing was taken for {seconds:g} s")
-        if self._abort is not None or self._transport is None:
-            raise self._error("TransportFail", self._abort or "the connection has ended")
 
     def _begin_closing(self, payload: bytes | bytearray | memoryview) -> None:
         self._refuses = True

@@ -130,7 +130,8 @@ class Reactor:
         self.loop = loop
         self.clock = Clock(loop)
         #: What is read into; parsers may write in the HEADROOM bytes before.
-        self.buffer = bytearray(HEADROOM + READ_SIZE)
+        self.buffer = bytearray()
+        native.extend(self.buffer, HEADROOM + READ_SIZE)  # in C, memory only once it is used
         self.view = memoryview(self.buffer)[HEADROOM:]
         #: Bytes to read at once now.
         self.read_size = READ_SIZE
