@@ -9,6 +9,9 @@ from __future__ import annotations
 from time import monotonic
 from typing import Any
 
+# Seconds; nothing is rung earlier, and nothing needs to be.
+_RESOLUTION = 0.001
+
 #: The time of an alarm that is not set.
 NEVER = float("inf")
 
@@ -125,7 +128,8 @@ class Clock:
         if first.due < self._timer_due:
             self._stop()
             self._timer_due = first.due
-            self._timer = self._loop.timer(max(0.0, first.due - monotonic()))
+            # libuv knows no less, and says so.
+            self._timer = self._loop.timer(max(_RESOLUTION, first.due - monotonic()))
             self._timer.start(self._ring)
 
     def _stop(self) -> None:
