@@ -33,7 +33,7 @@ from . import native as session_native
 from .clock import Alarm, Clock
 
 #: Bytes that one read takes at most: the more, the cheaper is each of them.
-READ_SIZE = 512 * 1024
+READ_SIZE = 768 * 1024
 
 # The least that is read at once, where messages take long to handle.
 _MIN_READ_SIZE = 8 * 1024
@@ -175,7 +175,7 @@ class Reactor:
     def note_read(self, seconds: float) -> None:
         """Take note of how long it took to handle a whole ``read_size`` of messages.
 
-        A flood whose handler is slow would keep the hub: 8,000 messages fit into one read.
+        A flood whose handler is slow would keep the hub: 12,000 messages fit into one read.
         """
         if seconds > _SLOW_READ:
             self.read_size = max(self.read_size // 2, _MIN_READ_SIZE)
