@@ -35,7 +35,8 @@ from .clock import Alarm, Clock
 #: Bytes that one read takes at most: the more, the cheaper is each of them.
 READ_SIZE = 768 * 1024
 
-# The least that is read at once, where messages take long to handle.
+# What is read at first, as nobody knows yet how long messages take to handle; and the least.
+_FIRST_READ_SIZE = 64 * 1024
 _MIN_READ_SIZE = 8 * 1024
 
 # Seconds that it may take to handle what one read has brought; other connections wait meanwhile.
@@ -134,7 +135,7 @@ class Reactor:
         native.extend(self.buffer, HEADROOM + READ_SIZE)  # in C, memory only once it is used
         self.view = memoryview(self.buffer)[HEADROOM:]
         #: Bytes to read at once now.
-        self.read_size = READ_SIZE
+        self.read_size = _FIRST_READ_SIZE
         #: The session whose bytes are in the buffer and not parsed yet.
         self.holder: Session | None = None
         #: Those that have a transport.
@@ -178,7 +179,8 @@ class Reactor:
         A flood whose handler is slow would keep the hub: 12,000 messages fit into one read.
         """
         if seconds > _SLOW_READ:
-            self.read_size = max(self.read_size // 2, _MIN_READ_SIZE)
+            size = int(self.read_size * _SLOW_READ / seconds) // 2
+            self.read_size = max(size, _MIN_READ_SIZE)
         elif seconds < _FAST_READ:
             self.read_size = min(self.read_size * 2, READ_SIZE)
 
