@@ -6,7 +6,6 @@ a kill or a ``gevent.Timeout`` arrives during the wait. A descriptor may be clos
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,43 +17,22 @@ READ = 1
 WRITE = 2
 
 
-class Deadline:
-    """A point in time that several waits share.
-
-    :param seconds: from now; None: never.
-    """
-
-    __slots__ = ("_at",)
-
-    def __init__(self, seconds: float | None) -> None:
-        self._at = None if seconds is None else time.monotonic() + seconds
-
-    @property
-    def remaining(self) -> float | None:
-        """Seconds left, never below zero; None: there is no end."""
-        return None if self._at is None else max(0.0, self._at - time.monotonic())
+def wait_read(fileno: int) -> None:
+    """Wait until ``fileno`` is readable."""
+    wait(fileno, READ)
 
 
-def wait_read(fileno: int, deadline: Deadline | None = None) -> bool:
-    """Wait until ``fileno`` is readable; False when the deadline has passed first."""
-    return wait(fileno, READ, deadline)
+def wait_write(fileno: int) -> None:
+    """Wait until ``fileno`` is writable."""
+    wait(fileno, WRITE)
 
 
-def wait_write(fileno: int, deadline: Deadline | None = None) -> bool:
-    """Wait until ``fileno`` is writable; False when the deadline has passed first."""
-    return wait(fileno, WRITE, deadline)
-
-
-def wait(fileno: int, events: int, deadline: Deadline | None = None) -> bool:
-    """Wait for any of ``events``; False when the deadline has passed first."""
+def wait(fileno: int, events: int) -> None:
+    """Wait for any of ``events``."""
     hub = get_hub()
     watcher = hub.loop.io(fileno, events)
     try:
-        seconds = None if deadline is None else deadline.remaining
-        if seconds is None:
-            hub.wait(watcher)
-            return True
-        return wait_any((watcher,), seconds) is not None
+        hub.wait(watcher)
     finally:
         watcher.close()
 

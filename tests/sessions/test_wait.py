@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import _socket
+import contextlib
 import time
 from collections.abc import Iterator
 
@@ -8,7 +9,7 @@ import gevent
 import pytest
 from gevent import get_hub
 
-from greenws.sessions.wait import READ, WRITE, Deadline, wait, wait_any, wait_read, wait_write
+from greenws.sessions.wait import READ, WRITE, wait, wait_any, wait_read, wait_write
 from tests.support.ticker import Ticker
 
 
@@ -23,34 +24,40 @@ def pair() -> Iterator[tuple[_socket.socket, _socket.socket]]:
 Pair = tuple[_socket.socket, _socket.socket]
 
 
-def test_deadline_counts_down() -> None:
-    deadline = Deadline(10)
-    assert deadline.remaining is not None
-    assert 9 < deadline.remaining <= 10
-    assert Deadline(None).remaining is None
-    assert Deadline(-1).remaining == 0
-
-
 def test_readable_is_seen(pair: Pair) -> None:
     gevent.spawn_later(0.01, pair[1].send, b"x")
-    assert wait_read(pair[0].fileno()) is True
-    assert wait_read(pair[0].fileno(), Deadline(5)) is True
+    wait_read(pair[0].fileno())
+    assert pair[0].recv(1) == b"x"
 
 
 def test_writable_is_seen(pair: Pair) -> None:
-    assert wait_write(pair[0].fileno()) is True
-    assert wait(pair[0].fileno(), READ | WRITE, Deadline(5)) is True
+    pair[0].setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            pair[0].send(bytes(65536))
+    sent = gevent.spawn(_drain, pair[1])
+    wait_write(pair[0].fileno())
+    assert pair[0].send(b"x") == 1
+    wait(pair[0].fileno(), READ | WRITE)
+    sent.kill()
 
 
-def test_deadline_ends_the_wait(pair: Pair, ticking: Ticker) -> None:
+def _drain(sock: _socket.socket) -> None:
+    sock.setblocking(False)
+    while True:
+        with contextlib.suppress(BlockingIOError):
+            sock.recv(65536)
+        gevent.sleep(0.001)
+
+
+def test_time_that_is_over_ends_the_wait(pair: Pair, ticking: Ticker) -> None:
+    watcher = get_hub().loop.io(pair[0].fileno(), READ)
     started = time.monotonic()
-    assert wait_read(pair[0].fileno(), Deadline(0.1)) is False
+    assert wait_any([watcher], 0.1) is None
     assert 0.09 < time.monotonic() - started < 1
     assert ticking.ticks > 5
-
-
-def test_deadline_in_the_past_ends_the_wait(pair: Pair) -> None:
-    assert wait_read(pair[0].fileno(), Deadline(-1)) is False
+    assert wait_any([watcher], 0.0) is None
+    watcher.close()
 
 
 def test_first_of_several_is_told(pair: Pair) -> None:
@@ -73,11 +80,21 @@ def test_first_of_several_is_told(pair: Pair) -> None:
         peer.close()
 
 
-@pytest.mark.parametrize("deadline", [None, 30])
-def test_kill_leaves_no_watcher(pair: Pair, deadline: float | None) -> None:
-    greenlet = gevent.spawn(wait_read, pair[0].fileno(), Deadline(deadline))
+def test_kill_leaves_no_watcher(pair: Pair) -> None:
+    greenlet = gevent.spawn(wait_read, pair[0].fileno())
     gevent.sleep(0.01)
     before = getattr(get_hub().loop, "activecnt", 0)
     greenlet.kill()
     assert greenlet.dead
     assert getattr(get_hub().loop, "activecnt", 0) <= before
+
+
+def test_kill_leaves_no_watcher_and_no_timer(pair: Pair) -> None:
+    watcher = get_hub().loop.io(pair[0].fileno(), READ)
+    greenlet = gevent.spawn(wait_any, [watcher], 30)
+    gevent.sleep(0.01)
+    before = getattr(get_hub().loop, "activecnt", 0)
+    greenlet.kill()
+    assert greenlet.dead
+    assert getattr(get_hub().loop, "activecnt", 0) <= before
+    watcher.close()
