@@ -525,8 +525,11 @@ class Client:
 _HANDLERS = {name[3:]: name for name in vars(Client) if name.startswith("on_")}
 del _HANDLERS["error"]
 # Handlers of events that are not even made when nobody handles them, and what says so.
-_COSTLY = tuple((name, _HANDLERS[name], vars(Client)[_HANDLERS[name]])
-                for name in ("text", "binary", "poll"))  # fmt: skip
+_COSTLY = (
+    ("text", "on_text", Client.on_text),
+    ("binary", "on_binary", Client.on_binary),
+    ("poll", "on_poll", Client.on_poll),
+)
 _WEBSOCKET_OPTIONS = tuple(WebSocket.__init__.__annotations__.keys() - {"url", "return"})
 _get_websocket_options = attrgetter(*_WEBSOCKET_OPTIONS)
 _WEBSOCKET_DEFAULTS = _get_websocket_options(Client)

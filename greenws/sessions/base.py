@@ -15,7 +15,6 @@ neither waits for a handler.
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Generator, Iterable, Iterator
 from time import monotonic
@@ -34,8 +33,6 @@ from .sending import Sender
 from .transport import Transport
 from .wait import READ
 
-log = logging.getLogger("greenws.session")
-
 #: Seconds to wait, when all is said, for the peer to end the TCP connection (RFC 6455 7.1.1).
 LINGER = 1.0
 
@@ -49,7 +46,6 @@ _OPENING_READ_SIZE = 8 * 1024
 # An alarm that is rung later than this, in seconds, was held up by a blocked hub: pings could not
 # leave, nor pongs be heard.
 _LATE = 0.1
-
 
 # What a read comes back with that found neither bytes nor the end of the stream.
 _NOTHING = -1
@@ -98,12 +94,12 @@ class GeventSession(Sender):
         "_is_forked",
         "_is_reading",
         "_is_ready",
-        "_ping_rate",
-        "_ping_timeout",
         "_linger_due",
         "_next_ping",
         "_next_poll",
         "_open_due",
+        "_ping_rate",
+        "_ping_timeout",
         "_poll",
         "_reader",
         "_sent_code",
@@ -340,7 +336,6 @@ class GeventSession(Sender):
         # A WebSocket of ours lets its parser have the buffer itself.
         stream = websocket.stream if hasattr(websocket, "pending_events") else None
         reactor = self._reactor
-        assert reactor is not None
         while True:
             happened: Iterable[Any] | None
             if self._is_ready and stream is not None:
@@ -396,7 +391,6 @@ class GeventSession(Sender):
         :returns: as :meth:`_receive`: the bytes, if any, are in the stream.
         """
         reactor = self._reactor
-        assert reactor is not None
         while True:
             size = self._receive()
             if size <= 0:
@@ -440,7 +434,6 @@ class GeventSession(Sender):
         transport = self._transport
         if transport is None:  # closed by another greenlet meanwhile
             return _NOTHING
-        assert self._reactor is not None
         view = self._reactor.borrow(self)
         try:
             size = transport.recv_into(
@@ -487,7 +480,7 @@ class GeventSession(Sender):
         connection, in memory that is not in the cache.
         """
         if self._is_parked:
-            self._reactor.wake(self)  # type: ignore[union-attr]
+            self._reactor.wake(self)
         elif self._reader is not None:
             # Busy in a handler: the level would fire at every turn.
             self._reader.stop()
@@ -497,7 +490,7 @@ class GeventSession(Sender):
         """Have the greenlet look at ``_attention``. Safe anywhere in this thread."""
         self._attention = True
         if self._hub is not None and (self._is_parked or self._is_dialing):
-            self._reactor.run_callback(self._wake_now)  # type: ignore[union-attr]
+            self._reactor.run_callback(self._wake_now)
 
     def _wake_now(self) -> None:
         # Things may have changed since the callback was scheduled.
@@ -532,7 +525,6 @@ class GeventSession(Sender):
                 self._close_due,
                 self._linger_due,
             )
-        assert self._reactor is not None
         self._reactor.clock.set(self, NEVER if self._has_ended else due)
 
     def ring(self, due: float, now: float) -> None:
@@ -620,7 +612,7 @@ class GeventSession(Sender):
         if not isinstance(error, (errors.WebSocketError, self._vocabulary().WebSocketError)):
             raise error
 
-    # Sending
+    # Ending
 
     def _begin_closing(self, payload: bytes | bytearray | memoryview) -> None:
         self._refuses = True
@@ -628,8 +620,6 @@ class GeventSession(Sender):
         if self._close_timeout != NEVER and self._close_due == NEVER:
             self._close_due = monotonic() + self._close_timeout
             self._arm()
-
-    # Ending
 
     def close(self) -> None:
         """Close the socket; the iteration ends. Returns at once; idempotent."""

@@ -20,13 +20,12 @@ cdef class Clock:
     @cython.locals(alarms=list, place=Py_ssize_t, last=Alarm)
     cdef _remove(self, Alarm alarm)
 
-    @cython.locals(alarms=list, place=Py_ssize_t, above=Py_ssize_t, other=Alarm)
-    cdef _rise(self, Alarm alarm)
-
     @cython.locals(
-        alarms=list, size=Py_ssize_t, place=Py_ssize_t, below=Py_ssize_t, other=Alarm, sibling=Alarm
+        alarms=list, size=Py_ssize_t, above=Py_ssize_t, below=Py_ssize_t, other=Alarm, sibling=Alarm
     )
-    cdef _sink(self, Alarm alarm)
+    cdef _settle(self, Alarm alarm, Py_ssize_t place)
+
+    cdef _put(self, Alarm alarm, Py_ssize_t place)
 
     @cython.locals(first=Alarm)
     cdef _arm(self)

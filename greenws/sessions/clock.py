@@ -61,13 +61,11 @@ class Clock:
         if due == NEVER:
             if place >= 0:
                 self._remove(alarm)
-        elif place < 0:
-            alarms.append(alarm)
-            alarm._place = len(alarms) - 1
-            self._rise(alarm)
         else:
-            self._rise(alarm)
-            self._sink(alarm)
+            if place < 0:
+                place = len(alarms)
+                alarms.append(alarm)
+            self._settle(alarm, place)
         self._arm()
 
     def _remove(self, alarm: Alarm) -> None:
@@ -76,31 +74,21 @@ class Clock:
         alarm._place = -1
         last = alarms.pop()
         if last is not alarm:
-            alarms[place] = last
-            last._place = place
-            self._rise(last)
-            self._sink(last)
+            self._settle(last, place)
 
-    def _rise(self, alarm: Alarm) -> None:
-        """Move it towards the first, past those that are due later."""
+    def _settle(self, alarm: Alarm, place: int) -> None:
+        """Put it where it belongs, beginning at ``place``, which is free: it may be its own."""
         alarms = self._alarms
-        place = alarm._place
+        size = len(alarms)
+        # Towards the first, past those that are due later.
         while place > 0:
             above = (place - 1) >> 1
             other = alarms[above]
             if other.due <= alarm.due:
                 break
-            alarms[place] = other
-            other._place = place
+            self._put(other, place)
             place = above
-        alarms[place] = alarm
-        alarm._place = place
-
-    def _sink(self, alarm: Alarm) -> None:
-        """Move it away from the first, past those that are due earlier."""
-        alarms = self._alarms
-        size = len(alarms)
-        place = alarm._place
+        # Or away from it, past those that are due earlier.
         while True:
             below = 2 * place + 1
             if below >= size:
@@ -113,10 +101,12 @@ class Clock:
                     other = sibling
             if other.due >= alarm.due:
                 break
-            alarms[place] = other
-            other._place = place
+            self._put(other, place)
             place = below
-        alarms[place] = alarm
+        self._put(alarm, place)
+
+    def _put(self, alarm: Alarm, place: int) -> None:
+        self._alarms[place] = alarm
         alarm._place = place
 
     def _arm(self) -> None:

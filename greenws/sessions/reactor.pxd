@@ -19,7 +19,7 @@ cdef class Session(Alarm):
     cdef bint _is_parked
     cdef bint _is_dirty
 
-    @cython.locals(reactor=Reactor, following=Session)
+    @cython.locals(following=Session)
     cpdef park(self)
     cpdef resume(self)
     cpdef flush(self)

@@ -65,7 +65,8 @@ class Session(Alarm):
     def __init__(self) -> None:
         Alarm.__init__(self)
         self._hub: Any = None
-        self._reactor: Reactor | None = None
+        # There is one as soon as it runs; before that, nothing asks for it.
+        self._reactor: Reactor = None  # type: ignore[assignment]
         # The greenlet that waits, or that waited last.
         self._greenlet: Any = None
         self._is_parked = False
@@ -74,10 +75,8 @@ class Session(Alarm):
 
     def park(self) -> None:
         """Wait, in the greenlet that calls it, until :meth:`resume` is called."""
-        reactor = self._reactor
-        assert reactor is not None
         self._greenlet = session_native.getcurrent()
-        following = reactor.pick()
+        following = self._reactor.pick()
         self._is_parked = True
         try:
             session_native.switch(self._hub if following is None else following._greenlet)
@@ -179,7 +178,8 @@ class Reactor:
         A flood whose handler is slow would keep the hub: 12,000 messages fit into one read.
         """
         if seconds > _SLOW_READ:
-            size = int(self.read_size * _SLOW_READ / seconds) // 2
+            # So much as would have taken half of what is slow.
+            size = int(self.read_size * _SLOW_READ / 2 / seconds)
             self.read_size = max(size, _MIN_READ_SIZE)
         elif seconds < _FAST_READ:
             self.read_size = min(self.read_size * 2, READ_SIZE)

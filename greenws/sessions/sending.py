@@ -120,13 +120,13 @@ class Sender(Session):
             raise self._refusal()
         out = self._out
         if out is None:
-            out = self._out = self._reactor.take_queue()  # type: ignore[union-attr]
+            out = self._out = self._reactor.take_queue()
         elif len(out) >= self._write_limit and opcode < 8:
             self._check_wait()
         append_frame(out, opcode, payload, rsv1, True)
         if not self._is_dirty:
             self._is_dirty = True
-            self._reactor.flush_later(self)  # type: ignore[union-attr]
+            self._reactor.flush_later(self)
         if opcode == _CLOSE:
             self._begin_closing(payload)
         elif len(out) >= self._flush_size:
@@ -177,7 +177,7 @@ class Sender(Session):
                 if sent is not None:
                     if sent == len(out):
                         self._out = None
-                        self._reactor.give_queue(out)  # type: ignore[union-attr]
+                        self._reactor.give_queue(out)
                         out = None
                     else:
                         del out[:sent]
@@ -200,7 +200,7 @@ class Sender(Session):
         if self._drained is not None:
             self._drained.set()
             self._drained = None
-            self._reactor.stay_awake()  # type: ignore[union-attr]
+            self._reactor.stay_awake()
 
     def _drain(self) -> None:
         """Flush, and at the mark wait until the queue is half empty."""

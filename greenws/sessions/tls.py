@@ -181,10 +181,12 @@ class TLSTransport(Transport):
         if self._unsent and not self.flush():
             return None
         size = len(data)
+        if not size:
+            return 0 if self.flush() else None
         if size <= STEP:
-            sent = self._write(data) if size else 0
-            is_flushed = self.flush()
-            return (sent or None) if size else (0 if is_flushed else None)
+            sent = self._write(data)
+            self.flush()
+            return sent or None
         sent = 0
         with memoryview(data) as view:
             while sent < size:

@@ -260,6 +260,13 @@ class SocksProxy(Proxy):
 @contextlib.contextmanager
 def full_listener(host: str = "127.0.0.1") -> Iterator[int]:
     """A port that answers no further connection: its queue is full and nobody accepts."""
+    with full_socket(host) as listener:
+        yield listener.getsockname()[1]
+
+
+@contextlib.contextmanager
+def full_socket(host: str = "127.0.0.1") -> Iterator[_socket.socket]:
+    """The socket of a :func:`full_listener`, for who wants to accept after all."""
     family = _socket.AF_INET6 if ":" in host else _socket.AF_INET
     listener = _socket.socket(family, _socket.SOCK_STREAM)
     fillers = []
@@ -272,7 +279,7 @@ def full_listener(host: str = "127.0.0.1") -> Iterator[int]:
             filler.setblocking(False)
             fillers.append(filler)
             filler.connect_ex(address)
-        yield address[1]
+        yield listener
     finally:
         for filler in fillers:
             filler.close()

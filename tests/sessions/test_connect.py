@@ -19,10 +19,9 @@ from greenws.sessions.connect import (
     connect_tcp,
     connect_unix,
     interleave,
-    new_socket,
 )
 from greenws.sessions.resolver import Address
-from tests.sessions.scripted import closed_port, count_descriptors, full_listener
+from tests.sessions.scripted import closed_port, count_descriptors, full_listener, full_socket
 from tests.support.ticker import Ticker
 
 
@@ -195,18 +194,8 @@ def test_failure_during_the_wait_starts_the_next(dead_port: int, port: int) -> N
     sock.close()
 
 
-def test_slow_address_still_wins_over_failures() -> None:
-    listener = listen(_socket.AF_INET, ("127.0.0.1", 0), 0)
-    address = listener.getsockname()
-    filler = new_socket(_socket.AF_INET, ())
-    filler.connect_ex(address)
-    fillers = [filler]
-    for _ in range(3):
-        fillers.append(new_socket(_socket.AF_INET, ()))
-        fillers[-1].connect_ex(address)
-    greenlet = gevent.spawn(connect_tcp, "t", [v4(address[1]), v4(closed_port())])
-    gevent.sleep(0.3)
-    assert not greenlet.dead
+def accept_until_dead(listener: _socket.socket, greenlet: gevent.Greenlet[..., Any]) -> None:
+    """Make room for who connects in ``greenlet``, until it is done."""
     accepted = []
     listener.setblocking(False)
     while not greenlet.dead:  # room in the queue: the kernel repeats its SYN within a second
@@ -214,13 +203,19 @@ def test_slow_address_still_wins_over_failures() -> None:
             accepted.append(listener._accept()[0])  # type: ignore[attr-defined]
         except BlockingIOError:
             gevent.sleep(0.02)
-    sock, _ = greenlet.get()
-    sock.close()
-    for filler in fillers:
-        filler.close()
     for fileno in accepted:
         os.close(fileno)
-    listener.close()
+
+
+def test_slow_address_still_wins_over_failures() -> None:
+    with full_socket() as listener:
+        addresses = [v4(listener.getsockname()[1]), v4(closed_port())]
+        greenlet = gevent.spawn(connect_tcp, "t", addresses)
+        gevent.sleep(0.3)
+        assert not greenlet.dead
+        accept_until_dead(listener, greenlet)
+        sock, _ = greenlet.get()
+        sock.close()
 
 
 @pytest.mark.parametrize("delay", [0.02, 0.3])
@@ -243,24 +238,15 @@ def test_kill_closes_the_only_attempt(dead_port: int) -> None:
 
 
 def test_only_address_is_waited_for() -> None:
-    listener = listen(_socket.AF_INET, ("127.0.0.1", 0), 0)
-    address = listener.getsockname()
-    fillers = [new_socket(_socket.AF_INET, ()) for _ in range(4)]
-    for filler in fillers:
-        filler.connect_ex(address)
-    greenlet = gevent.spawn(connect_tcp, "t", [v4(address[1])])
-    gevent.sleep(0.02)
-    assert not greenlet.dead
-    listener.setblocking(False)
-    while not greenlet.dead:  # room in the queue: the kernel repeats its SYN within a second
-        try:
-            os.close(listener._accept()[0])  # type: ignore[attr-defined]
-        except BlockingIOError:
-            gevent.sleep(0.02)
-    sock, found = greenlet.get()
-    assert sock.getpeername() == found.sockaddr == address
-    for other in (sock, listener, *fillers):
-        other.close()
+    with full_socket() as listener:
+        address = listener.getsockname()
+        greenlet = gevent.spawn(connect_tcp, "t", [v4(address[1])])
+        gevent.sleep(0.02)
+        assert not greenlet.dead
+        accept_until_dead(listener, greenlet)
+        sock, found = greenlet.get()
+        assert sock.getpeername() == found.sockaddr == address
+        sock.close()
 
 
 def test_source_address_is_bound(port: int) -> None:

@@ -110,6 +110,31 @@ def work(seconds: float) -> None:
         pass
 
 
+def iterate_flood(
+    websocket: greenws.WebSocket, ticking: Ticker, seconds: float = 0.0
+) -> tuple[int, float]:
+    """Iterate over a flood, busy for ``seconds`` with each event, and watch the hub.
+
+    :returns: how many texts there were, and the largest gap.
+    """
+    texts = 0
+
+    def iterate() -> None:
+        nonlocal texts
+        for event in websocket:
+            if seconds:
+                work(seconds)
+            texts += event.name == "text"
+
+    greenlet = gevent.spawn(iterate)
+    with gevent.Timeout(PATIENCE):
+        while not texts:
+            gevent.sleep(0.001)
+    gap = watch(ticking)
+    greenlet.kill()
+    return texts, gap
+
+
 # Thousands of messages fit into one read: all of them at once would keep the hub for half a second.
 SLOWLY = 5e-5
 
@@ -134,21 +159,8 @@ def test_a_flood_that_is_handled_slowly_leaves_the_hub_its_turn(
 def test_a_flood_that_is_iterated_slowly_leaves_the_hub_its_turn(
     flood: ForeignServer, ticking: Ticker
 ) -> None:
-    count = 0
-
-    def iterate() -> None:
-        nonlocal count
-        for _ in greenws.WebSocket(flood.url, proxies={}):
-            work(SLOWLY)
-            count += 1
-
-    greenlet = gevent.spawn(iterate)
-    with gevent.Timeout(PATIENCE):
-        while not count:
-            gevent.sleep(0.001)
-    gap = watch(ticking)
-    greenlet.kill()
-    assert count > 1000
+    texts, gap = iterate_flood(greenws.WebSocket(flood.url, proxies={}), ticking, SLOWLY)
+    assert texts > 1000
     assert gap < LARGEST_GAP
 
 
@@ -156,21 +168,10 @@ def test_a_flood_that_is_iterated_slowly_leaves_the_hub_its_turn(
 def test_a_flooded_iteration_leaves_the_hub_its_turn(
     secure: bool, flood: ForeignServer, ticking: Ticker
 ) -> None:
-    count = 0
-
-    def iterate() -> None:
-        nonlocal count
-        url = flood.secure_url if secure else flood.url
-        for event in greenws.WebSocket(url, proxies={}, ssl_cafile=flood.cafile):
-            count += event.name == "text"
-
-    greenlet = gevent.spawn(iterate)
-    with gevent.Timeout(PATIENCE):
-        while not count:
-            gevent.sleep(0.001)
-    gap = watch(ticking)
-    greenlet.kill()
-    assert count > 5000
+    url = flood.secure_url if secure else flood.url
+    websocket = greenws.WebSocket(url, proxies={}, ssl_cafile=flood.cafile)
+    texts, gap = iterate_flood(websocket, ticking)
+    assert texts > 5000
     assert gap < LARGEST_GAP
 
 

@@ -19,6 +19,9 @@ from greenws.sessions.wait import WRITE, wait, wait_read
 from tests.sessions.scripted import Authority, ScriptedServer, Server, exchange, receive
 from tests.support.ticker import Ticker
 
+# Application data, by its head, that decrypts to nothing.
+BAD_RECORD = b"\x17\x03\x03\x00\x20" + b"?" * 32
+
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
@@ -338,7 +341,7 @@ def test_broken_records_are_an_error_in_words(
 ) -> None:
     def script(sock: Any) -> None:
         sock.sendall(b"fine")
-        _socket.socket.send(sock._sock, b"\x17\x03\x03\x00\x20" + b"?" * 32)
+        _socket.socket.send(sock._sock, BAD_RECORD)
         gevent.sleep(0.05)
 
     with ScriptedServer(script, server_context) as server:
@@ -365,7 +368,7 @@ def test_reset_is_an_os_error(server_context: ssl.SSLContext, context: ssl.SSLCo
 
 def test_error_is_the_end(server_context: ssl.SSLContext, context: ssl.SSLContext) -> None:
     def script(sock: Any) -> None:
-        _socket.socket.send(sock._sock, b"\x17\x03\x03\x00\x20" + b"?" * 32)
+        _socket.socket.send(sock._sock, BAD_RECORD)
         sock.recv(1)
 
     with ScriptedServer(script, server_context) as server:
