@@ -191,14 +191,15 @@ class Client:
     def wait_ready(self, timeout: float | None = None) -> bool:
         """Wait until messages may be sent.
 
-        :returns: True when they may; False if ``timeout`` seconds have passed, or the opening has
-            failed for good.
+        :returns: True when they may, or might for a moment, as a server can close at once; False
+            if ``timeout`` seconds have passed, or the opening has failed for good.
         """
+        before = self._ready_time
         if not self.is_ready and self._is_running:
             if self._settled is None:
                 self._settled = Event()
             self._settled.wait(timeout)
-        return self.is_ready
+        return self.is_ready or self._ready_time not in (None, before)
 
     @property
     def is_ready(self) -> bool:

@@ -1016,6 +1016,21 @@ def test_wait_ready_of_a_failed_opening(opening: Any) -> None:
         feed.join(LIMIT)
 
 
+@pytest.mark.parametrize("way", ["close", "kill"])
+def test_wait_ready_of_a_connection_that_ends_as_soon_as_it_is(
+    way: str, server: EchoServer
+) -> None:
+    class Brief(Full):
+        def on_ready(self, event: Any) -> None:
+            getattr(self, way)()
+
+    brief = Brief(server.url).start()
+    assert brief.wait_ready(LIMIT) is True
+    brief.join(LIMIT)
+    assert brief.wait_ready(LIMIT) is False
+    assert not brief.is_ready
+
+
 def test_wait_ready_waits_through_reconnects() -> None:
     with EchoServer(opening=in_turn(reject(503), drop(), accept)) as server:
         feed = Full(server.url, reconnect=QUICK).start()
