@@ -11,6 +11,7 @@ cdef double NEVER
 cdef Py_ssize_t HEADROOM
 cdef Py_ssize_t _OPENING_READ_SIZE
 cdef Py_ssize_t _NOTHING
+cdef Py_ssize_t _MUCH
 
 
 cdef class GeventSession(Sender):
@@ -20,6 +21,8 @@ cdef class GeventSession(Sender):
     cdef bint _is_dry
     cdef bint _is_ready
     cdef bint _attention
+    cdef bint _is_flowing
+    cdef Py_ssize_t _streak
 
     cdef bint _is_dialing
     cdef bint _has_ended
@@ -42,7 +45,9 @@ cdef class GeventSession(Sender):
 
     @cython.locals(reactor=Reactor, size=Py_ssize_t, now=double)
     cdef Py_ssize_t _pump(self, Stream stream) except? -2
-    @cython.locals(transport=Transport)
+    @cython.locals(reactor=Reactor)
+    cdef _note_read(self, Py_ssize_t size, double since)
+    @cython.locals(transport=Transport, size=Py_ssize_t)
     cdef Py_ssize_t _receive(self) except? -2
     @cython.locals(transport=Transport)
     cdef Py_ssize_t _read(self) except? -2

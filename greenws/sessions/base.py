@@ -39,6 +39,9 @@ LINGER = 1.0
 #: Reads of what TLS holds decrypted before the loop gets a turn.
 _BURST = 16
 
+# Bytes of a read after which more are likely to have come by the time it is handled.
+_MUCH = 32 * 1024
+
 # Bytes of one read before the answer is there: what it may be made of, endless interim answers
 # say, takes longer to parse than frames do.
 _OPENING_READ_SIZE = 8 * 1024
@@ -91,6 +94,7 @@ class GeventSession(Sender):
         "_heard",
         "_is_dialing",
         "_is_dry",
+        "_is_flowing",
         "_is_forked",
         "_is_reading",
         "_is_ready",
@@ -104,6 +108,7 @@ class GeventSession(Sender):
         "_reader",
         "_sent_code",
         "_start_time",
+        "_streak",
     )
 
     def __init__(self, websocket: Any) -> None:
@@ -112,6 +117,9 @@ class GeventSession(Sender):
         self._is_dialing = False
         self._is_reading = False
         self._is_dry = True
+        # Whether to look for more at once, and bytes read since the loop had its turn.
+        self._is_flowing = False
+        self._streak = 0
         # Something other than bytes wants to be looked at.
         self._attention = False
         self._has_ended = False
@@ -368,8 +376,8 @@ class GeventSession(Sender):
                 # An idle connection keeps none of its last events.
                 event = happened = None
                 reactor.give_back(self)
-                if size >= reactor.read_size and stream is not None:
-                    reactor.note_read(native.time() - stream.received_time)
+                if stream is not None:
+                    self._note_read(size, stream.received_time)
             elif size == 0:
                 yield from self._take_eof()
             if self._attention or not self._is_ready:
@@ -398,13 +406,22 @@ class GeventSession(Sender):
             now = native.time()
             if not stream.digest(reactor.buffer, HEADROOM, HEADROOM + size, now):
                 return size
-            if size >= reactor.read_size:
-                reactor.note_read(native.time() - now)
+            self._note_read(size, now)
             # All of it went to handlers.
             if reactor.holder is self:  # no other one has read while a handler switched
                 reactor.holder = None
             if self._attention:
                 return _NOTHING
+
+    def _note_read(self, size: int, since: float) -> None:
+        """Take note that ``size`` bytes, read at the time ``since``, have been handled."""
+        reactor = self._reactor
+        self._streak += size
+        self._is_flowing = (
+            (size >= _MUCH or size >= reactor.read_size)
+            and reactor.note_read(size, native.time() - since)
+            and self._streak < reactor.read_size
+        )
 
     def _receive(self) -> int:
         """Read into the reactor's buffer, after waiting if there is nothing. Queued frames leave
@@ -418,8 +435,14 @@ class GeventSession(Sender):
         if self._is_dry or not self._is_buffering or not transport.has_buffered:
             if self._is_dirty:
                 self.flush()
+            if self._is_flowing:
+                self._is_flowing = False  # until what has been read is handled as quickly
+                size = self._read()
+                if size != _NOTHING:
+                    return size
             if not self._attention and self._transport is not None:
                 self._burst = 0
+                self._streak = 0
                 if not self._is_reading:
                     self._reader.start(self)
                     self._is_reading = True

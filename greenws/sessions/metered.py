@@ -59,6 +59,10 @@ class MeteredTransport(Transport):
         return self._lower.wants_write
 
     @property
+    def wants_read(self) -> bool:
+        return self._lower.wants_read
+
+    @property
     def has_buffered(self) -> bool:
         return self._lower.has_buffered
 

@@ -48,6 +48,7 @@ cdef class Reactor:
 
     cpdef borrow(self, session)
     cpdef give_back(self, session)
+    cpdef bint note_read(self, Py_ssize_t size, double seconds) except *
     cpdef wake(self, Session session)
     @cython.locals(ready=list, session=Session)
     cdef Session pick(self)

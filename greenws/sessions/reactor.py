@@ -172,17 +172,21 @@ class Reactor:
         if self.holder is session:
             self.holder = None
 
-    def note_read(self, seconds: float) -> None:
-        """Take note of how long it took to handle a whole ``read_size`` of messages.
+    def note_read(self, size: int, seconds: float) -> bool:
+        """Take note of how long it took to handle ``size`` bytes of messages.
 
         A flood whose handler is slow would keep the hub: 12,000 messages fit into one read.
+
+        :returns: whether that was so quick that more may be read at once.
         """
-        if seconds > _SLOW_READ:
-            # So much as would have taken half of what is slow.
-            size = int(self.read_size * _SLOW_READ / 2 / seconds)
-            self.read_size = max(size, _MIN_READ_SIZE)
-        elif seconds < _FAST_READ:
-            self.read_size = min(self.read_size * 2, READ_SIZE)
+        if size >= self.read_size:
+            if seconds > _SLOW_READ:
+                # So much as would have taken half of what is slow.
+                size = int(self.read_size * _SLOW_READ / 2 / seconds)
+                self.read_size = max(size, _MIN_READ_SIZE)
+            elif seconds < _FAST_READ:
+                self.read_size = min(self.read_size * 2, READ_SIZE)
+        return seconds < _FAST_READ
 
     def add(self, session: Session) -> None:
         """Know a session that has a transport now."""

@@ -32,5 +32,5 @@ cdef class Sender(Session):
     cpdef send_compressed(self, int opcode, payload)
     cpdef send_text(self, text)
     cpdef send_binary(self, data)
-    @cython.locals(transport=Transport, out=bytearray)
+    @cython.locals(transport=Transport, out=bytearray, is_left=bint)
     cpdef flush(self)

@@ -181,7 +181,15 @@ class Sender(Session):
                         out = None
                     else:
                         del out[:sent]
-            if out or (self._is_buffering and transport.wants_write and not transport.flush()):
+            is_left = bool(out)
+            if self._is_buffering:
+                if not is_left and transport.wants_write:
+                    is_left = not transport.flush()
+                if is_left and transport.wants_read:
+                    # The session tries again after its next read.
+                    self._is_dirty = True
+                    is_left = False
+            if is_left:
                 if self._writer is None:
                     self._writer = self._hub.loop.io(transport.fileno(), WRITE)
                     self._writer.start(self.flush)

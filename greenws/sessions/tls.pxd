@@ -17,6 +17,7 @@ cdef class TLSTransport(Transport):
     cdef bint _has_data
     cdef bint _is_ended
     cdef bint _is_over
+    cdef bint _is_renegotiating
     cdef bint _is_shut
 
     cpdef bint advance_handshake(self) except -1

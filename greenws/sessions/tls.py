@@ -54,6 +54,7 @@ class TLSTransport(Transport):
         "_incoming",
         "_is_ended",
         "_is_over",
+        "_is_renegotiating",
         "_is_shut",
         "_lower",
         "_memory",
@@ -88,6 +89,8 @@ class TLSTransport(Transport):
         self._has_data = False
         # There is nothing to read any more: the peer has said so, or TLS has failed.
         self._is_over = False
+        # The peer wants new keys, on a user's context that allows it, and it is its turn.
+        self._is_renegotiating = False
         self._is_shut = False
         self._is_ended = False
 
@@ -220,6 +223,11 @@ class TLSTransport(Transport):
         return bool(self._unsent or self._outgoing.pending) or self._lower.wants_write
 
     @property
+    def wants_read(self) -> bool:
+        is_due = self._is_renegotiating and not self.wants_write
+        return is_due or self._lower.wants_read
+
+    @property
     def has_buffered(self) -> bool:
         return bool(
             self._unread
@@ -304,10 +312,12 @@ class TLSTransport(Transport):
             _buffers.append(buffer)
 
     def _write(self, piece: bytes | bytearray | memoryview) -> int:
-        """Encrypt a piece; 0: not now, in the midst of a renegotiation on a user's context."""
+        """Encrypt a piece; 0: not now, in the midst of a renegotiation."""
         try:
             count: int = self._core.write(piece)
+            self._is_renegotiating = False
         except ssl.SSLWantReadError:
+            self._is_renegotiating = True
             return 0
         except ssl.SSLError as error:
             raise ssl.SSLError(error.errno, explain(error)) from error

@@ -3,6 +3,7 @@ from greenws.sessions cimport native
 
 cdef class Transport:
     cdef int _fileno
+    cdef bint _may_tune
     cdef public object _sock
     cdef public object _unread
 

@@ -9,6 +9,13 @@ from . import native
 
 _LINGER = struct.Struct("ii")
 
+# Bytes that may be on their way to a peer on the same machine; Linux makes twice as many of them.
+_LOOPBACK_BUFFER = 128 * 1024
+_LOOPBACK = ("127.", "::1", "::ffff:127.")
+
+# Bytes sent at once for which that matters.
+_MUCH = 32 * 1024
+
 
 class Transport:
     """Plain TCP, or a unix socket: the verbs every transport has.
@@ -18,15 +25,17 @@ class Transport:
 
     :param sock: connected, of the interpreter's own ``_socket`` (neither gevent's nor a patched
         one); it belongs to the transport from here on, and is made non-blocking.
+    :param may_tune: whether the size of its send buffer may be changed.
     """
 
-    __slots__ = ("_fileno", "_sock", "_unread")
+    __slots__ = ("_fileno", "_may_tune", "_sock", "_unread")
 
-    def __init__(self, sock: _socket.socket) -> None:
+    def __init__(self, sock: _socket.socket, may_tune: bool = False) -> None:
         if sock.gettimeout() != 0.0:
             sock.setblocking(False)
         self._sock = sock
         self._fileno = sock.fileno()
+        self._may_tune = may_tune
         self._unread: bytes | memoryview = b""
 
     def fileno(self) -> int:
@@ -49,6 +58,8 @@ class Transport:
         :returns: the number of bytes taken; None: none now, wait until it is writable.
         :raises OSError: the connection is broken, or closed here.
         """
+        if self._may_tune and len(data) >= _MUCH:
+            self._tune()
         return native.send(self._sock, self._fileno, data)
 
     def flush(self) -> bool:
@@ -61,6 +72,13 @@ class Transport:
     @property
     def wants_write(self) -> bool:
         """Whether bytes of its own wait until the descriptor is writable (then ``flush``)."""
+        return False
+
+    @property
+    def wants_read(self) -> bool:
+        """Whether nothing is taken before more was read: then it is no use to wait until the
+        descriptor is writable, as it is already.
+        """
         return False
 
     @property
@@ -100,6 +118,24 @@ class Transport:
             sock.close()
         except OSError:
             pass  # a late report about bytes nobody waits for; the descriptor is gone
+
+    def _tune(self) -> None:
+        """Have less on its way to a peer on the same machine, now that there is much to send.
+
+        The kernel lets the buffer grow to megabytes, for the sake of distant peers. On loopback
+        they gain nothing, and have left the caches by the time the peer reads them: sending takes
+        up to four times as long.
+        """
+        self._may_tune = False
+        sock = self._sock
+        try:
+            if (
+                sock.getpeername()[0].startswith(_LOOPBACK)
+                and sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_SNDBUF) > 2 * _LOOPBACK_BUFFER
+            ):
+                sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDBUF, _LOOPBACK_BUFFER)
+        except OSError:
+            pass  # the connection is gone, as the next send will say
 
     def _take_unread(self, buffer: bytearray | memoryview, size: int) -> int:
         piece = self._unread[:size]

@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import gevent
+import gevent.event
 import pytest
 
 import greenws
+from greenws.sessions.reactor import get_reactor
 from tests.support.peer import PATIENCE, Run
 from tests.support.servers import ForeignServer
 from tests.support.ticker import Ticker
@@ -162,6 +164,55 @@ def test_a_flood_that_is_iterated_slowly_leaves_the_hub_its_turn(
     texts, gap = iterate_flood(greenws.WebSocket(flood.url, proxies={}), ticking, SLOWLY)
     assert texts > 1000
     assert gap < LARGEST_GAP
+
+
+def test_reads_that_got_smaller_grow_again(flood: ForeignServer) -> None:
+    reactor = get_reactor()
+    seconds = 0.001
+    grown = gevent.event.Event()
+
+    class Client(Flooded):
+        def on_text(self, event: Any) -> None:
+            if seconds:
+                work(seconds)
+            elif reactor.read_size > 64 * 1024:
+                grown.set()
+
+    client = Client(flood.url, proxies={}).start()
+    try:
+        with gevent.Timeout(PATIENCE):
+            while reactor.read_size > 16 * 1024:
+                gevent.sleep(0.001)
+        seconds = 0.0
+        assert grown.wait(PATIENCE)
+    finally:
+        client.kill()
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["tcp", "tls"])
+@pytest.mark.parametrize("path", ["", "goodbye"], ids=["never", "theirs"])
+def test_a_flood_that_goes_on_after_the_close_frame_ends(
+    path: str, secure: bool, flood: ForeignServer, ticking: Ticker
+) -> None:
+    class Client(Flooded):
+        close_timeout = 0.3
+        ssl_cafile = flood.cafile
+        is_over = False
+
+        def on_close(self, event: Any) -> None:
+            self.is_over = True
+
+        def on_text(self, event: Any) -> None:
+            super().on_text(event)
+            if self.count == 10_000:
+                self.close()
+
+    client = Client((flood.secure_url if secure else flood.url) + path, proxies={}).start()
+    assert client.wait_ready(PATIENCE)
+    ticking.reset()
+    client.join(PATIENCE)
+    assert client.is_over
+    assert ticking.largest_gap < 3 * LARGEST_GAP
 
 
 @pytest.mark.parametrize("secure", [False, True], ids=["tcp", "tls"])

@@ -68,6 +68,41 @@ def test_a_handler_that_switches_in_a_chunk_keeps_the_rest_of_it() -> None:
     assert [event.text for event in second.all("text")] == texts
 
 
+def test_what_comes_meanwhile_is_read_in_the_same_turn() -> None:
+    many = b"".join(build_text("x" * 1000) for _ in range(40))
+    ours, theirs = gevent.socket.socketpair()
+    turns = 0
+    seen: list[int] = []
+
+    def count() -> None:
+        nonlocal turns
+        turns += 1
+
+    class Reader(greenws.Client):
+        def on_text(self, event: Any) -> None:
+            seen.append(turns)
+            if len(seen) == 1:
+                assert theirs.send(many[:10_040]) == 10_040
+            elif len(seen) == 50:
+                self.kill()
+
+    watcher = gevent.get_hub().loop.prepare()
+    watcher.start(count)
+    try:
+        client = Reader("ws://localhost/", socket=ours).start()
+        peer = Peer(theirs)
+        peer.accept()
+        assert client.wait_ready(PATIENCE)
+        peer.send(many)
+        client.join(PATIENCE)
+    finally:
+        watcher.stop()
+        watcher.close()
+        theirs.close()
+    assert len(seen) == 50
+    assert len(set(seen)) == 1
+
+
 def pieces(chance: random.Random, name: int) -> tuple[list[bytes], bytes]:
     """Messages of all sizes, some in fragments, and the bytes that they are."""
     messages = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -448,3 +449,94 @@ def test_a_pong_carries_the_payload_of_its_ping() -> None:
         websocket, run = start(server.url)
         server.join()
         run.join()
+
+
+# TLS that is agreeing on new keys
+
+
+class Keyless:
+    """TLS without the secrecy. It takes nothing while ``is_renegotiating``, which what it reads
+    next puts an end to.
+    """
+
+    session_reused = False
+    session = None
+
+    def __init__(self, incoming: Any, outgoing: Any) -> None:
+        self._incoming = incoming
+        self._outgoing = outgoing
+        self.is_renegotiating = False
+
+    def do_handshake(self) -> None:
+        pass
+
+    def version(self) -> str:
+        return "TLSv1.2"
+
+    def cipher(self) -> None:
+        return None
+
+    def pending(self) -> int:
+        return 0
+
+    def read(self, size: int, buffer: Any) -> int:
+        data = self._incoming.read(size)
+        if not data and not self._incoming.eof:
+            raise ssl.SSLWantReadError
+        self.is_renegotiating = False
+        buffer[: len(data)] = data
+        return len(data)
+
+    def write(self, data: Any) -> int:
+        if self.is_renegotiating:
+            raise ssl.SSLWantReadError
+        count: int = self._outgoing.write(data)
+        return count
+
+    def unwrap(self) -> None:
+        pass
+
+
+class KeylessContext(ssl.SSLContext):
+    tls: Keyless
+
+    def wrap_bio(self, incoming: Any, outgoing: Any, *_: Any, **options: Any) -> Any:
+        self.tls = Keyless(incoming, outgoing)
+        return self.tls
+
+
+def test_a_renegotiation_that_stalls_is_waited_for_without_work() -> None:
+    collector = Collector()
+    peers: list[Peer] = []
+    turns = 0
+
+    def script(peer: Peer) -> None:
+        peers.append(peer)
+        collector(peer)
+
+    def count() -> None:
+        nonlocal turns
+        turns += 1
+
+    context = KeylessContext(ssl.PROTOCOL_TLS_CLIENT)
+    watcher = gevent.get_hub().loop.prepare()
+    with Server(script) as server:
+        url = server.url.replace("ws:", "wss:")
+        websocket, run = start(url, ssl_context=context)
+        context.tls.is_renegotiating = True
+        websocket.send_text("first")
+        gevent.sleep(0)
+        websocket.send_text("second")
+        watcher.start(count)
+        try:
+            gevent.sleep(0.1)
+        finally:
+            watcher.stop()
+            watcher.close()
+        assert turns < 20
+        assert collector.messages == []
+        peers[0].send(build(TEXT, b"keys"))
+        run.wait("text")
+        websocket.close()
+        run.join()
+    assert collector.messages == [b"first", b"second"]

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import _socket
+import contextlib
 import errno
 import struct
+import sys
 import time
 from collections.abc import Iterator
 
@@ -23,8 +25,9 @@ def ends() -> Iterator[Ends]:
     theirs.close()
 
 
-@pytest.fixture
-def tcp_ends() -> Iterator[Ends]:
+@contextlib.contextmanager
+def connected(may_tune: bool = False) -> Iterator[Ends]:
+    """A connection over loopback."""
     listener = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)
     listener.bind(("127.0.0.1", 0))
     listener.listen(1)
@@ -32,10 +35,18 @@ def tcp_ends() -> Iterator[Ends]:
     ours.connect(listener.getsockname())
     theirs = _socket.socket(fileno=listener._accept()[0])  # type: ignore[attr-defined]
     listener.close()
-    transport = Transport(ours)
-    yield transport, theirs
-    transport.close()
-    theirs.close()
+    transport = Transport(ours, may_tune)
+    try:
+        yield transport, theirs
+    finally:
+        transport.close()
+        theirs.close()
+
+
+@pytest.fixture
+def tcp_ends() -> Iterator[Ends]:
+    with connected() as ends:
+        yield ends
 
 
 def fill(transport: Transport) -> int:
@@ -154,3 +165,50 @@ def test_close_still_resets_when_told_to(tcp_ends: Ends) -> None:
     transport.close()
     with pytest.raises(ConnectionResetError):
         theirs.recv(1)
+
+
+def buffer_size(transport: Transport) -> int:
+    return transport._sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_SNDBUF)
+
+
+@pytest.fixture
+def tunable() -> Iterator[Ends]:
+    with connected(may_tune=True) as ends:
+        yield ends
+
+
+def test_a_stream_on_loopback_is_not_buffered_by_megabytes(tunable: Ends) -> None:
+    assert fill(tunable[0]) > 0
+    if sys.platform == "linux":  # others begin with less
+        assert buffer_size(tunable[0]) == 256 * 1024
+    assert buffer_size(tunable[0]) <= 256 * 1024
+
+
+def test_short_messages_leave_the_buffer_as_it_is(tunable: Ends) -> None:
+    before = buffer_size(tunable[0])
+    for _ in range(100):
+        assert tunable[0].send(b"x" * 1000) == 1000
+    assert buffer_size(tunable[0]) >= before
+
+
+def test_the_buffer_is_left_to_the_kernel_unless_allowed(tcp_ends: Ends) -> None:
+    before = buffer_size(tcp_ends[0])
+    assert fill(tcp_ends[0]) > 0
+    assert buffer_size(tcp_ends[0]) >= before
+
+
+def test_a_smaller_buffer_is_not_made_larger(tunable: Ends) -> None:
+    tunable[0]._sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDBUF, 16 * 1024)
+    before = buffer_size(tunable[0])
+    assert fill(tunable[0]) > 0
+    assert buffer_size(tunable[0]) == before
+
+
+def test_tuning_a_dead_connection_is_left_to_the_send(tunable: Ends) -> None:
+    transport, theirs = tunable
+    option = struct.pack("ii", 1, 0)
+    theirs.setsockopt(_socket.SOL_SOCKET, _socket.SO_LINGER, option)
+    theirs.close()
+    with pytest.raises(OSError):
+        for _ in range(2):  # the first one may find the reset only
+            transport.send(b"x" * 65536)

@@ -3,7 +3,7 @@
 ``python servers.py KIND [CERTIFICATE CAFILE]`` serves on two ports of 127.0.0.1, the second one
 with TLS, prints both in a line, and ends when its standard input does. Each of them echoes, and
 closes with 4001 when it gets the text ``"close"``. ``flood`` is a server of its own kind: it
-sends as fast as it can.
+sends as fast as it can, at ``/goodbye`` a close frame among it.
 """
 
 from __future__ import annotations
@@ -189,6 +189,8 @@ def _flood(sock: socket.socket) -> None:
             b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             b"Sec-WebSocket-Accept: " + base64.b64encode(accept) + b"\r\n\r\n"
         )
+        if b" /goodbye " in head:
+            sock.sendall(frames + b"\x88\x02\x03\xe8")
         while True:
             sock.sendall(frames)
     except OSError:
