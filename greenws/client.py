@@ -18,6 +18,7 @@ from .constants import (
     MAX_REDIRECTS,
     OPEN_TIMEOUT,
     SEND_TIMEOUT,
+    SHORTEST_WAIT,
     WRITE_LIMIT,
 )
 from .errors import WebSocketError
@@ -409,7 +410,7 @@ class Client:
                 raise self._error
             if not self._is_stopped:
                 self._stopped = Event()
-                self._stopped.wait(delay)
+                self._stopped.wait(max(SHORTEST_WAIT, delay))
 
     def _run_connection(self) -> float | None:
         """Run one connection; return what a rejection's ``Retry-After`` asks for, or None."""

@@ -40,6 +40,9 @@ MAX_MESSAGE_SIZE: Final = 16 * 1024 * 1024
 #: Seconds over DNS, TCP, proxy, TLS and upgrade together.
 OPEN_TIMEOUT: Final = 30.0
 
+#: Seconds: the shortest wait there is. Timers of libuv know no less.
+SHORTEST_WAIT: Final = 0.001
+
 #: Seconds a sender waits at the high-water mark.
 SEND_TIMEOUT: Final = 30.0
 

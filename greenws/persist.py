@@ -13,6 +13,7 @@ from gevent.event import Event as GeventEvent
 
 from . import events
 from .backoff import find_retry_after
+from .constants import SHORTEST_WAIT
 
 # Seconds between two looks at an event of another thread, which gevent cannot wait for.
 _THREAD_EVENT_INTERVAL = 0.05
@@ -104,5 +105,5 @@ def _wait(event: ExitEvent, seconds: float) -> bool:
         left = end - monotonic()
         if left <= 0:
             return False
-        gevent.sleep(min(left, _THREAD_EVENT_INTERVAL))
+        gevent.sleep(max(SHORTEST_WAIT, min(left, _THREAD_EVENT_INTERVAL)))
     return True

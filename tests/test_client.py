@@ -627,6 +627,7 @@ def test_on_close_after_a_timeout_around_run(server: EchoServer) -> None:
     feed.react_ready = lambda event: timeout.start()  # type: ignore[attr-defined]
     with pytest.raises(gevent.Timeout) as caught:
         feed.run()
+    timeout.close()
     assert caught.value is timeout
     assert feed.calls[-1] == "close"
     assert feed.calls.count("close") == 1

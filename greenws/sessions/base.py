@@ -443,7 +443,8 @@ class GeventSession(Sender):
             if not self._attention and self._transport is not None:
                 self._burst = 0
                 self._streak = 0
-                if not self._is_reading:
+                # libuv has ceased to watch if there is an error, although bytes may come before it.
+                if not self._is_reading or self._reactor.is_libuv:
                     self._reader.start(self)
                     self._is_reading = True
                 self.park()

@@ -9,8 +9,7 @@ from __future__ import annotations
 from time import monotonic
 from typing import Any
 
-# Seconds; nothing is rung earlier, and nothing needs to be.
-_RESOLUTION = 0.001
+from ..constants import SHORTEST_WAIT
 
 #: The time of an alarm that is not set.
 NEVER = float("inf")
@@ -119,7 +118,7 @@ class Clock:
             self._stop()
             self._timer_due = first.due
             # libuv knows no less, and says so.
-            self._timer = self._loop.timer(max(_RESOLUTION, first.due - monotonic()))
+            self._timer = self._loop.timer(max(SHORTEST_WAIT, first.due - monotonic()))
             self._timer.start(self._ring)
 
     def _stop(self) -> None:

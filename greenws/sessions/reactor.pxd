@@ -32,6 +32,7 @@ cdef class Reactor:
     cdef readonly object view
     cdef public Py_ssize_t read_size
     cdef public object holder
+    cdef readonly bint is_libuv
     cdef readonly set sessions
     cdef list _queued
     cdef list _queues

@@ -120,6 +120,7 @@ class Reactor:
         "buffer",
         "clock",
         "holder",
+        "is_libuv",
         "loop",
         "read_size",
         "sessions",
@@ -152,7 +153,9 @@ class Reactor:
         self._calm_turns = 0
         self._is_crowded = False
         self._check: Any = None
-        if "libev" in type(loop).__module__:
+        #: Whether it is a loop of libuv.
+        self.is_libuv = "libev" not in type(loop).__module__
+        if not self.is_libuv:
             self._prepare = loop.prepare(ref=False, priority=loop.MINPRI)
             # After the watchers of all descriptors that a poll has found ready.
             self._check = loop.check(ref=False, priority=loop.MINPRI)
@@ -312,6 +315,9 @@ class Reactor:
     def abandon(self) -> None:
         """Let go of everything: this is a child, and all of it is the parent's."""
         sessions = list(self.sessions)
+        if sessions and self.is_libuv:
+            # Until then both poll the same set, and to stop a watcher here would deafen the parent.
+            self.loop.reinit()
         self.sessions.clear()
         self._queued.clear()
         self._ready.clear()

@@ -440,7 +440,9 @@ class Blow:
         if self.name == "kill":
             run.greenlet.kill()
         else:
-            run.greenlet.kill(gevent.Timeout(1))
+            timeout = gevent.Timeout(1)
+            run.greenlet.kill(timeout)
+            timeout.close()  # or libuv finds its timer gone
         assert run.greenlet.dead
 
 

@@ -101,7 +101,7 @@ def test_a_send_in_the_child_raises(fork: str) -> None:
     with Server(recorder) as server:
         said = run(
             """
-            websocket, greenlet, names = connect(ping_rate=0)
+            websocket, greenlet, names = connect(ping_rate=0, poll=0)
             print(in_child(lambda: websocket.send_text("from the child")))
             websocket.send_text("from the parent")
             websocket.close()

@@ -86,7 +86,7 @@ def test_what_comes_meanwhile_is_read_in_the_same_turn() -> None:
             elif len(seen) == 50:
                 self.kill()
 
-    watcher = gevent.get_hub().loop.prepare()
+    watcher = gevent.get_hub().loop.check()
     watcher.start(count)
     try:
         client = Reader("ws://localhost/", socket=ours).start()

@@ -519,7 +519,7 @@ def test_a_renegotiation_that_stalls_is_waited_for_without_work() -> None:
         turns += 1
 
     context = KeylessContext(ssl.PROTOCOL_TLS_CLIENT)
-    watcher = gevent.get_hub().loop.prepare()
+    watcher = gevent.get_hub().loop.check()
     with Server(script) as server:
         url = server.url.replace("ws:", "wss:")
         websocket, run = start(url, ssl_context=context)
