@@ -300,3 +300,50 @@ def test_a_child_forked_while_connecting_does_not_go_on_with_it(fork: str, secur
     assert len(re.findall(b"\x15\x03", got[1])) <= 1
     assert "connect_fail" not in child
     assert "connect_fail" in parent or "rejected" in parent
+
+
+@pytest.mark.parametrize("first", ["fork", "dial"])
+def test_a_child_forked_while_the_answer_is_pending_does_not_go_on(first: str) -> None:
+    # What wakes the greenlet that forks, and what wakes the one that connects, are found by the
+    # same look of the loop at its descriptors.
+    said = run_script(
+        """
+        import contextlib, os, socket, sys, gevent, gevent.hub, greenws
+
+        server = socket.create_server(("127.0.0.1", 0))
+        proxy = "http://127.0.0.1:%d" % server.getsockname()[1]
+
+        def follow():
+            with contextlib.suppress(greenws.errors.WebSocketUnavailable):
+                list(greenws.WebSocket("ws://localhost/", proxies={"http": proxy}))
+
+        def fork():
+            loop = gevent.get_hub().loop
+            gevent.get_hub().wait(loop.io(reading, 1))
+            pids.append(os.fork())
+
+        pids = []
+        reading, writing = os.pipe()
+        if sys.argv[1] == "fork":
+            greenlets = [gevent.spawn(fork), gevent.spawn(follow)]
+        else:
+            greenlets = [gevent.spawn(follow), gevent.spawn(fork)]
+        gevent.sleep(0.2)
+        theirs = server.accept()[0]
+        assert theirs.recv(65536).startswith(b"CONNECT ")
+        # The hub does not run meanwhile.
+        theirs.sendall(b"HTTP/1.1 200 OK\\r\\n\\r\\n")
+        os.write(writing, b"!")
+        while not pids:
+            gevent.sleep(0.01)
+        gevent.sleep(0.2)
+        if not pids[0]:
+            os._exit(0)
+        os.waitpid(pids[0], 0)
+        theirs.settimeout(5)
+        print(theirs.recv(65536).count(b"GET /"))
+        os._exit(0)
+        """,
+        first,
+    )
+    assert said == "1\n"
