@@ -4,6 +4,7 @@ from greenws.sessions cimport native
 cdef class Transport:
     cdef int _fileno
     cdef bint _may_tune
+    cdef Py_ssize_t _streamed
     cdef public object _sock
     cdef public object _unread
 

@@ -13,8 +13,10 @@ _LINGER = struct.Struct("ii")
 _LOOPBACK_BUFFER = 128 * 1024
 _LOOPBACK = ("127.", "::1", "::ffff:127.")
 
-# Bytes sent at once for which that matters.
+# Bytes that are a lot to be taken at once; and as many by and by that this is a stream. Until then
+# the kernel may swallow what a handler sends before it reads again.
 _MUCH = 32 * 1024
+_STREAM = 4 * 1024 * 1024
 
 
 class Transport:
@@ -28,7 +30,7 @@ class Transport:
     :param may_tune: whether the size of its send buffer may be changed.
     """
 
-    __slots__ = ("_fileno", "_may_tune", "_sock", "_unread")
+    __slots__ = ("_fileno", "_may_tune", "_sock", "_streamed", "_unread")
 
     def __init__(self, sock: _socket.socket, may_tune: bool = False) -> None:
         if sock.gettimeout() != 0.0:
@@ -36,6 +38,8 @@ class Transport:
         self._sock = sock
         self._fileno = sock.fileno()
         self._may_tune = may_tune
+        # Bytes sent, many at once.
+        self._streamed = 0
         self._unread: bytes | memoryview = b""
 
     def fileno(self) -> int:
@@ -58,9 +62,12 @@ class Transport:
         :returns: the number of bytes taken; None: none now, wait until it is writable.
         :raises OSError: the connection is broken, or closed here.
         """
-        if self._may_tune and len(data) >= _MUCH:
-            self._tune()
-        return native.send(self._sock, self._fileno, data)
+        sent = native.send(self._sock, self._fileno, data)
+        if self._may_tune and sent is not None and sent >= _MUCH:
+            self._streamed += sent
+            if self._streamed >= _STREAM:
+                self._tune()
+        return sent
 
     def flush(self) -> bool:
         """Pass on bytes of the transport's own that wait; True when none are left.
@@ -120,7 +127,7 @@ class Transport:
             pass  # a late report about bytes nobody waits for; the descriptor is gone
 
     def _tune(self) -> None:
-        """Have less on its way to a peer on the same machine, now that there is much to send.
+        """Have less on its way to a peer on the same machine.
 
         The kernel lets the buffer grow to megabytes, for the sake of distant peers. On loopback
         they gain nothing, and have left the caches by the time the peer reads them: sending takes

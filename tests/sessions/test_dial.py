@@ -106,7 +106,7 @@ def test_size_of_the_send_buffer(given: Any, largest: int, trace: Any) -> None:
     with Server() as server:
         options = DialOptions("127.0.0.1", server.port, socket_options=given)
         transport, _ = dial(options, trace)
-        exchange(transport, b"x" * 100_000)
+        exchange(transport, bytes(6 * 1024 * 1024))
         with socket.socket(fileno=os.dup(transport.fileno())) as sock:
             size = sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_SNDBUF)
         transport.close()
