@@ -416,12 +416,11 @@ class GeventSession(Sender):
     def _note_read(self, size: int, since: float) -> None:
         """Take note that ``size`` bytes, read at the time ``since``, have been handled."""
         reactor = self._reactor
+        if size < _MUCH and size < reactor.read_size:
+            return
         self._streak += size
-        self._is_flowing = (
-            (size >= _MUCH or size >= reactor.read_size)
-            and reactor.note_read(size, native.time() - since)
-            and self._streak < reactor.read_size
-        )
+        if reactor.note_read(size, native.time() - since):
+            self._is_flowing = self._streak < reactor.read_size
 
     def _receive(self) -> int:
         """Read into the reactor's buffer, after waiting if there is nothing. Queued frames leave

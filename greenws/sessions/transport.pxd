@@ -1,4 +1,9 @@
+cimport cython
+
 from greenws.sessions cimport native
+
+cdef Py_ssize_t _MUCH
+cdef Py_ssize_t _STREAM
 
 
 cdef class Transport:
@@ -9,5 +14,6 @@ cdef class Transport:
     cdef public object _unread
 
     cpdef recv_into(self, buffer, Py_ssize_t size)
+    @cython.locals(count=Py_ssize_t)
     cpdef send(self, data)
     cpdef bint flush(self) except -1

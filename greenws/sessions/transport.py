@@ -63,10 +63,12 @@ class Transport:
         :raises OSError: the connection is broken, or closed here.
         """
         sent = native.send(self._sock, self._fileno, data)
-        if self._may_tune and sent is not None and sent >= _MUCH:
-            self._streamed += sent
-            if self._streamed >= _STREAM:
-                self._tune()
+        if self._may_tune and sent is not None:
+            count = sent
+            if count >= _MUCH:
+                self._streamed += count
+                if self._streamed >= _STREAM:
+                    self._tune()
         return sent
 
     def flush(self) -> bool:
