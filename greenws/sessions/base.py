@@ -432,8 +432,10 @@ class GeventSession(Sender):
         if transport is None:
             raise _End("closed")
         if self._is_dry or not self._is_buffering or not transport.has_buffered:
-            if self._is_dirty:
+            if self._is_stalled:
                 self.flush()
+            elif self._is_dirty:
+                self._reactor.flush_parking(self)
             if self._is_flowing:
                 self._is_flowing = False  # until what has been read is handled as quickly
                 size = self._read()

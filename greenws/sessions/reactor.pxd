@@ -61,6 +61,7 @@ cdef class Reactor:
     cdef bytearray take_queue(self)
     cdef give_queue(self, bytearray queue)
     cpdef flush_later(self, session)
+    cdef flush_parking(self, Session session)
     @cython.locals(queued=list, session=Session)
     cpdef _flush(self)
     cpdef _end_turn(self)

@@ -22,6 +22,7 @@ cdef class Sender(Session):
     cdef object _writer
     cdef object _abort
     cdef bint _is_buffering
+    cdef bint _is_stalled
     cdef bint _refuses
     cdef int _burst
     cdef readonly object websocket

@@ -45,6 +45,7 @@ class Sender(Session):
         "_drained",
         "_flush_size",
         "_is_buffering",
+        "_is_stalled",
         "_out",
         "_passed",
         "_refuses",
@@ -63,6 +64,8 @@ class Sender(Session):
         self._transport: Transport | None = None
         # Whether the transport may hold bytes of its own.
         self._is_buffering = False
+        # TLS takes nothing before more was read.
+        self._is_stalled = False
         # Why it is over, as soon as it is.
         self._abort: str | None = None
         # Nothing may be sent: not ready yet, closing, failed or over.
@@ -185,10 +188,9 @@ class Sender(Session):
             if self._is_buffering:
                 if not is_left and transport.wants_write:
                     is_left = not transport.flush()
-                if is_left and transport.wants_read:
-                    # The session tries again after its next read.
-                    self._is_dirty = True
-                    is_left = False
+                # Then the session tries again after its next read.
+                self._is_stalled = is_left and transport.wants_read
+                is_left = is_left and not self._is_stalled
             if is_left:
                 if self._writer is None:
                     self._writer = self._hub.loop.io(transport.fileno(), WRITE)
