@@ -51,6 +51,9 @@ _PATIENCE = 16
 # Sessions whose frames leave together, at most.
 _BATCH = 16
 
+# The lowest priority that libev knows.
+_LAST = -2
+
 # Empty buffers for frames that are kept.
 _MAX_QUEUES = 16
 
@@ -159,9 +162,11 @@ class Reactor:
         #: Whether it is a loop of libuv.
         self.is_libuv = "libev" not in type(loop).__module__
         if not self.is_libuv:
-            self._prepare = loop.prepare(ref=False, priority=loop.MINPRI)
+            self._prepare = loop.prepare(ref=False)
             # After the watchers of all descriptors that a poll has found ready.
-            self._check = loop.check(ref=False, priority=loop.MINPRI)
+            self._check = loop.check(ref=False)
+            # Set by hand, as the loop made by CFFI forgets what it was told about it before.
+            self._prepare.priority = self._check.priority = _LAST
 
     # Reading
 

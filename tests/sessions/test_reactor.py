@@ -28,6 +28,7 @@ from tests.support.peer import (
     accept_and_wait,
     build,
     build_text,
+    run_script,
 )
 
 
@@ -273,6 +274,41 @@ def test_the_first_frames_of_a_process_leave_at_once() -> None:
         websocket.send_text("first")
         assert got.wait(1)
         run.kill()
+
+
+@pytest.mark.parametrize(
+    ("name", "module"),
+    [("libev-cext", "libev.corecext"), ("libev-cffi", "libev.corecffi"), ("libuv", "libuv.loop")],
+)
+def test_what_another_greenlet_sends_leaves_at_once_on_every_loop(name: str, module: str) -> None:
+    output = run_script(
+        """
+        import os, sys
+        os.environ["GEVENT_LOOP"] = sys.argv[1]
+        import gevent
+        try:
+            gevent.get_hub()
+        except ImportError:
+            sys.exit(print("missing"))
+        import greenws
+        from greenws.testing import EchoServer
+
+        class Asker(greenws.Client):
+            def on_text(self, event):
+                self.close()
+
+        with EchoServer() as server, gevent.Timeout(10):
+            client = Asker(server.url, proxies={}).start()
+            assert client.wait_ready()
+            client.send_text("hello")
+            client.join()
+        print("answered on", type(gevent.get_hub().loop).__module__)
+        """,
+        name,
+    )
+    if output == "missing\n":
+        pytest.skip("this gevent comes without it")
+    assert output == f"answered on gevent.{module}\n"
 
 
 def test_frames_of_a_session_that_ends_in_the_same_turn_harm_nobody() -> None:
