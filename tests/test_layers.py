@@ -34,6 +34,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     (
         "sessions.native",
         "sessions.clock",
+        "sessions.busypoll",
         "sessions.reactor",
         "sessions.wait",
         "sessions.transport",

@@ -468,6 +468,7 @@ class GeventSession(Sender):
             raise _End(f"socket fail; recv fail; {error}") from None
         if size:
             self._is_dry = False
+            self._reactor.busy_poll.received += size
             if self._ping_timeout != NEVER:
                 self._heard = monotonic()
                 self._excused = 0

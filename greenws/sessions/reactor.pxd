@@ -2,6 +2,7 @@ cimport cython
 
 from greenws cimport native
 from greenws.sessions cimport native as session_native
+from greenws.sessions.busypoll cimport BusyPoll
 from greenws.sessions.clock cimport Alarm, Clock
 
 cdef Py_ssize_t _MAX_QUEUES
@@ -28,6 +29,7 @@ cdef class Session(Alarm):
 cdef class Reactor:
     cdef readonly object loop
     cdef readonly Clock clock
+    cdef readonly BusyPoll busy_poll
     cdef readonly bytearray buffer
     cdef readonly object view
     cdef public Py_ssize_t read_size

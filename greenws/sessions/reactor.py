@@ -12,7 +12,11 @@ before the loop waits. libuv knows no priorities; there a callback is scheduled.
 
 **A crowd.** When many descriptors are readable at once, their sessions run one after the other
 without the hub in between: each switches to the next when it parks. That is half the switches, and
-with thousands of connections most of what they cost is memory that is not in the cache.
+with thousands of connections most of what they cost is memory that is not in the cache. For the
+same reason they do not send one by one, but up to 16 of them in a row.
+
+**Busy polls.** Where peers answer at once, the loop looks for a moment before it sleeps; see
+:mod:`.busypoll`.
 
 **A fork.** In a forked child the hub goes on running, on the parent's sockets. So every session of
 the process is told, and lets go of its descriptor without a byte.
@@ -30,6 +34,7 @@ from gevent import get_hub
 from .. import native
 from ..protocol.stream import HEADROOM
 from . import native as session_native
+from .busypoll import BusyPoll
 from .clock import Alarm, Clock
 
 #: Bytes that one read takes at most: the more, the cheaper is each of them.
@@ -124,6 +129,7 @@ class Reactor:
         "_ready",
         "_wakes",
         "buffer",
+        "busy_poll",
         "clock",
         "holder",
         "is_libuv",
@@ -161,12 +167,16 @@ class Reactor:
         self._check: Any = None
         #: Whether it is a loop of libuv.
         self.is_libuv = "libev" not in type(loop).__module__
+        idle = loop.idle(ref=False)
+        #: Whether the loop sleeps as soon as there is nothing to do.
+        self.busy_poll = BusyPoll(idle)
         if not self.is_libuv:
             self._prepare = loop.prepare(ref=False)
             # After the watchers of all descriptors that a poll has found ready.
             self._check = loop.check(ref=False)
-            # Set by hand, as the loop made by CFFI forgets what it was told about it before.
-            self._prepare.priority = self._check.priority = _LAST
+            # Those of others come first. Set by hand, as the loop made by CFFI forgets what it was
+            # told about it before.
+            idle.priority = self._prepare.priority = self._check.priority = _LAST
 
     # Reading
 
@@ -209,10 +219,13 @@ class Reactor:
             self._prepare.start(self._end_turn)
 
     def remove(self, session: Session) -> None:
-        """Forget a session; with the last one, the watcher stops."""
+        """Forget a session; with the last one, the watchers stop."""
         self.sessions.discard(session)
         self.give_back(session)
-        if not self.sessions and self._is_armed and self._prepare is not None:
+        if self.sessions:
+            return
+        self.busy_poll.stop()
+        if self._is_armed and self._prepare is not None:
             self._prepare.stop()
             self._is_armed = False
             self._queued.clear()
@@ -225,6 +238,8 @@ class Reactor:
             self._ready.append(session)
         else:
             session.resume()
+            if session._is_parked:
+                self.busy_poll.note()
 
     def pick(self) -> Session | None:
         """Return the session to go on with when one parks; None: the hub has to go on."""
@@ -341,6 +356,7 @@ class Reactor:
         self._queued.clear()
         self._ready.clear()
         self._next = 0
+        self.busy_poll.stop()
         self.holder = None
         for session in sessions:
             session.abandon()

@@ -30,6 +30,7 @@ from tests.support.peer import (
     build_text,
     run_script,
 )
+from tests.support.turns import Turns
 
 
 def make(url: str, **options: Any) -> greenws.WebSocket:
@@ -72,34 +73,23 @@ def test_a_handler_that_switches_in_a_chunk_keeps_the_rest_of_it() -> None:
 def test_what_comes_meanwhile_is_read_in_the_same_turn() -> None:
     many = b"".join(build_text("x" * 1000) for _ in range(40))
     ours, theirs = gevent.socket.socketpair()
-    turns = 0
     seen: list[int] = []
-
-    def count() -> None:
-        nonlocal turns
-        turns += 1
 
     class Reader(greenws.Client):
         def on_text(self, event: Any) -> None:
-            seen.append(turns)
+            seen.append(turns.count)
             if len(seen) == 1:
                 assert theirs.send(many[:10_040]) == 10_040
             elif len(seen) == 50:
                 self.kill()
 
-    watcher = gevent.get_hub().loop.check()
-    watcher.start(count)
-    try:
+    with theirs, Turns() as turns:
         client = Reader("ws://localhost/", socket=ours).start()
         peer = Peer(theirs)
         peer.accept()
         assert client.wait_ready(PATIENCE)
         peer.send(many)
         client.join(PATIENCE)
-    finally:
-        watcher.stop()
-        watcher.close()
-        theirs.close()
     assert len(seen) == 50
     assert len(set(seen)) == 1
 
@@ -437,9 +427,28 @@ def test_a_failing_handler_of_a_crowd_ends_its_own_connection_only() -> None:
         assert len(seen) == (8 if number % 9 else 5)
 
 
-@pytest.mark.skipif(
+in_order = pytest.mark.skipif(
     "libev" not in type(gevent.get_hub().loop).__module__, reason="the loop knows no priorities"
 )
+
+
+@in_order
+def test_replies_of_a_crowd_leave_sixteen_at_a_time() -> None:
+    waiting: list[int] = []
+
+    def handle(client: Any, text: str) -> None:
+        client.send_text(text)
+        clients = [other for other in crowd.clients if other.is_ready]
+        waiting.append(sum(other.websocket.session.queued_bytes > 0 for other in clients))
+
+    crowd = Crowd(handle)
+    crowd.run(10)
+    assert crowd.seen == [[str(number) for number in range(10)]] * Crowd.SIZE
+    assert max(waiting) == 16
+    assert waiting.count(16) > Crowd.SIZE / 16
+
+
+@in_order
 def test_a_crowd_runs_without_the_hub_in_between() -> None:
     switches = []
 

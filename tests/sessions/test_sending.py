@@ -32,6 +32,7 @@ from tests.support.peer import (
     accept_and_wait,
     build,
 )
+from tests.support.turns import Turns
 
 DEFLATE = b"Sec-WebSocket-Extensions: permessage-deflate\r\n"
 
@@ -508,18 +509,12 @@ class KeylessContext(ssl.SSLContext):
 def test_a_renegotiation_that_stalls_is_waited_for_without_work() -> None:
     collector = Collector()
     peers: list[Peer] = []
-    turns = 0
 
     def script(peer: Peer) -> None:
         peers.append(peer)
         collector(peer)
 
-    def count() -> None:
-        nonlocal turns
-        turns += 1
-
     context = KeylessContext(ssl.PROTOCOL_TLS_CLIENT)
-    watcher = gevent.get_hub().loop.check()
     with Server(script) as server:
         url = server.url.replace("ws:", "wss:")
         websocket, run = start(url, ssl_context=context)
@@ -527,13 +522,9 @@ def test_a_renegotiation_that_stalls_is_waited_for_without_work() -> None:
         websocket.send_text("first")
         gevent.sleep(0)
         websocket.send_text("second")
-        watcher.start(count)
-        try:
+        with Turns() as turns:
             gevent.sleep(0.1)
-        finally:
-            watcher.stop()
-            watcher.close()
-        assert turns < 20
+        assert turns.count < 20
         assert collector.messages == []
         peers[0].send(build(TEXT, b"keys"))
         run.wait("text")

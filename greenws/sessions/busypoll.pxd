@@ -1,0 +1,35 @@
+cimport cython
+
+cdef double _SOON
+cdef int _FAILURES
+cdef int _SAMPLE
+cdef int _TERM
+
+
+cdef class BusyPoll:
+    cdef object _idle
+    cdef double _limit
+    cdef readonly bint is_looking
+    cdef public long long received
+    cdef bint _is_awake
+    cdef double _noted
+    cdef int _wakes
+    cdef double _time_at
+    cdef double _cpu_at
+    cdef long long _received_at
+    cdef double _time_of_byte
+    cdef double _cpu_of_byte
+    cdef int _failures
+    cdef int _patience
+
+    @cython.locals(now=double)
+    cpdef note(self)
+    cpdef stop(self)
+    cdef _measure(self, double now)
+    @cython.locals(count=double)
+    cdef _begin(self, double now)
+    cpdef _look(self)
+    cdef _sleep(self)
+    @cython.locals(count=double)
+    cdef _judge(self, double now)
+    cdef _give_up(self)

@@ -1,0 +1,284 @@
+"""Busy polls: begun where they may pay, ended where they do not, and of no harm to anybody."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import gevent
+import pytest
+
+import greenws
+from greenws.sessions import busypoll
+from greenws.sessions.busypoll import BusyPoll, read_limit
+from greenws.sessions.reactor import get_reactor
+from tests.support.peer import PATIENCE, Server, accept_and_echo, run_script
+from tests.support.turns import Turns
+
+US = 1e-6
+LIMIT = 50 * US
+
+
+class Idle:
+    """A watcher of a loop that turns when a test says so."""
+
+    def __init__(self) -> None:
+        self.callback: Callable[[], None] | None = None
+
+    def start(self, callback: Callable[[], None]) -> None:
+        assert self.callback is None
+        self.callback = callback
+
+    def stop(self) -> None:
+        assert self.callback is not None
+        self.callback = None
+
+
+class Loop:
+    """Time goes by, asleep or looking, until somebody is woken."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, limit: float = LIMIT) -> None:
+        self.now = 1000.0
+        self.cpu = 1.0
+        self.idle = Idle()
+        self.poll = BusyPoll(self.idle, limit)
+        monkeypatch.setattr(busypoll, "monotonic", lambda: self.now)
+        monkeypatch.setattr(busypoll, "thread_time", lambda: self.cpu)
+
+    def wake(
+        self,
+        *,
+        after: float = 100 * US,
+        cpu: float = 40 * US,
+        found_after: float = 25 * US,
+        looking_cpu: float = 27 * US,
+        size: int = 32,
+    ) -> None:
+        """Wait, and be woken by ``size`` bytes.
+
+        :param after: what it takes asleep, which is ``cpu`` of the processor's time.
+        :param found_after: when a look finds them; by ``looking_cpu``.
+        """
+        if self.idle.callback is not None and found_after <= LIMIT:
+            for _ in range(3):
+                self.now += found_after / 3
+                self.idle.callback()
+            self.cpu += looking_cpu
+        else:
+            while self.idle.callback is not None:
+                self.now += 20 * US
+                self.idle.callback()
+            self.now += after
+            self.cpu += cpu
+        self.poll.received += size
+        self.poll.note()
+
+    def wake_until(self, is_looking: bool, most: int, **how: Any) -> int:
+        """Wake until it looks, or does not; how often that was."""
+        for count in range(most):
+            if self.poll.is_looking is is_looking:
+                return count
+            self.wake(**how)
+        raise AssertionError(f"nothing has changed after {most} wakes")
+
+
+@pytest.fixture
+def loop(monkeypatch: pytest.MonkeyPatch) -> Loop:
+    return Loop(monkeypatch)
+
+
+def test_short_waits_begin_it_and_answers_keep_it_up(loop: Loop) -> None:
+    assert 30 < loop.wake_until(True, 100) < 40
+    for _ in range(3000):
+        loop.wake()
+        assert loop.poll.is_looking
+        assert loop.idle.callback is not None
+    # Now and then it is compared with sleep again.
+    loop.wake_until(False, 2000)
+    assert loop.idle.callback is None
+    assert loop.wake_until(True, 100) < 40
+
+
+def test_long_waits_never_begin_it(loop: Loop) -> None:
+    for number in range(1000):
+        loop.wake(after=100 * US if number % 20 else 300 * US)
+    assert not loop.poll.is_looking
+
+
+def test_a_look_ends_at_its_limit(loop: Loop) -> None:
+    loop.wake_until(True, 100)
+    loop.wake()
+    assert loop.idle.callback is not None
+    loop.now += LIMIT * 0.9
+    loop.idle.callback()
+    assert loop.idle.callback is not None
+    loop.now += LIMIT * 0.2
+    loop.idle.callback()
+    assert loop.idle.callback is None
+    assert loop.poll.is_looking
+    loop.wake()
+    assert loop.idle.callback is not None
+
+
+def test_looks_that_find_nothing_end_it_and_it_is_tried_ever_later(loop: Loop) -> None:
+    waits = []
+    for _ in range(5):
+        waits.append(loop.wake_until(True, 20_000, found_after=1))
+        assert loop.wake_until(False, 20, found_after=1) <= 10
+        assert loop.idle.callback is None
+    assert [round(math.log(count / waits[0], 4)) for count in waits] == [0, 1, 2, 3, 4]
+    for _ in range(5):
+        assert loop.wake_until(True, 20_000, found_after=1) < 8200
+        loop.wake_until(False, 20, found_after=1)
+
+
+def test_where_bytes_come_no_sooner_it_ends(loop: Loop) -> None:
+    # A feed: it comes when it comes.
+    how = {"after": 40 * US, "found_after": 39 * US}
+    loop.wake_until(True, 100, **how)
+    assert loop.wake_until(False, 200, **how) <= 130
+    assert loop.wake_until(True, 200, **how) > 100
+
+
+def test_smaller_pieces_are_not_taken_for_sooner_ones(loop: Loop) -> None:
+    loop.wake_until(True, 100, size=1000)
+    assert loop.wake_until(False, 200, size=250) <= 130
+
+
+def test_where_it_takes_twice_the_processor_it_ends(loop: Loop) -> None:
+    how = {"cpu": 10 * US, "looking_cpu": 25 * US}
+    loop.wake_until(True, 100, **how)
+    assert loop.wake_until(False, 200, **how) <= 130
+
+
+def test_what_has_paid_is_tried_sooner_again(loop: Loop) -> None:
+    for _ in range(3):
+        loop.wake_until(True, 20_000, found_after=1)
+        loop.wake_until(False, 20, found_after=1)
+    assert loop.wake_until(True, 20_000) > 1000
+    for _ in range(1000):
+        loop.wake()
+    loop.poll.stop()
+    assert loop.wake_until(True, 20_000) < 40
+
+
+def test_wakes_without_bytes_begin_nothing(loop: Loop) -> None:
+    for _ in range(1000):
+        loop.wake(size=0)
+    assert not loop.poll.is_looking
+
+
+def test_without_a_limit_it_always_sleeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = Loop(monkeypatch, 0)
+    for _ in range(1000):
+        loop.wake()
+    assert not loop.poll.is_looking
+
+
+@pytest.mark.parametrize(
+    ("text", "limit"), [(None, 50 * US), ("", 50 * US), ("0", 0), (" 120 ", 120 * US)]
+)
+def test_limit_of_the_environment(text: str | None, limit: float) -> None:
+    assert read_limit(text) == pytest.approx(limit)
+
+
+@pytest.mark.parametrize("text", ["-1", "0.5", "on", "٣"])
+def test_bad_limit_of_the_environment(text: str) -> None:
+    with pytest.raises(ValueError, match=r"GREENWS_BUSY_POLL .* microseconds"):
+        read_limit(text)
+
+
+def test_the_environment_is_heeded() -> None:
+    source = """
+        import os, sys
+        os.environ["GREENWS_BUSY_POLL"] = sys.argv[1]
+        from greenws.sessions.busypoll import LIMIT
+        print(LIMIT)
+        """
+    assert float(run_script(source, 75)) == pytest.approx(75 * US)
+    assert float(run_script(source, 0)) == 0
+
+
+# On the hub
+
+
+class Pinger(greenws.Client):
+    """Asks again as soon as there is an answer."""
+
+    rounds = 400
+    looks = 0
+
+    def on_ready(self, event: Any) -> None:
+        self.count = 0
+        self.send_text("0")
+
+    def on_text(self, event: Any) -> None:
+        self.looks += get_reactor().busy_poll.is_looking
+        assert event.text == str(self.count)
+        self.count += 1
+        if self.count < self.rounds:
+            self.send_text(str(self.count))
+
+
+@pytest.fixture
+def frozen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For busy polls time stands still: all waits are short, and no look ever ends."""
+    monkeypatch.setattr(busypoll, "monotonic", lambda: 0.0)
+    monkeypatch.setattr(busypoll, "thread_time", lambda: 1.0)
+
+
+def start_looking(url: str) -> Pinger:
+    """Return a client whose hub has not ceased to look after its last answer."""
+    client = Pinger(url, proxies={}).start()
+    with gevent.Timeout(PATIENCE):
+        while not client.is_ready or client.count < client.rounds:
+            gevent.sleep(0.001)
+    assert client.looks > client.rounds / 2
+    assert get_reactor().busy_poll.is_looking
+    return client
+
+
+def assert_asleep() -> None:
+    assert not get_reactor().busy_poll.is_looking
+    with Turns() as turns:
+        gevent.sleep(0.05)
+    assert turns.count < 20
+
+
+@pytest.mark.usefixtures("frozen")
+def test_nobody_waits_for_a_look() -> None:
+    with Server(accept_and_echo) as server:
+        first = start_looking(server.url)
+        with Turns() as turns, gevent.Timeout(PATIENCE):
+            gevent.sleep(0.02)  # a timer
+            assert gevent.spawn(lambda: "run").get() == "run"
+            second = start_looking(server.url)  # descriptors
+        assert turns.count > 100
+        for client in (first, second):
+            client.close()
+            client.join()
+    assert_asleep()
+
+
+@pytest.mark.usefixtures("frozen")
+def test_a_kill_ends_the_look() -> None:
+    with Server(accept_and_echo) as server:
+        start_looking(server.url).kill()
+    assert_asleep()
+
+
+def test_a_pause_ends_the_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Server(accept_and_echo) as server:
+        with monkeypatch.context() as clocks:
+            clocks.setattr(busypoll, "monotonic", lambda: 0.0)
+            clocks.setattr(busypoll, "thread_time", lambda: 1.0)
+            client = start_looking(server.url)
+        # Now the limit is over, although the connection stays.
+        with Turns() as turns:
+            gevent.sleep(0.05)
+        assert turns.count < 20
+        client.send_text(str(client.count))
+        client.close()
+        client.join()
+        assert client.count == client.rounds + 1
