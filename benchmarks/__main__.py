@@ -92,10 +92,12 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 def new_report(pace: Pace, peers: list[Peer], judged_by: str) -> Report:
     """Begin a report."""
     distributions = [peer.distribution for peer in peers if peer.distribution]
+    # zlib-ng is nobody's requirement, but greenws deflates with it where it is installed.
+    distributions += ["uvloop", "gevent", "zlib-ng"]
     return Report(
         date=time.strftime("%Y-%m-%d"),
         machine=machine.describe(),
-        versions=machine.find_versions([*dict.fromkeys(distributions), "uvloop", "gevent"]),
+        versions=machine.find_versions(list(dict.fromkeys(distributions))),
         build=find_build(),
         server="",
         pace=asdict(pace),

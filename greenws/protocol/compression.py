@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 import sys
 import zlib
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from ..errors import CompressionParameterError, CriticalProtocolError
 
@@ -22,10 +23,22 @@ if TYPE_CHECKING:
     #: Names of extensions, each with its parameters; a parameter without a value has None.
     Extensions: TypeAlias = list[tuple[str, list[tuple[str, str | None]]]]
 
-# The seam for another implementation of zlib: these three are all that is taken from it.
-compressobj = zlib.compressobj
-decompressobj = zlib.decompressobj
-zlib_error = zlib.error
+
+def find_zlib() -> Any:
+    """Return the implementation of zlib to use: zlib-ng where it is installed, which deflates
+    three times as fast and inflates in two thirds of the time, else that of the interpreter.
+    """
+    try:
+        return import_module("zlib_ng.zlib_ng")
+    except ImportError:
+        return zlib
+
+
+# These three are all that is taken from it.
+_implementation = find_zlib()
+compressobj = _implementation.compressobj
+decompressobj = _implementation.decompressobj
+zlib_error = _implementation.error
 
 NAME = "permessage-deflate"
 
@@ -223,7 +236,9 @@ class Deflate:
 
 
 def _new_compressor(wbits: int) -> _Compress:
-    return compressobj(_LEVEL, zlib.DEFLATED, -max(_SMALLEST_WBITS, wbits), _MEM_LEVEL)
+    wbits = -max(_SMALLEST_WBITS, wbits)
+    compressor: _Compress = compressobj(_LEVEL, zlib.DEFLATED, wbits, _MEM_LEVEL)
+    return compressor
 
 
 def _compress_alone(payload: bytes | bytearray | memoryview, wbits: int) -> bytes:
