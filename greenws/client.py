@@ -386,7 +386,8 @@ class Client:
         for name, attribute, unhandled in _COSTLY:
             if getattr(getattr(self, attribute), "__func__", None) is not unhandled:
                 handlers |= {name}
-        return handlers
+        # Thousands of clients have one and the same.
+        return _COMBINATIONS.setdefault(handlers, handlers)
 
     def _run_connections(self) -> None:
         backoff = self._backoff
@@ -532,6 +533,7 @@ _COSTLY = (
     ("binary", "on_binary", Client.on_binary),
     ("poll", "on_poll", Client.on_poll),
 )
+_COMBINATIONS: dict[frozenset[str], frozenset[str]] = {}
 _WEBSOCKET_OPTIONS = tuple(WebSocket.__init__.__annotations__.keys() - {"url", "return"})
 _get_websocket_options = attrgetter(*_WEBSOCKET_OPTIONS)
 _WEBSOCKET_DEFAULTS = _get_websocket_options(Client)
