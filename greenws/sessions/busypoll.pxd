@@ -1,9 +1,9 @@
 cimport cython
 
 cdef double _SOON
+cdef double _PAUSE
 cdef int _FAILURES
 cdef int _SAMPLE
-cdef int _TERM
 
 
 cdef class BusyPoll:
@@ -21,6 +21,7 @@ cdef class BusyPoll:
     cdef double _cpu_of_byte
     cdef int _failures
     cdef int _patience
+    cdef int _term
 
     @cython.locals(now=double)
     cpdef note(self)

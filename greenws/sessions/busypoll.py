@@ -1,7 +1,7 @@
 """Busy polling: a hub whose peers answer at once looks for a moment before it sleeps.
 
 To fall asleep and to be woken takes a process 10 to 50 microseconds, most of it on the processor; a
-server on the same machine may answer in 20. So where sessions are woken again and again, soon
+server on the same machine may answer in 20 to 60. So where sessions are woken again and again, soon
 after the loop began to wait, it goes on turning for a moment before it sleeps. Nothing waits for
 that: timers, callbacks and all descriptors are seen as in any turn.
 
@@ -22,16 +22,20 @@ VARIABLE = "GREENWS_BUSY_POLL"
 
 # Seconds from wake to wake that are soon. Asleep, it may take 100 µs what a look finds after 20.
 _SOON = 200e-6
+# Seconds that are a pause: what came before it says nothing about what comes now.
+_PAUSE = 10e-3
 
 # Wakes that came soon, in a row, until it is tried: at first and at most.
 _PATIENCE = 32
 _MAX_PATIENCE = 8192
 
-# Looks in a row that find nothing until it ends; wakes from judgement to judgement, and until it
-# is compared with sleep anew.
-_FAILURES = 8
+# Looks in a row that find nothing until it ends; wakes from judgement to judgement.
+_FAILURES = 6
 _SAMPLE = 128
-_TERM = 4096
+
+# Wakes until it is compared with sleep anew: at first, as chance may have had its part; at most.
+_TERM = 512
+_MAX_TERM = 8192
 
 # What a byte may take, by what it takes asleep.
 _TIME = 0.9
@@ -43,7 +47,7 @@ def read_limit(text: str | None) -> float:
 
     :raises ValueError: it is no number of microseconds.
     """
-    text = (text or "").strip() or "50"
+    text = (text or "").strip() or "100"
     if not (text.isascii() and text.isdigit()):
         raise ValueError(f"{VARIABLE} has to be a number of microseconds, not {text!r}")
     return int(text) / 1e6
@@ -70,6 +74,7 @@ class BusyPoll:
         "_noted",
         "_patience",
         "_received_at",
+        "_term",
         "_time_at",
         "_time_of_byte",
         "_wakes",
@@ -98,13 +103,16 @@ class BusyPoll:
         self._cpu_of_byte = 0.0
         self._failures = 0
         self._patience = _PATIENCE
+        self._term = _TERM
 
     def note(self) -> None:
         """Take note that somebody was woken, and waits again. Called by the loop."""
         if not self._limit:
             return
         now = monotonic()
-        if self.is_looking:
+        if self.is_looking and now - self._noted > _PAUSE:
+            self.stop()
+        elif self.is_looking:
             if self._is_awake:
                 self._failures = 0
             else:
@@ -115,11 +123,11 @@ class BusyPoll:
                 self._judge(now)
         elif now - self._noted > _SOON:
             self._wakes = 0
+        elif self._wakes == self._patience:
+            self._begin(now)
         else:
             if self._wakes == 0:
                 self._measure(now)
-            elif self._wakes == self._patience:
-                self._begin(now)
             self._wakes += 1
         self._noted = now
 
@@ -166,9 +174,11 @@ class BusyPoll:
             self._give_up()
             return
         self._patience = max(self._patience // 2, _PATIENCE)
-        if self._wakes >= _TERM:
+        if self._wakes >= self._term:
+            self._term = min(self._term * 2, _MAX_TERM)
             self.stop()
 
     def _give_up(self) -> None:
         self._patience = min(self._patience * 4, _MAX_PATIENCE)
+        self._term = _TERM
         self.stop()

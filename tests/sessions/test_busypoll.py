@@ -90,14 +90,27 @@ def loop(monkeypatch: pytest.MonkeyPatch) -> Loop:
 
 def test_short_waits_begin_it_and_answers_keep_it_up(loop: Loop) -> None:
     assert 30 < loop.wake_until(True, 100) < 40
-    for _ in range(3000):
+    for _ in range(500):
         loop.wake()
         assert loop.poll.is_looking
         assert loop.idle.callback is not None
-    # Now and then it is compared with sleep again.
-    loop.wake_until(False, 2000)
-    assert loop.idle.callback is None
-    assert loop.wake_until(True, 100) < 40
+    # Now and then it is compared with sleep again, but ever less often.
+    terms = []
+    for _ in range(6):
+        terms.append(loop.wake_until(False, 10_000))
+        assert loop.idle.callback is None
+        assert loop.wake_until(True, 100) < 40
+    assert terms[1:] == [1024, 2048, 4096, 8192, 8192]
+
+
+def test_where_it_ceases_to_pay_it_is_compared_sooner_again(loop: Loop) -> None:
+    for _ in range(3):
+        loop.wake_until(True, 100)
+        loop.wake_until(False, 10_000)
+    loop.wake_until(True, 100)
+    loop.wake_until(False, 100, found_after=1)
+    loop.wake_until(True, 1000)
+    assert loop.wake_until(False, 10_000) == 512
 
 
 def test_long_waits_never_begin_it(loop: Loop) -> None:
@@ -141,6 +154,16 @@ def test_where_bytes_come_no_sooner_it_ends(loop: Loop) -> None:
     assert loop.wake_until(True, 200, **how) > 100
 
 
+def test_a_pause_is_not_held_against_it(loop: Loop) -> None:
+    for _ in range(10):
+        assert loop.wake_until(True, 100) < 40
+        for _ in range(100):
+            loop.wake()
+        assert loop.poll.is_looking
+        loop.wake(after=1, found_after=1)
+        assert not loop.poll.is_looking
+
+
 def test_smaller_pieces_are_not_taken_for_sooner_ones(loop: Loop) -> None:
     loop.wake_until(True, 100, size=1000)
     assert loop.wake_until(False, 200, size=250) <= 130
@@ -157,10 +180,10 @@ def test_what_has_paid_is_tried_sooner_again(loop: Loop) -> None:
         loop.wake_until(True, 20_000, found_after=1)
         loop.wake_until(False, 20, found_after=1)
     assert loop.wake_until(True, 20_000) > 1000
-    for _ in range(1000):
-        loop.wake()
-    loop.poll.stop()
-    assert loop.wake_until(True, 20_000) < 40
+    for _ in range(3):
+        loop.wake_until(False, 20_000)
+        waits = loop.wake_until(True, 20_000)
+    assert waits < 40
 
 
 def test_wakes_without_bytes_begin_nothing(loop: Loop) -> None:
@@ -177,7 +200,7 @@ def test_without_a_limit_it_always_sleeps(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.parametrize(
-    ("text", "limit"), [(None, 50 * US), ("", 50 * US), ("0", 0), (" 120 ", 120 * US)]
+    ("text", "limit"), [(None, 100 * US), ("", 100 * US), ("0", 0), (" 120 ", 120 * US)]
 )
 def test_limit_of_the_environment(text: str | None, limit: float) -> None:
     assert read_limit(text) == pytest.approx(limit)

@@ -347,3 +347,55 @@ def test_a_child_forked_while_the_answer_is_pending_does_not_go_on(first: str) -
         first,
     )
     assert said == "1\n"
+
+
+def test_a_child_does_not_look_for_its_parents_answers(fork: str) -> None:
+    def script(peer: Peer) -> None:
+        peer.accept()
+        while True:
+            frame = peer.read_frame()
+            peer.send(build(frame.opcode, frame.payload))
+            if frame.opcode == CLOSE:
+                return
+
+    with Server(script) as server:
+        said = run(
+            """
+            from greenws.sessions import busypoll
+            from greenws.sessions.reactor import get_reactor
+            # No look ever ends.
+            busypoll.monotonic = busypoll.thread_time = lambda: 0.0
+
+            class Pinger(greenws.Client):
+                count = 0
+
+                def on_text(self, event):
+                    self.count += 1
+                    self.send_text("again")
+
+            def is_looking():
+                return get_reactor().busy_poll.is_looking
+
+            def look_on():
+                turns = []
+                watcher = gevent.get_hub().loop.check()
+                watcher.start(lambda: turns.append(1))
+                gevent.sleep(0.05)
+                return is_looking(), len(turns) < 20
+
+            client = Pinger(sys.argv[1], proxies={}, ping_rate=0).start()
+            client.wait_ready()
+            client.send_text("first")
+            while not is_looking():
+                gevent.sleep(0)
+            print(in_child(look_on))
+            count = client.count
+            while client.count < count + 100:
+                gevent.sleep(0)
+            print(is_looking())
+            client.kill()
+            """,
+            server.url,
+            fork,
+        )
+    assert said.split("\n")[:2] == ["(False, True)", "True"]
