@@ -21,6 +21,7 @@ from .resolver import Address, resolve
 from .tls import TLSTransport, handshake
 from .transport import Transport
 from .tunnel import open_http_tunnel, open_socks_tunnel
+from .wait import line_up
 
 _TransportT = TypeVar("_TransportT", bound=Transport)
 
@@ -213,6 +214,7 @@ class _Dial:
         self._end(lambda: {"addresses": [str(found) for found in addresses]})
         self._begin("connect", f"connecting to {host}:{port}", {})
         target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        line_up()
         sock, address = connect_tcp(target, addresses, source, options.socket_options)
         self._opened = sock
         self._end(lambda: {"address": str(address)})
@@ -270,6 +272,7 @@ class _Dial:
         self, lower: Transport, context: ssl.SSLContext, name: str, port: int, label: str
     ) -> Transport:
         self._begin("tls", f"doing the TLS handshake with {label}", {"host": name})
+        line_up()
         try:
             transport = self._own(TLSTransport(lower, context, name, port))
             handshake(transport)

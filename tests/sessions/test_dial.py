@@ -608,6 +608,44 @@ def test_timeout_in_each_phase_is_the_callers(stall: Stall) -> None:
     assert count_descriptors() <= before + 1  # a proxy's, to the target
 
 
+@pytest.mark.parametrize("turns", range(8))
+@pytest.mark.parametrize("is_secure", [False, True], ids=["tcp", "tls"])
+def test_kill_in_each_turn_leaves_nothing(
+    is_secure: bool, turns: int, authority: Authority
+) -> None:
+    with Server(authority.server_context() if is_secure else None) as server:
+        options = DialOptions(
+            "127.0.0.1", server.port, is_secure=is_secure, ssl_cafile=authority.cafile
+        )
+        greenlet = gevent.spawn(dial, options)
+        for _ in range(turns):
+            gevent.sleep(0)
+        before = _sockets_to_others()
+        greenlet.kill()  # conftest.py finds what is left
+        assert greenlet.dead
+        if isinstance(greenlet.value, gevent.GreenletExit):
+            assert len(before - _sockets_to_others()) <= 1
+        else:
+            greenlet.value[0].close()
+
+
+def test_those_of_one_turn_take_each_step_together(authority: Authority) -> None:
+    stages: list[str] = []
+
+    def trace(stage: str, /, **fields: Any) -> None:
+        stages.append(stage)
+
+    with Server(authority.server_context()) as server:
+        options = DialOptions(
+            "127.0.0.1", server.port, is_secure=True, ssl_cafile=authority.cafile, is_traced=True
+        )
+        greenlets = [gevent.spawn(dial, options, trace) for _ in range(5)]
+        gevent.joinall(greenlets, raise_error=True)
+        for greenlet in greenlets:
+            greenlet.value[0].close()
+    assert stages == ["resolve"] * 5 + ["connect"] * 5 + ["tls"] * 5
+
+
 def _sockets_to_others() -> set[str]:
     return {
         os.readlink(f"/proc/self/fd/{name}")
