@@ -54,25 +54,56 @@ cdef extern from *:
        out to be something else would have been copied for nothing. */
     #define GREENWS_SHORT_TEXT 1024
 
+    /* The characters for which a short text has room: the allocator rounds up to 16 bytes. */
+    #define GREENWS_ROOM(size) \
+        ((((Py_ssize_t)sizeof(PyASCIIObject) + (size) + 16) & ~(Py_ssize_t)15) \
+         - (Py_ssize_t)sizeof(PyASCIIObject) - 1)
+
+    /* Whether nobody has a reference to a text but the caller, and it can become another one. */
+    static CYTHON_INLINE int greenws_is_renewable(PyObject *spare, Py_ssize_t room) {
+    #if PY_VERSION_HEX < 0x030F0000 && !defined(Py_GIL_DISABLED)
+        return PyUnicode_CheckExact(spare) && Py_REFCNT(spare) == 1
+            && PyUnicode_IS_COMPACT_ASCII(spare) && !PyUnicode_CHECK_INTERNED(spare)
+    #if PY_VERSION_HEX < 0x030C0000
+            && ((PyASCIIObject *)spare)->wstr == NULL
+    #endif
+            && GREENWS_ROOM(PyUnicode_GET_LENGTH(spare)) == room;
+    #else
+        (void)spare;
+        (void)room;
+        return 0;
+    #endif
+    }
+
     static CYTHON_INLINE PyObject *greenws_decode_utf8(
-            const unsigned char *data, Py_ssize_t start, Py_ssize_t stop) {
+            const unsigned char *data, Py_ssize_t start, Py_ssize_t stop, PyObject *spare) {
         Py_ssize_t size = stop - start, i;
         unsigned char seen = 0;
         PyObject *text;
         data += start;
         /* Empty texts and single characters are singletons of the interpreter. */
         if (size > 1 && size <= GREENWS_SHORT_TEXT) {
+            Py_ssize_t room = GREENWS_ROOM(size);
             unsigned char *copy;
-            text = PyUnicode_New(size, 127);
-            if (text == NULL)
-                return NULL;
+            if (greenws_is_renewable(spare, room)) {
+                text = spare;
+                Py_INCREF(text);
+            } else {
+                text = PyUnicode_New(room, 127);
+                if (text == NULL)
+                    return NULL;
+            }
             copy = PyUnicode_1BYTE_DATA(text);
             for (i = 0; i < size; i++) {
                 copy[i] = data[i];
                 seen |= data[i];
             }
-            if (seen < 128)
+            if (seen < 128) {
+                copy[size] = 0;
+                ((PyASCIIObject *)text)->length = size;
+                ((PyASCIIObject *)text)->hash = -1;
                 return text;
+            }
             Py_DECREF(text);
         }
         text = PyUnicode_DecodeUTF8((const char *)data, size, NULL);
@@ -158,7 +189,7 @@ cdef extern from *:
     unsigned long long get_ident "PyThread_get_thread_ident"() noexcept
     object call "greenws_call"(object handler, object argument)
     str decode_utf8 "greenws_decode_utf8"(
-        const unsigned char *data, Py_ssize_t start, Py_ssize_t stop
+        const unsigned char *data, Py_ssize_t start, Py_ssize_t stop, object spare
     )
     int empty "greenws_empty"(bytearray buffer) except -1
     bytes encode_utf8 "PyUnicode_AsUTF8String"(object text)

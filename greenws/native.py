@@ -33,8 +33,12 @@ def call(handler: Callable[[Any], object], argument: object) -> Exception | None
     return None
 
 
-def decode_utf8(data: bytes | bytearray, start: int, stop: int) -> str | None:
-    """Return ``data[start:stop]`` as text, or None if it is not UTF-8."""
+def decode_utf8(data: bytes | bytearray, start: int, stop: int, spare: str | None) -> str | None:
+    """Return ``data[start:stop]`` as text, or None if it is not UTF-8.
+
+    :param spare: an earlier result of this. In C, its memory serves again where nobody but the
+        caller has a reference to it.
+    """
     try:
         return data[start:stop].decode("utf-8")
     except UnicodeDecodeError:

@@ -11,11 +11,11 @@ from greenws import native
 def test_decode_utf8_takes_a_piece(text: str, before: bytes, after: bytes) -> None:
     data = text.encode()
     whole = bytearray(before + data + after)
-    assert native.decode_utf8(whole, len(before), len(before) + len(data)) == text
+    assert native.decode_utf8(whole, len(before), len(before) + len(data), None) == text
 
 
 def test_decode_utf8_refuses_what_is_none() -> None:
-    assert native.decode_utf8(b"abc\xffdef", 0, 7) is None
+    assert native.decode_utf8(b"abc\xffdef", 0, 7, None) is None
 
 
 def test_call_returns_exceptions_and_lets_others_pass() -> None:

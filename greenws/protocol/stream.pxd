@@ -59,6 +59,7 @@ cdef class Stream:
         length="long long",
         start=Py_ssize_t,
         stop="long long",
+        text=str,
     )
     cdef _parse(self)
 

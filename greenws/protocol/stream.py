@@ -198,6 +198,7 @@ class Stream:
         data = chunk
         pos = self._pos
         end = self._end
+        text: str | None = None
         while not self.is_closed:
             if self._need:
                 pos = self._take_payload(pos, end)
@@ -264,7 +265,7 @@ class Stream:
                     if length > self._max_size >= 0:
                         self._refuse_size()
                     if opcode == 1:
-                        text = native.decode_utf8(data, start, stop)
+                        text = native.decode_utf8(data, start, stop, text)
                         if text is None:
                             raise self._bad_text(start, stop)
                         event = self._emit_text(text, length)

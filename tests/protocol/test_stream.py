@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import sys
 import tracemalloc
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -758,6 +760,105 @@ def test_events_that_a_handler_keeps_stay_as_they_are() -> None:
     assert [getattr(event, "text", None) or event.data.decode() for event in kept] == [
         str(n) for n in range(3, 31, 3)
     ]
+
+
+# A text that nobody has kept is written over by the next one of about its length.
+
+keepers: dict[str, Callable[[Any], object]] = {
+    "nothing": lambda event: None,
+    "text": lambda event: event.text,
+    "event": lambda event: event,
+    "key": lambda event: {event.text: event.text},
+    "generator": lambda event: (character for character in event.text),
+    "slice": lambda event: event.text[:],
+    "rest": lambda event: event.text[1:],
+    "interned": lambda event: sys.intern(event.text),
+    "interned for nothing": lambda event: sys.intern(event.text) and None,
+    "bytes": lambda event: event.text.encode(),
+    "closure": lambda event: lambda text=event.text: text,
+}
+
+
+def read_back(kind: str, kept: Any) -> str | None:
+    if kind == "event":
+        return str(kept.text)
+    if kind == "key":
+        ((key, value),) = kept.items()
+        assert kept[value] == key
+        return str(key)
+    if kind == "generator":
+        return "".join(kept)
+    if kind == "bytes":
+        return str(kept.decode())
+    if kind == "closure":
+        return str(kept())
+    return None if kept is None else str(kept)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.one_of(
+                st.text(st.characters(codec="ascii"), min_size=0, max_size=40),
+                st.text(max_size=20),
+                st.integers(1000, 1050).map(lambda size: "y" * size),
+            ),
+            st.sampled_from(sorted(keepers)),
+        ),
+        max_size=60,
+    )
+)
+def test_kept_texts_stay_as_they_are(messages: list[tuple[str, str]]) -> None:
+    kept: list[Any] = []
+
+    def handle(event: Any) -> None:
+        text, kind = messages[len(kept)]
+        assert event.text == text
+        assert hash(event.text) == hash("".join(text))  # kept in the text itself
+        assert {event.text} == {text}
+        assert sys.getsizeof(event.text) == sys.getsizeof("".join(list(text)))
+        kept.append(keepers[kind](event))
+
+    stream = Stream(True, MAX_MESSAGE_SIZE)
+    stream.text_handler = handle
+    failures: list[Exception] = []
+    stream.handler_failed = failures.append
+    data = b"".join(frame(1, text.encode()) for text, _ in messages)
+    assert stream.digest(data, 0, len(data), 0.0)
+    assert not failures
+    assert len(kept) == len(messages)
+    for (text, kind), value in zip(messages, kept, strict=True):
+        assert sys.intern("".join(list(text))) == text
+        if kind == "rest":
+            assert value == text[1:]
+        elif "nothing" not in kind:
+            assert read_back(kind, value) == text
+
+
+def test_texts_of_all_lengths_one_after_the_other() -> None:
+    sizes = [*range(200), *range(200, 0, -1), *range(1015, 1035), *range(1035, 1015, -1)] * 2
+    texts = [chr(97 + number % 26) * size for number, size in enumerate(sizes)]
+    seen: list[bool] = []
+
+    def handle(event: Any) -> None:
+        seen.append(event.text == texts[len(seen)])
+
+    stream = Stream(True, MAX_MESSAGE_SIZE)
+    stream.text_handler = handle
+    data = b"".join(frame(1, text.encode()) for text in texts)
+    assert stream.digest(data, 0, len(data), 0.0)
+    assert seen == [True] * len(texts)
+
+
+def test_shorter_texts_end_where_they_end() -> None:
+    # float() reads until a NUL.
+    numbers = ["1234567.5", "12.5", "98765", "9", "10", "0.25"] * 3
+    seen: list[float] = []
+    stream = Stream(True, MAX_MESSAGE_SIZE)
+    stream.text_handler = lambda event: seen.append(float(event.text))
+    data = b"".join(frame(1, text.encode()) for text in numbers)
+    assert stream.digest(data, 0, len(data), 0.0)
+    assert seen == [float(number) for number in numbers]
 
 
 def test_handler_within_a_handler_has_an_event_of_its_own() -> None:
