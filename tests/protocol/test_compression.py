@@ -395,7 +395,7 @@ def test_bomb_is_not_inflated(wire: str) -> None:
         tracemalloc.stop()
     # What zlib and we make in pieces is joined: for a moment the output is there twice. Its state
     # and the input come on top.
-    assert peak < 450_000
+    assert peak < (300_000 if compression.find_zlib() is zlib else 450_000)
 
 
 @pytest.mark.parametrize("wbits", [7, 16, 0, -15])

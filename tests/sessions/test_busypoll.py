@@ -244,11 +244,15 @@ class Pinger(greenws.Client):
             self.send_text(str(self.count))
 
 
-@pytest.fixture
-def frozen(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For busy polls time stands still: all waits are short, and no look ever ends."""
+def freeze(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have time stand still for busy polls: all waits are short, and no look ever ends."""
     monkeypatch.setattr(busypoll, "monotonic", lambda: 0.0)
     monkeypatch.setattr(busypoll, "thread_time", lambda: 1.0)
+
+
+@pytest.fixture
+def frozen(monkeypatch: pytest.MonkeyPatch) -> None:
+    freeze(monkeypatch)
 
 
 def start_looking(url: str) -> Pinger:
@@ -294,8 +298,7 @@ def test_a_kill_ends_the_look() -> None:
 def test_a_pause_ends_the_look(monkeypatch: pytest.MonkeyPatch) -> None:
     with Server(accept_and_echo) as server:
         with monkeypatch.context() as clocks:
-            clocks.setattr(busypoll, "monotonic", lambda: 0.0)
-            clocks.setattr(busypoll, "thread_time", lambda: 1.0)
+            freeze(clocks)
             client = start_looking(server.url)
         # Now the limit is over, although the connection stays.
         with Turns() as turns:

@@ -17,6 +17,7 @@ from tests.support.peer import (
     TEXT,
     Peer,
     Server,
+    accept_and_echo,
     build,
     build_text,
     run_script,
@@ -350,15 +351,7 @@ def test_a_child_forked_while_the_answer_is_pending_does_not_go_on(first: str) -
 
 
 def test_a_child_does_not_look_for_its_parents_answers(fork: str) -> None:
-    def script(peer: Peer) -> None:
-        peer.accept()
-        while True:
-            frame = peer.read_frame()
-            peer.send(build(frame.opcode, frame.payload))
-            if frame.opcode == CLOSE:
-                return
-
-    with Server(script) as server:
+    with Server(accept_and_echo) as server:
         said = run(
             """
             from greenws.sessions import busypoll
