@@ -17,7 +17,7 @@ from . import constants, errors, events
 from .backoff import Backoff
 from .client import Client
 from .persist import persist
-from .sessions.base import GeventSession
+from .sessions.session import GeventSession
 from .status import Status
 from .version import __version__
 from .websocket import WebSocket

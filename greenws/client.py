@@ -2,44 +2,92 @@
 
 from __future__ import annotations
 
+import enum
 import logging
 from collections.abc import Callable
 from operator import attrgetter
 from time import monotonic
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gevent import Greenlet, GreenletExit, getcurrent
 from gevent.event import Event
 
 from . import events
 from .backoff import Backoff, find_retry_after
-from .constants import (
-    MAX_MESSAGE_SIZE,
-    MAX_REDIRECTS,
-    OPEN_TIMEOUT,
-    SEND_TIMEOUT,
-    SHORTEST_WAIT,
-    WRITE_LIMIT,
-)
+from .constants import SHORTEST_WAIT
 from .errors import WebSocketError
+from .handlers import HANDLER_NAMES, Handlers
+from .options import (
+    RUN_OPTIONS,
+    WEBSOCKET_OPTIONS,
+    RunDefaults,
+    RunOptions,
+    WebSocketDefaults,
+    WebSocketOptions,
+)
 from .protocol.frame import Payload
+from .protocol.opcode import Opcode
 from .protocol.stream import Stream
-from .sessions.base import GeventSession
+from .sessions.contract import SessionClass
+from .sessions.session import GeventSession
 from .status import Status
-from .websocket import WebSocket, check_rates
+from .websocket import WebSocket, check_run_options
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from .events import AnyEvent
 
 log = logging.getLogger("greenws.client")
 
 ClientT = TypeVar("ClientT", bound="Client")
 
-_CONNECT_OPTIONS = (
-    "session_class",
-    "poll",
-    "ping_rate",
-    "ping_timeout",
-    "auto_pong",
-    "close_timeout",
-)
+# As plain numbers: they are passed on with every message.
+_TEXT = int(Opcode.TEXT)
+_BINARY = int(Opcode.BINARY)
+
+
+class ClientOptions(WebSocketOptions, RunOptions, total=False):
+    """The options of a :class:`Client`, as keyword arguments."""
+
+    session_class: SessionClass
+    reconnect: bool | Backoff
+
+
+class ClientLife(enum.IntEnum):
+    """Where a client stands."""
+
+    IDLE = 0  #: it was not started yet
+    CONNECTING = 1  #: a connection is being opened
+    READY = 2  #: a connection became ready
+    WAITING = 3  #: it waits before it connects again
+    STOPPING = 4  #: close() was called, or a handler has failed: this connection is the last
+    KILLED = 5  #: kill() was called
+    ENDED = 6  #: nothing runs any more
+
+
+#: The states that may follow each state.
+CLIENT_STEPS: dict[ClientLife, frozenset[ClientLife]] = {
+    ClientLife.IDLE: frozenset({ClientLife.CONNECTING}),
+    ClientLife.CONNECTING: frozenset(
+        {
+            ClientLife.READY,
+            ClientLife.WAITING,
+            ClientLife.STOPPING,
+            ClientLife.KILLED,
+            ClientLife.ENDED,
+        }
+    ),
+    ClientLife.READY: frozenset(
+        {ClientLife.WAITING, ClientLife.STOPPING, ClientLife.KILLED, ClientLife.ENDED}
+    ),
+    ClientLife.WAITING: frozenset(
+        {ClientLife.CONNECTING, ClientLife.STOPPING, ClientLife.KILLED, ClientLife.ENDED}
+    ),
+    ClientLife.STOPPING: frozenset({ClientLife.KILLED, ClientLife.ENDED}),
+    ClientLife.KILLED: frozenset({ClientLife.ENDED}),
+    ClientLife.ENDED: frozenset({ClientLife.CONNECTING}),
+}
 
 
 class _ClientGreenlet(Greenlet):  # type: ignore[type-arg]  # a generic for mypy alone
@@ -47,7 +95,7 @@ class _ClientGreenlet(Greenlet):  # type: ignore[type-arg]  # a generic for mypy
     spawning_stack_limit = 0
 
 
-class Client:
+class Client(Handlers, WebSocketDefaults, RunDefaults):
     """A WebSocket client, to be subclassed.
 
     Options are class attributes of the subclass, or keywords of the constructor, which win. They
@@ -80,43 +128,13 @@ class Client:
     #: The URL, for a subclass that knows its own.
     url: str | None = None
 
-    proxies: Any = None
-    protocols: Any = None
-    agent: Any = None
-    compress: Any = False
-    ssl_context: Any = None
-    ssl_verify: Any = True
-    ssl_cafile: Any = None
-    ssl_certfile: Any = None
-    ssl_keyfile: Any = None
-    ssl_password: Any = None
-    server_hostname: Any = None
-    headers: Any = None
-    origin: Any = None
-    cookies: Any = None
-    max_redirects: Any = MAX_REDIRECTS
-    max_size: Any = MAX_MESSAGE_SIZE
-    open_timeout: Any = OPEN_TIMEOUT
-    send_timeout: Any = SEND_TIMEOUT
-    write_limit: Any = WRITE_LIMIT
-    source_address: Any = None
-    socket: Any = None
-    unix_path: Any = None
-    socket_options: Any = ()
-    trace: Any = None
-
-    session_class: Any = GeventSession
-    poll: Any = 5.0
-    ping_rate: Any = 30.0
-    ping_timeout: Any = None
-    auto_pong: Any = True
-    close_timeout: Any = 30.0
-
+    #: Called with the WebSocket; what it returns moves the bytes.
+    session_class: SessionClass = GeventSession
     #: Connect again after a connection has ended, or could not be opened: False, True (with the
     #: defaults of :class:`~greenws.Backoff`), or a :class:`~greenws.Backoff`.
     reconnect: bool | Backoff = False
 
-    def __init__(self, url: str | None = None, **options: Any) -> None:
+    def __init__(self, url: str | None = None, **options: Unpack[ClientOptions]) -> None:
         for name, value in options.items():
             if name not in _OPTIONS:
                 raise TypeError(f"{type(self).__name__}() has no option {name!r}")
@@ -126,23 +144,24 @@ class Client:
         if self.url is None:
             raise TypeError(f"{type(self).__name__}() needs a url")
         self._backoff = _check_reconnect(self.reconnect)
-        check_rates(self.poll, self.ping_rate, self.ping_timeout, self.close_timeout)
+        check_run_options(self.poll, self.ping_rate, self.ping_timeout, self.close_timeout)
         #: The WebSocket underneath: one object, whatever the number of connections.
         self.websocket = WebSocket(self.url, **self._websocket_options())
-        # Of the events worth asking beforehand (_COSTLY), those that are handled.
-        self._handlers: frozenset[str] = frozenset()
+        # Where it stands; see _step().
+        self._life = ClientLife.IDLE
+        # Of the events worth asking for beforehand (_COSTLY), those that are handled.
+        self._handled: frozenset[str] = frozenset()
         self._greenlet: _ClientGreenlet | None = None
         # The greenlet that calls the handlers, while they are called.
         self._runner: Any = None
-        # The session, while messages may go straight there: nothing is deflated, nor traced.
-        self._direct: GeventSession | None = None
-        self._is_running = False
-        self._is_stopped = False
-        self._is_killed = False
+        # The session's send(), while messages may go straight there: nothing is deflated or traced.
+        self._send: Callable[[int, Payload], None] | None = None
         # When the present connection became ready, in seconds of the monotonic clock, or None.
         self._ready_time: float | None = None
+        # What came out of a handler: it comes out of run() and join() too.
         self._error: BaseException | None = None
-        # Events somebody may wait for; made when somebody does.
+        # Set when it is ready or has ended, when it has ended, and when it is to stop; each is made
+        # when somebody waits for it.
         self._settled: Event | None = None
         self._ended: Event | None = None
         self._stopped: Event | None = None
@@ -179,7 +198,7 @@ class Client:
         :raises Exception: what came out of a handler, as from :meth:`run`.
         :raises RuntimeError: if a handler calls it without a timeout: it would wait for itself.
         """
-        if self._is_running:
+        if self.is_running:
             if timeout is None and self._runner is getcurrent():
                 raise RuntimeError(f"{self!r} cannot wait for itself")
             if self._ended is None:
@@ -196,7 +215,7 @@ class Client:
             if ``timeout`` seconds have passed, or the opening has failed for good.
         """
         before = self._ready_time
-        if not self.is_ready and self._is_running:
+        if not self.is_ready and self.is_running:
             if self._settled is None:
                 self._settled = Event()
             self._settled.wait(timeout)
@@ -210,7 +229,7 @@ class Client:
     @property
     def is_running(self) -> bool:
         """Whether it is connected, connecting, or waiting to connect again."""
-        return self._is_running
+        return self._life not in (ClientLife.IDLE, ClientLife.ENDED)
 
     def close(self, code: int | None = Status.NORMAL, reason: str | bytes = b"goodbye") -> None:
         """Begin the closing handshake, and stop reconnecting. Returns at once.
@@ -226,36 +245,35 @@ class Client:
         Waits until the greenlet of the client has ended, and ``on_close`` with it; called from
         that greenlet, or for a client run by :meth:`run`, returns at once.
         """
-        self._stop()
+        is_first = self._life is not ClientLife.KILLED
+        self._stop(ClientLife.KILLED)
         greenlet = self._greenlet
         if greenlet is None or greenlet is getcurrent():
             self.websocket.force_disconnect()
             return
-        if not self._is_killed:
-            # Once: a second exception would interrupt on_close.
-            self._is_killed = True
+        if is_first:  # a second exception would interrupt on_close
             greenlet.kill(block=False)
             # Should a handler catch GreenletExit, the connection ends all the same.
             self.websocket.force_disconnect()
         greenlet.join()
-        if self._is_running:  # killed before it ever ran
+        if self.is_running:  # killed before it ever ran
             self._finish()
 
     # Sending
 
     def send_text(self, text: str, compress: bool = True) -> None:
         """Send a text message; see :meth:`greenws.WebSocket.send_text`."""
-        session = self._direct
-        if session is not None:
-            session.send_text(text)
+        send = self._send
+        if send is not None and isinstance(text, str):
+            send(_TEXT, text.encode("utf-8"))
         else:
             self.websocket.send_text(text, compress)
 
     def send_binary(self, data: Payload, compress: bool = True) -> None:
         """Send a binary message; see :meth:`greenws.WebSocket.send_binary`."""
-        session = self._direct
-        if session is not None:
-            session.send_binary(data)
+        send = self._send
+        if send is not None and type(data) is bytes:
+            send(_BINARY, data)
         else:
             self.websocket.send_binary(data, compress)
 
@@ -271,97 +289,35 @@ class Client:
         """Send a pong; see :meth:`greenws.WebSocket.send_pong`."""
         self.websocket.send_pong(data)
 
-    # Handlers
-
-    def on_connecting(self, event: events.Connecting) -> None:
-        """A connection is about to be opened."""
-
-    def on_connect_fail(self, event: events.ConnectFail) -> None:
-        """The connection could not be opened; ``event.reason`` says which step failed and why.
-
-        ``event.error`` is a :class:`~greenws.errors.ProxyFail` if it was a proxy that refused.
-        """
-
-    def on_connected(self, event: events.Connected) -> None:
-        """The transport is open, and the request for the upgrade is on its way."""
-
-    def on_rejected(self, event: events.Rejected) -> None:
-        """The server refused the upgrade; ``event.response`` is what it said."""
-
-    def on_ready(self, event: events.Ready) -> None:
-        """Messages may be sent."""
-
-    def on_poll(self, event: events.Poll) -> None:
-        """``poll`` seconds have passed."""
-
-    def on_text(self, event: events.Text) -> None:
-        """A text message: ``event.text``, or decoded ``event.json``."""
-
-    def on_binary(self, event: events.Binary) -> None:
-        """A binary message: ``event.data``."""
-
-    def on_ping(self, event: events.Ping) -> None:
-        """A ping. It has been answered already, unless ``auto_pong`` is off."""
-
-    def on_pong(self, event: events.Pong) -> None:
-        """A pong."""
-
-    def on_unresponsive(self, event: events.Unresponsive) -> None:
-        """Nothing was heard for ``ping_timeout`` seconds; the connection is dropped."""
-
-    def on_closing(self, event: events.Closing) -> None:
-        """The server closes. Messages may be sent until this method returns."""
-
-    def on_closed(self, event: events.Closed) -> None:
-        """The server has answered our close."""
-
-    def on_protocol_error(self, event: events.ProtocolError) -> None:
-        """The server violated the protocol; it has been told, and the connection ends."""
-
-    def on_disconnected(self, event: events.Disconnected) -> None:
-        """A connection that had been opened, or rejected, has ended."""
-
-    def on_back_off(self, event: events.BackOff) -> None:
-        """The next connection comes in ``event.delay`` seconds."""
-
-    def on_unknown(self, event: events.UnknownMessage) -> None:
-        """A message with an unknown opcode. Only another session class may yield these."""
-
-    def on_close(self, event: events.Disconnected) -> None:
-        """The end of what began with :meth:`on_ready`: called exactly once for each connection
-        that became ready, whatever ended it, :meth:`kill` included, and last.
-
-        :param event: ``event.code`` is the close code received, ``event.reason`` why it ended.
-        """
-
-    def on_error(self, error: Exception) -> None:
-        """A handler raised ``error``.
-
-        As it is, the server is told with 1011, no message is handled any more, and the exception
-        comes out of :meth:`run` and :meth:`join`. Override it and return, and the connection goes
-        on as if nothing had happened.
-        """
-        raise error
-
     # How it works
 
+    def _step(self, life: ClientLife) -> None:
+        if life not in CLIENT_STEPS[self._life]:
+            raise RuntimeError(f"a client cannot go from {self._life.name} to {life.name}")
+        self._life = life
+
     def _begin(self) -> None:
-        if self._is_running:
+        if self.is_running:
             raise RuntimeError(f"{self!r} is running already")
-        self._is_running = True
-        self._is_stopped = self._is_killed = False
+        self._step(ClientLife.CONNECTING)
         self._error = None
         self._settled = self._ended = self._stopped = None
 
-    def _stop(self) -> None:
-        self._is_stopped = True
+    @property
+    def _is_stopping(self) -> bool:
+        return self._life >= ClientLife.STOPPING
+
+    def _stop(self, life: ClientLife = ClientLife.STOPPING) -> None:
+        """Make the present connection the last one; of a client that does not run: nothing."""
+        if self.is_running and self._life < life:
+            self._step(life)
         if self._stopped is not None:
             self._stopped.set()
 
     def _finish(self) -> None:
-        self._is_running = False
+        self._step(ClientLife.ENDED)
         self._runner = None
-        self._handlers = frozenset()
+        self._handled = frozenset()
         for event in (self._settled, self._ended):
             if event is not None:
                 event.set()
@@ -369,7 +325,7 @@ class Client:
     def _run(self) -> None:
         self._runner = getcurrent()
         try:
-            self._handlers = self._find_handlers()
+            self._handled = self._find_handled()
             self._run_connections()
         except GreenletExit:
             raise
@@ -380,23 +336,20 @@ class Client:
         finally:
             self._finish()
 
-    def _find_handlers(self) -> frozenset[str]:
+    def _find_handled(self) -> frozenset[str]:
         """Find which of the costly events have a handler, of a subclass or of this instance."""
-        handlers: frozenset[str] = frozenset()
-        for name, attribute, unhandled in _COSTLY:
-            if getattr(getattr(self, attribute), "__func__", None) is not unhandled:
-                handlers |= {name}
-        # Thousands of clients have one and the same.
-        return _COMBINATIONS.setdefault(handlers, handlers)
+        names = frozenset(name for name, is_handled in _COSTLY if is_handled(self))
+        # Thousands of clients share one set.
+        return _COMBINATIONS.setdefault(names, names)
 
     def _run_connections(self) -> None:
         backoff = self._backoff
         failures = 0
-        while not self._is_stopped:
+        while not self._is_stopping:
             retry_after = self._run_connection()
             if self._error is not None:
                 raise self._error
-            if backoff is None or self._is_stopped:
+            if backoff is None or self._is_stopping:
                 return
             # From ready on: an opening may take long to fail, and has failed all the same.
             ready_time = self._ready_time
@@ -406,12 +359,15 @@ class Client:
             if backoff.is_exhausted(failures):
                 return
             delay = backoff.delay(failures) if retry_after is None else retry_after
+            self._step(ClientLife.WAITING)
             self._dispatch(events.BackOff(delay))
             if self._error is not None:
                 raise self._error
-            if not self._is_stopped:
+            if not self._is_stopping:
                 self._stopped = Event()
                 self._stopped.wait(max(SHORTEST_WAIT, delay))
+            if not self._is_stopping:
+                self._step(ClientLife.CONNECTING)
 
     def _run_connection(self) -> float | None:
         """Run one connection; return what a rejection's ``Retry-After`` asks for, or None."""
@@ -422,21 +378,16 @@ class Client:
         self._attach(self.websocket.stream)
         try:
             for event in connection:
-                name = event.name
-                if name == "ready":
-                    self._ready_time = monotonic()
-                    self._direct = self._find_direct()
-                    if self._settled is not None:
-                        self._settled.set()
-                        self._settled = None
-                elif name == "rejected" or name == "connect_fail":
+                if event.name == "ready":
+                    self._take_ready()
+                elif event.name == "rejected" or event.name == "connect_fail":
                     retry_after = find_retry_after(event)
-                elif name == "disconnected":
+                elif event.name == "disconnected":
                     last = event
                 self._dispatch(event)
                 del event  # an idle connection keeps none of its last events
         finally:
-            self._direct = None
+            self._send = None
             # Close what is open first: on_close finds the connection ended, also after a kill.
             close = getattr(connection, "close", None)
             if close is not None:
@@ -447,30 +398,35 @@ class Client:
                 self._dispatch(last, "close")
         return retry_after
 
-    def _find_direct(self) -> GeventSession | None:
+    def _take_ready(self) -> None:
+        self._ready_time = monotonic()
+        if self._life is ClientLife.CONNECTING:
+            self._step(ClientLife.READY)
         websocket = self.websocket
         session = websocket.session
-        if websocket.is_traced or websocket.supports_compression:
-            return None
-        # A subclass may have a send() of its own, which is to be called.
-        return session if type(session) is GeventSession else None
+        # A subclass of the session may have a send() of its own, which is to be called.
+        if (
+            type(session) is GeventSession
+            and not websocket.is_traced
+            and not websocket.supports_compression
+        ):
+            self._send = session.send
+        if self._settled is not None:
+            self._settled.set()
+            self._settled = None
 
     def _websocket_options(self) -> dict[str, Any]:
         """The options that differ from their defaults."""
         values = _get_websocket_options(self)
-        return {
-            name: value
-            for name, value, default in zip(
-                _WEBSOCKET_OPTIONS, values, _WEBSOCKET_DEFAULTS, strict=True
-            )
-            if value is not default
-        }
+        if values == _WEBSOCKET_DEFAULTS:
+            return {}
+        given = zip(WEBSOCKET_OPTIONS, values, _WEBSOCKET_DEFAULTS, strict=True)
+        return {name: value for name, value, default in given if value is not default}
 
     def _connect_options(self) -> dict[str, Any]:
-        session_class = self.session_class
-        poll = self.poll
+        session_class, poll = self.session_class, self.poll
         if (
-            "poll" not in self._handlers
+            "poll" not in self._handled
             and isinstance(session_class, type)
             and issubclass(session_class, GeventSession)
         ):
@@ -486,16 +442,16 @@ class Client:
 
     def _attach(self, stream: Stream) -> None:
         """Have the parser of a connection call the handlers of messages itself."""
-        text = self.on_text if "text" in self._handlers else None
-        binary = self.on_binary if "binary" in self._handlers else None
+        text = self.on_text if "text" in self._handled else None
+        binary = self.on_binary if "binary" in self._handled else None
         stream.skip_text = text is None
         stream.skip_binary = binary is None
         stream.text_handler = text
         stream.binary_handler = binary
         stream.handler_failed = self._handler_failed
 
-    def _dispatch(self, event: Any, name: str | None = None) -> None:
-        attribute = _HANDLERS.get(name or event.name)
+    def _dispatch(self, event: AnyEvent, name: str | None = None) -> None:
+        attribute = HANDLER_NAMES.get(name or event.name)
         if attribute is None:  # another session class may have events of its own
             return
         # One that is not overridden is called as well: that is cheaper than to find out.
@@ -515,7 +471,7 @@ class Client:
             self.on_error(error)
         except Exception as final:
             self._error = final
-            self._is_stopped = True
+            self._stop()
             stream = self.websocket.stream
             stream.skip_text = stream.skip_binary = True
             try:
@@ -524,20 +480,19 @@ class Client:
                 log.debug("%r: the server could not be told", self, exc_info=True)
 
 
-# The handler of each event, by the event's name.
-_HANDLERS = {name[3:]: name for name in vars(Client) if name.startswith("on_")}
-del _HANDLERS["error"]
-# Handlers of events that are not even made when nobody handles them, and what says so.
-_COSTLY = (
-    ("text", "on_text", Client.on_text),
-    ("binary", "on_binary", Client.on_binary),
-    ("poll", "on_poll", Client.on_poll),
-)
+def _overrides(name: str) -> Callable[[Client], bool]:
+    """Make a function that tells whether a client, or its class, has this handler of its own."""
+    default, get = getattr(Handlers, name), attrgetter(name)
+    return lambda client: getattr(get(client), "__func__", None) is not default
+
+
+# Events that are not even made when nobody handles them, and what tells whether somebody does.
+_COSTLY = tuple((name, _overrides(HANDLER_NAMES[name])) for name in ("text", "binary", "poll"))
 _COMBINATIONS: dict[frozenset[str], frozenset[str]] = {}
-_WEBSOCKET_OPTIONS = tuple(WebSocket.__init__.__annotations__.keys() - {"url", "return"})
-_get_websocket_options = attrgetter(*_WEBSOCKET_OPTIONS)
-_WEBSOCKET_DEFAULTS = _get_websocket_options(Client)
-_OPTIONS = frozenset({*_WEBSOCKET_OPTIONS, *_CONNECT_OPTIONS, "reconnect"})
+
+_get_websocket_options = attrgetter(*WEBSOCKET_OPTIONS)
+_WEBSOCKET_DEFAULTS = _get_websocket_options(WebSocketDefaults)
+_OPTIONS = frozenset({*WEBSOCKET_OPTIONS, *RUN_OPTIONS, "session_class", "reconnect"})
 
 
 def _check_reconnect(reconnect: bool | Backoff) -> Backoff | None:

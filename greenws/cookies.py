@@ -12,16 +12,29 @@ from .protocol.response import Response
 from .url import URL
 
 
-def cookie_header(jar: CookieJar, target: URL) -> bytes:
-    """Return the value of ``Cookie`` for a request to ``target``; empty if there is none."""
-    request = _request(target)
-    jar.add_cookie_header(request)
-    return (request.get_header("Cookie") or "").encode("latin-1", "replace")
+class Cookies:
+    """A cookie jar for the opening handshake (:class:`.protocol.opening.CookieStore`).
 
+    :param jar: the user's jar.
+    :raises TypeError: if ``jar`` is no cookie jar.
+    """
 
-def store_cookies(jar: CookieJar, target: URL, response: Response) -> None:
-    """Put the cookies of a response from ``target`` into the jar."""
-    jar.extract_cookies(cast(HTTPResponse, _Response(response)), _request(target))
+    __slots__ = ("_jar",)
+
+    def __init__(self, jar: CookieJar) -> None:
+        if not isinstance(jar, CookieJar):
+            raise TypeError("cookies must be an http.cookiejar.CookieJar")
+        self._jar = jar
+
+    def build_header(self, target: URL) -> bytes:
+        """Return the value of ``Cookie`` for a request to ``target``; empty: no such header."""
+        request = _request(target)
+        self._jar.add_cookie_header(request)
+        return (request.get_header("Cookie") or "").encode("latin-1", "replace")
+
+    def store(self, target: URL, response: Response) -> None:
+        """Keep the cookies of a response from ``target``."""
+        self._jar.extract_cookies(cast(HTTPResponse, _Response(response)), _request(target))
 
 
 class _Response:

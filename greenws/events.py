@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from . import native
 from .redaction import redact_url
@@ -39,7 +39,7 @@ class Poll(Event):
     """Time passes: one right after :class:`Ready`, then one every ``poll`` seconds."""
 
     __slots__ = ()
-    name = "poll"
+    name: ClassVar[Literal["poll"]] = "poll"
 
 
 class Connecting(Event):
@@ -49,7 +49,7 @@ class Connecting(Event):
     """
 
     __slots__ = ("url",)
-    name = "connecting"
+    name: ClassVar[Literal["connecting"]] = "connecting"
 
     def __init__(self, url: str) -> None:
         Event.__init__(self)
@@ -68,7 +68,7 @@ class ConnectFail(Event):
     """
 
     __slots__ = ("error", "reason")
-    name = "connect_fail"
+    name: ClassVar[Literal["connect_fail"]] = "connect_fail"
 
     def __init__(self, reason: str, error: errors.ConnectFail | None = None) -> None:
         Event.__init__(self)
@@ -87,7 +87,7 @@ class Connected(Event):
     """
 
     __slots__ = ("proxy", "url")
-    name = "connected"
+    name: ClassVar[Literal["connected"]] = "connected"
 
     def __init__(self, url: str, proxy: str | None = None) -> None:
         Event.__init__(self)
@@ -110,7 +110,7 @@ class Rejected(Event):
     """
 
     __slots__ = ("reason", "response")
-    name = "rejected"
+    name: ClassVar[Literal["rejected"]] = "rejected"
 
     def __init__(self, response: Response, reason: str) -> None:
         Event.__init__(self)
@@ -130,7 +130,7 @@ class Ready(Event):
     """
 
     __slots__ = ("extensions", "protocol", "response")
-    name = "ready"
+    name: ClassVar[Literal["ready"]] = "ready"
 
     def __init__(self, response: Response, protocol: str | None, extensions: set[str]) -> None:
         Event.__init__(self)
@@ -153,7 +153,7 @@ class ProtocolError(Event):
     """
 
     __slots__ = ("critical", "error")
-    name = "protocol_error"
+    name: ClassVar[Literal["protocol_error"]] = "protocol_error"
 
     def __init__(self, error: str, critical: bool) -> None:
         Event.__init__(self)
@@ -168,7 +168,7 @@ class Unresponsive(Event):
     """Nothing was received for ``ping_timeout`` seconds. :class:`Disconnected` follows."""
 
     __slots__ = ()
-    name = "unresponsive"
+    name: ClassVar[Literal["unresponsive"]] = "unresponsive"
 
 
 class Disconnected(Event):
@@ -182,7 +182,7 @@ class Disconnected(Event):
     """
 
     __slots__ = ("code", "graceful", "reason", "sent_code")
-    name = "disconnected"
+    name: ClassVar[Literal["disconnected"]] = "disconnected"
 
     def __init__(
         self,
@@ -212,7 +212,7 @@ class Closed(Event):
     """
 
     __slots__ = ("code", "reason")
-    name = "closed"
+    name: ClassVar[Literal["closed"]] = "closed"
 
     def __init__(self, code: int | None, reason: str) -> None:
         Event.__init__(self)
@@ -232,7 +232,7 @@ class Closing(Event):
     """
 
     __slots__ = ("code", "reason")
-    name = "closing"
+    name: ClassVar[Literal["closing"]] = "closing"
 
     def __init__(self, code: int | None, reason: str) -> None:
         Event.__init__(self)
@@ -249,7 +249,7 @@ class UnknownMessage(Event):
     """
 
     __slots__ = ("message",)
-    name = "unknown"
+    name: ClassVar[Literal["unknown"]] = "unknown"
 
     def __init__(self, message: Any) -> None:
         Event.__init__(self)
@@ -263,7 +263,7 @@ class Ping(Event):
     """
 
     __slots__ = ("data",)
-    name = "ping"
+    name: ClassVar[Literal["ping"]] = "ping"
 
     def __init__(self, data: bytes) -> None:
         Event.__init__(self)
@@ -280,7 +280,7 @@ class Pong(Event):
     """
 
     __slots__ = ("data",)
-    name = "pong"
+    name: ClassVar[Literal["pong"]] = "pong"
 
     def __init__(self, data: bytes) -> None:
         Event.__init__(self)
@@ -297,7 +297,7 @@ class Text(Event):
     """
 
     __slots__ = ("_json", "text")
-    name = "text"
+    name: ClassVar[Literal["text"]] = "text"
 
     def __init__(self, text: str) -> None:
         Event.__init__(self)
@@ -325,7 +325,7 @@ class Binary(Event):
     """
 
     __slots__ = ("data",)
-    name = "binary"
+    name: ClassVar[Literal["binary"]] = "binary"
 
     def __init__(self, data: bytes) -> None:
         Event.__init__(self)
@@ -342,7 +342,7 @@ class BackOff(Event):
     """
 
     __slots__ = ("delay",)
-    name = "back_off"
+    name: ClassVar[Literal["back_off"]] = "back_off"
 
     def __init__(self, delay: float) -> None:
         Event.__init__(self)
@@ -350,6 +350,28 @@ class BackOff(Event):
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}(delay={self.delay:0.1f})"
+
+
+#: Any event that a WebSocket yields: ``isinstance`` and a comparison of ``name`` narrow it.
+AnyEvent = (
+    Poll
+    | Connecting
+    | ConnectFail
+    | Connected
+    | Rejected
+    | Ready
+    | ProtocolError
+    | Unresponsive
+    | Disconnected
+    | Closed
+    | Closing
+    | UnknownMessage
+    | Ping
+    | Pong
+    | Text
+    | Binary
+    | BackOff
+)
 
 
 def _speed_up() -> None:

@@ -11,8 +11,8 @@ import pytest
 from gevent import Greenlet, GreenletExit
 from gevent.event import Event
 
-import greenws
 from greenws import Backoff, Client, GeventSession, WebSocket, errors, events
+from greenws.protocol.response import Response
 from greenws.testing import (
     Connection,
     EchoServer,
@@ -338,9 +338,9 @@ def test_repr_hides_credentials() -> None:
 
 def test_each_event_has_a_documented_handler() -> None:
     for name in [*HANDLERS, "on_error"]:
-        handler = vars(Client)[name]
+        handler = getattr(Client, name)
         assert handler.__doc__, name
-    named = {name for name in vars(Client) if name.startswith("on_")}
+    named = {name for name in dir(Client) if name.startswith("on_")}
     assert named == {*HANDLERS, "on_error"}
 
 
@@ -354,7 +354,7 @@ def test_handlers_of_the_base_class_do_nothing() -> None:
 def test_handler_is_called_with_its_event(event: Any) -> None:
     item = event.__new__(event)
     if event is events.Rejected:
-        item.response = greenws.websocket.Response(b"HTTP/1.1 403 No\r\n\r\n")
+        item.response = Response(b"HTTP/1.1 403 No\r\n\r\n")
     feed = Full(NOWHERE, session_class=script(item))
     feed.run()
     assert feed.calls[0] == event.name
@@ -482,9 +482,9 @@ def test_costly_events_are_made_only_for_a_handler() -> None:
 
     feed = Feed(NOWHERE)
     feed.on_poll = feed.on_ready  # type: ignore[method-assign, assignment]
-    assert feed._find_handlers() == {"binary", "poll"}
-    assert Client(NOWHERE)._find_handlers() == set()
-    assert Full(NOWHERE)._find_handlers() == {"text", "binary", "poll"}
+    assert feed._find_handled() == {"binary", "poll"}
+    assert Client(NOWHERE)._find_handled() == set()
+    assert Full(NOWHERE)._find_handled() == {"text", "binary", "poll"}
 
 
 def test_event_of_another_kind_is_nobodys() -> None:

@@ -4,7 +4,7 @@ from http.cookiejar import CookieJar
 
 import pytest
 
-from greenws.cookies import cookie_header, store_cookies
+from greenws.cookies import Cookies
 from greenws.protocol.response import Response
 from greenws.url import parse_url
 
@@ -18,22 +18,22 @@ def answer(*cookies: str) -> Response:
 
 def after(*cookies: str) -> CookieJar:
     jar = CookieJar()
-    store_cookies(jar, HERE, answer(*cookies))
+    Cookies(jar).store(HERE, answer(*cookies))
     return jar
 
 
 def test_no_cookies() -> None:
-    assert cookie_header(CookieJar(), HERE) == b""
+    assert Cookies(CookieJar()).build_header(HERE) == b""
     assert len(after()) == 0
 
 
 def test_cookie_comes_back() -> None:
-    assert cookie_header(after("sid=42"), HERE) == b"sid=42"
+    assert Cookies(after("sid=42")).build_header(HERE) == b"sid=42"
 
 
 def test_each_field_is_a_cookie_of_its_own() -> None:
     jar = after("a=1; Expires=Fri, 31 Dec 2100 23:59:59 GMT", "b=2")
-    assert sorted(cookie_header(jar, HERE).split(b"; ")) == [b"a=1", b"b=2"]
+    assert sorted(Cookies(jar).build_header(HERE).split(b"; ")) == [b"a=1", b"b=2"]
 
 
 @pytest.mark.parametrize(
@@ -48,15 +48,15 @@ def test_each_field_is_a_cookie_of_its_own() -> None:
 )
 def test_cookie_goes_where_it_belongs(url: str, sent: bool) -> None:
     jar = after("sid=42; Path=/chat")
-    assert bool(cookie_header(jar, parse_url(url))) is sent
+    assert bool(Cookies(jar).build_header(parse_url(url))) is sent
 
 
 def test_secure_cookie_needs_tls() -> None:
     jar = CookieJar()
     secure = parse_url("wss://example.org/")
-    store_cookies(jar, secure, answer("sid=42; Secure; Path=/"))
-    assert cookie_header(jar, secure) == b"sid=42"
-    assert cookie_header(jar, parse_url("ws://example.org/")) == b""
+    Cookies(jar).store(secure, answer("sid=42; Secure; Path=/"))
+    assert Cookies(jar).build_header(secure) == b"sid=42"
+    assert Cookies(jar).build_header(parse_url("ws://example.org/")) == b""
 
 
 def test_cookie_of_http_and_of_websocket_are_the_same() -> None:
@@ -67,14 +67,14 @@ def test_cookie_of_http_and_of_websocket_are_the_same() -> None:
 
 def test_expired_cookie_is_gone() -> None:
     jar = after("sid=42; Path=/")
-    store_cookies(jar, HERE, answer("sid=; Max-Age=0; Path=/"))
-    assert cookie_header(jar, HERE) == b""
+    Cookies(jar).store(HERE, answer("sid=; Max-Age=0; Path=/"))
+    assert Cookies(jar).build_header(HERE) == b""
 
 
 @pytest.mark.parametrize("value", ["a=\x01", "a=b\x00", "\x1f", "a=b;\x0b Path=/"])
 def test_cookie_with_control_characters_is_dropped(value: str) -> None:
-    assert cookie_header(after(value, "b=2"), HERE) == b"b=2"
+    assert Cookies(after(value, "b=2")).build_header(HERE) == b"b=2"
 
 
 def test_cookie_beyond_ascii_can_be_sent() -> None:
-    cookie_header(after("a=grün"), HERE).decode("ascii")
+    Cookies(after("a=grün")).build_header(HERE).decode("ascii")

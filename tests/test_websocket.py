@@ -16,7 +16,7 @@ from greenws.protocol.compression import Deflate
 from greenws.protocol.handshake import accept_for
 from greenws.protocol.mask import mask
 from greenws.protocol.response import Response
-from greenws.sessions.base import GeventSession
+from greenws.sessions.session import GeventSession
 from greenws.testing import EchoServer
 from tests.support.streams import deflate, frame
 
@@ -57,6 +57,10 @@ class Session:
 
     def force_disconnect(self) -> None:
         self.calls.append("force_disconnect")
+
+
+class SessionWithoutEnd(Session):
+    signals_eof = False
 
 
 def connect(websocket: Any) -> Any:
@@ -525,8 +529,8 @@ def test_rejected(change: tuple[bytes, bytes], reason: str) -> None:
 def test_rejected_at_once_for_a_session_that_tells_no_end() -> None:
     # lomond's reads on until the server closes, and would never know that a body has ended.
     websocket = WebSocket(URL)
-    session = connect(websocket)
-    session.signals_eof = False
+    websocket.connect(session_class=SessionWithoutEnd)
+    websocket.build_request()
     (rejected,) = websocket.feed(b"HTTP/1.1 403 Forbidden\r\n\r\nbegin of a body")
     assert rejected.response.body == b"begin of a body"
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from .. import native
 from ..constants import MAX_MESSAGE_SIZE
 from ..errors import CriticalProtocolError, PayloadTooLarge, ProtocolError
-from ..events import Binary, Closing, Event, Ping, Pong, Text
+from ..events import AnyEvent, Binary, Closing, Ping, Pong, Text
 from .frame import parse_close_payload
 from .mask import mask
 
@@ -110,7 +110,7 @@ class Stream:
         self._message_deflated: bool = False
         self._utf8_rest: bytes = b""
         # What digest() has left for next_event().
-        self._event: Event | None = None
+        self._event: AnyEvent | None = None
         self._error: ProtocolError | CriticalProtocolError | None = None
 
     def receive(
@@ -171,7 +171,7 @@ class Stream:
             return False
         return self._event is None
 
-    def next_event(self) -> Event | None:
+    def next_event(self) -> AnyEvent | None:
         """Return what the bytes at hand hold next, or None when they hold nothing whole any more.
 
         A close frame comes out as :class:`~greenws.events.Closing`, and is the last.
@@ -193,7 +193,7 @@ class Stream:
             self.is_closed = True
             raise
 
-    def _parse(self) -> Event | None:
+    def _parse(self) -> AnyEvent | None:
         chunk = self._chunk
         data = chunk
         pos = self._pos
@@ -336,11 +336,11 @@ class Stream:
         elif not second & 0x80:
             raise ProtocolError("client sent unmasked frame")
 
-    def _control(self, opcode: int, start: int, stop: int) -> Event:
+    def _control(self, opcode: int, start: int, stop: int) -> Closing | Ping | Pong:
         payload = bytes(self._chunk[start:stop])
         if not self._is_client:
             payload = mask(payload, self._key)
-        event: Event
+        event: Closing | Ping | Pong
         if opcode == 8:
             code, reason = parse_close_payload(payload)
             self.is_closed = True
@@ -417,7 +417,7 @@ class Stream:
             raise CriticalProtocolError("payload contains invalid utf-8; surrogates not allowed")
         self._utf8_rest = rest
 
-    def _finish_message(self) -> Event | None:
+    def _finish_message(self) -> AnyEvent | None:
         opcode = self._message_opcode
         message = self._message
         assert message is not None
@@ -429,7 +429,7 @@ class Stream:
             raise CriticalProtocolError("payload contains invalid utf-8; it ends in a character")
         return self._emit_text(message.decode("utf-8"), len(message))
 
-    def _emit_inflated(self, opcode: int, piece: bytes) -> Event | None:
+    def _emit_inflated(self, opcode: int, piece: bytes) -> AnyEvent | None:
         assert self.deflate is not None
         payload = self.deflate.decompress(piece, self._max_size, True)
         if len(payload) > self._max_size >= 0:
@@ -442,7 +442,7 @@ class Stream:
             raise _bad_utf8(error) from None
         return self._emit_text(text, len(payload))
 
-    def _emit_text(self, text: str, length: int) -> Event | None:
+    def _emit_text(self, text: str, length: int) -> AnyEvent | None:
         if self.tracer is not None:
             self.tracer("message_text", length)
         if self.skip_text:
@@ -468,7 +468,7 @@ class Stream:
             _spare_text = event
         return None
 
-    def _emit_binary(self, payload: bytes) -> Event | None:
+    def _emit_binary(self, payload: bytes) -> AnyEvent | None:
         if self.tracer is not None:
             self.tracer("message_binary", len(payload))
         if self.skip_binary:

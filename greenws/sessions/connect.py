@@ -18,6 +18,7 @@ import gevent
 from gevent import get_hub
 
 from ..errors import ConnectFail
+from ..options import SocketOption
 from .resolver import Address
 from .wait import WRITE, wait_any, wait_write
 
@@ -26,9 +27,6 @@ ATTEMPT_DELAY = 0.25
 
 #: Seconds until a unix socket whose queue was full is tried again: at first, and at most.
 UNIX_RETRY_DELAYS = (0.002, 0.05)
-
-#: ``(level, option, value)``, as ``setsockopt`` has them.
-SocketOption = tuple[int, int, "int | bytes"]
 
 # Linux makes a socket non-blocking as it is made; elsewhere that is a call of its own.
 _NONBLOCK: int = getattr(_socket, "SOCK_NONBLOCK", 0)

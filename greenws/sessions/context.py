@@ -6,23 +6,33 @@ made from are looked at each time, as certificates are renewed in place.
 
 from __future__ import annotations
 
+import _ssl
 import os
 import ssl
 from collections import OrderedDict
-from collections.abc import Callable
 from stat import S_ISDIR
 from typing import Any
 
 import certifi
 
 from ..errors import ConnectFail
-
-Password = str | bytes | Callable[[], "str | bytes"]
+from ..options import Password
 
 #: Contexts that are kept; the one not used for longest goes first.
 MAX_CONTEXTS = 64
 
 _contexts: OrderedDict[tuple[Any, ...], ssl.SSLContext] = OrderedDict()
+
+
+def check_context(context: Any) -> None:
+    """Check the option ``ssl_context``.
+
+    :raises TypeError: if it is neither an SSLContext nor None.
+    """
+    # The class that every SSLContext has below: one that was made before monkey patching is no
+    # instance of the class that ssl has afterwards.
+    if context is not None and not isinstance(context, _ssl._SSLContext):
+        raise TypeError("ssl_context must be an ssl.SSLContext")
 
 
 def client_context(

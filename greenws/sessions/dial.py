@@ -7,16 +7,20 @@ everything opened so far is closed. There is no timer for the whole here: whoeve
 from __future__ import annotations
 
 import _socket
+import os
 import ssl
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from time import monotonic
 from typing import Any, Protocol, TypeVar
 
+import gevent.ssl
+
 from ..errors import ConnectFail, ProxyFail
+from ..options import ConnectedSocket, TransportDefaults
 from ..proxies.address import ProxyAddress
-from .connect import SocketOption, connect_tcp, connect_unix, set_options
-from .context import Password, client_context
+from .connect import connect_tcp, connect_unix, set_options
+from .context import client_context
+from .contract import Target
 from .resolver import Address, resolve
 from .tls import TLSTransport, handshake
 from .transport import Transport
@@ -27,14 +31,6 @@ _TransportT = TypeVar("_TransportT", bound=Transport)
 
 # Both families, for a source address without a host.
 _ANY_HOST = ((_socket.AF_INET, "0.0.0.0"), (_socket.AF_INET6, "::"))
-
-
-class ConnectedSocket(Protocol):
-    """A socket of the caller: the standard library's, patched or not, or gevent's."""
-
-    def fileno(self) -> int: ...
-    def getpeername(self) -> Any: ...
-    def detach(self) -> int: ...
 
 
 class Trace(Protocol):
@@ -53,41 +49,6 @@ class Trace(Protocol):
     """
 
     def __call__(self, stage: str, /, **fields: Any) -> object: ...
-
-
-@dataclass(slots=True)
-class DialOptions:
-    """Where to, and how. ``repr`` shows no secrets."""
-
-    #: As in :class:`greenws.url.URL`.
-    host: str
-    port: int
-    is_secure: bool = False
-    #: Ignored where ``socket`` or ``unix_path`` is given.
-    proxy: ProxyAddress | None = None
-    #: Used as it is, for an https proxy too; the other ``ssl_`` options are ignored then.
-    ssl_context: ssl.SSLContext | None = None
-    ssl_verify: bool = True
-    ssl_cafile: str | None = None
-    #: The client's certificate; not shown to an https proxy.
-    ssl_certfile: str | None = None
-    ssl_keyfile: str | None = None
-    ssl_password: Password | None = field(default=None, repr=False)
-    #: The name, or address, the server's certificate has to be for; None: ``host``.
-    server_hostname: str | None = None
-    #: ``(host, port)`` to connect from; port 0: any.
-    source_address: tuple[str, int] | None = None
-    #: Connected already, to the target or to something that leads there. Its descriptor is
-    #: detached from it and belongs to the connection, so the caller's object is closed
-    #: afterwards; unless it was not connected, or TLS, and so refused.
-    socket: ConnectedSocket | None = None
-    #: Path of a unix socket; an abstract one begins with a NUL.
-    unix_path: str | bytes | None = None
-    #: Set before connecting, after TCP_NODELAY and SO_KEEPALIVE, which are on.
-    socket_options: Sequence[SocketOption] = ()
-    #: Whether anybody looks at the trace. One that does not is spared the steps that went well;
-    #: what failed is traced in any case.
-    is_traced: bool = True
 
 
 class Progress:
@@ -123,44 +84,86 @@ def ignore(stage: str, /, **fields: Any) -> None:
 
 
 def dial(
-    options: DialOptions, trace: Trace = ignore, progress: Progress | None = None
+    target: Target,
+    options: TransportDefaults,
+    proxy: ProxyAddress | None = None,
+    *,
+    is_home: bool = True,
+    trace: Trace = ignore,
+    is_traced: bool = True,
+    progress: Progress | None = None,
 ) -> tuple[Transport, str | None]:
     """Open a connection.
 
+    :param target: the server.
+    :param options: how to connect. ``ssl_context`` is used as it is, for an https proxy too, and
+        the other ``ssl_`` options are ignored then. ``socket`` is connected already, to the target
+        or to something that leads there; its descriptor is detached from it and belongs to the
+        connection, unless it was refused. A ``unix_path`` that begins with a NUL is an abstract
+        one. ``socket_options`` are set before connecting, after TCP_NODELAY and SO_KEEPALIVE, which
+        are on.
+    :param proxy: the proxy in between; ignored where ``socket`` or ``unix_path`` is given.
+    :param is_home: whether the target is the server that the user has named. The client's
+        certificate, a credential as good as a password, and ``server_hostname`` are for that
+        server alone. The certificate is not shown to a proxy either.
     :param trace: called after each step.
+    :param is_traced: whether anybody looks at the trace. A trace that nobody looks at is spared the
+        steps that went well; a step that failed is traced in any case.
     :param progress: kept up to date with the step being taken.
     :returns: the transport, over which HTTP may be spoken at once, and the URL of the proxy,
         without credentials, or None.
-    :raises ConnectFail: a step failed; the message names it, and the cause.
+    :raises ConnectFail: a step failed; the message names the step, and the cause.
     :raises ProxyFail: it was a step to or through the proxy.
     """
-    return _Dial(options, trace, progress or Progress()).run()
+    return _Dial(target, options, proxy, is_home, trace, is_traced, progress or Progress()).run()
 
 
 class _Dial:
-    __slots__ = ("_is_stepping", "_opened", "_options", "_progress", "_trace")
+    __slots__ = (
+        "_is_home",
+        "_is_stepping",
+        "_is_traced",
+        "_opened",
+        "_options",
+        "_progress",
+        "_proxy",
+        "_target",
+        "_trace",
+    )
 
-    def __init__(self, options: DialOptions, trace: Trace, progress: Progress) -> None:
+    def __init__(
+        self,
+        target: Target,
+        options: TransportDefaults,
+        proxy: ProxyAddress | None,
+        is_home: bool,
+        trace: Trace,
+        is_traced: bool,
+        progress: Progress,
+    ) -> None:
+        self._target = target
         self._options = options
+        self._proxy = proxy
+        self._is_home = is_home
         self._trace = trace
+        self._is_traced = is_traced
         self._progress = progress
         self._is_stepping = False  # whether a step was begun that has not ended
         self._opened: _socket.socket | Transport | None = None  # the topmost, if it is stacked
 
     def run(self) -> tuple[Transport, str | None]:
-        options = self._options
-        proxy = options.proxy
+        target, options, proxy = self._target, self._options, self._proxy
         try:
             if options.socket is not None:
                 proxy, transport = None, self._adopt(options.socket)
             elif options.unix_path is not None:
-                proxy, transport = None, self._open_unix(options.unix_path)
+                proxy, transport = None, self._open_unix(os.fspath(options.unix_path))
             elif proxy is not None:
                 transport = self._open_tunnel(proxy)
             else:
-                sock = self._open_tcp(options.host, options.port)
+                sock = self._open_tcp(target.host, target.port)
                 transport = self._own(Transport(sock, self._may_tune))
-            if options.is_secure:
+            if target.is_secure:
                 transport = self._secure_target(transport)
         except BaseException as error:
             if self._opened is not None:
@@ -181,7 +184,7 @@ class _Dial:
         return transport
 
     def _adopt(self, theirs: ConnectedSocket) -> Transport:
-        if isinstance(theirs, ssl.SSLSocket) or hasattr(theirs, "do_handshake"):
+        if isinstance(theirs, (ssl.SSLSocket, gevent.ssl.SSLSocket)):
             raise ConnectFail("the socket given speaks TLS already; give the plain one")
         started = monotonic()
         try:
@@ -221,7 +224,7 @@ class _Dial:
         return sock
 
     def _open_tunnel(self, proxy: ProxyAddress) -> Transport:
-        options = self._options
+        target = self._target
         name = proxy.redacted
         try:
             sock = self._open_tcp(proxy.host, proxy.port)
@@ -234,28 +237,28 @@ class _Dial:
                 transport = self._secure_proxy(transport, proxy)
         self._begin("proxy", f"waiting for the tunnel of proxy {name}", {"proxy": name})
         if proxy.is_socks:
-            host = options.host
+            host = target.host
             if not proxy.resolves:
-                host = _choose(resolve(host, options.port), proxy.scheme)
-            tunnel = open_socks_tunnel(sock, proxy, host, options.port)
+                host = _choose(resolve(host, target.port), proxy.scheme)
+            tunnel = open_socks_tunnel(sock, proxy, host, target.port)
             transport = self._own(Transport(tunnel, self._may_tune))
             self._end()
         else:
-            status = open_http_tunnel(transport, proxy, options.host, options.port)
+            status = open_http_tunnel(transport, proxy, target.host, target.port)
             self._end(lambda: {"status_code": status})
         return transport
 
     def _secure_target(self, transport: Transport) -> Transport:
-        options = self._options
+        target, options, is_home = self._target, self._options, self._is_home
         context = options.ssl_context or client_context(
             verify=options.ssl_verify,
             cafile=options.ssl_cafile,
-            certfile=options.ssl_certfile,
-            keyfile=options.ssl_keyfile,
-            password=options.ssl_password,
+            certfile=options.ssl_certfile if is_home else None,
+            keyfile=options.ssl_keyfile if is_home else None,
+            password=options.ssl_password if is_home else None,
         )
-        name = options.server_hostname or options.host
-        return self._secure(transport, context, name, options.port, options.host)
+        name = (options.server_hostname if is_home else None) or target.host
+        return self._secure(transport, context, name, target.port, target.host)
 
     def _secure_proxy(self, transport: Transport, proxy: ProxyAddress) -> Transport:
         options = self._options
@@ -299,7 +302,7 @@ class _Dial:
         :param results: returns what the step has come to; called only if it is traced.
         """
         self._is_stepping = False
-        if self._options.is_traced:
+        if self._is_traced:
             self._progress.trace_success(self._trace, results())
 
     def _trace_failure(self, error: ConnectFail) -> None:

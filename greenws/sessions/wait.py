@@ -37,6 +37,20 @@ def wait(fileno: int, events: int) -> None:
         watcher.close()
 
 
+def take_turn() -> None:
+    """Let the loop look at all its descriptors and timers once.
+
+    A callback, as ``gevent.sleep(0)`` is one, would not do: the loop runs many of them before it
+    looks again.
+    """
+    hub = get_hub()
+    timer = hub.loop.timer(0)
+    try:
+        hub.wait(timer)
+    finally:
+        timer.close()
+
+
 def line_up() -> None:
     """Go on when all others have come as far who can in this turn of the loop.
 

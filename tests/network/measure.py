@@ -27,8 +27,8 @@ import trustme
 
 import greenws
 from greenws.sessions import tls
-from greenws.sessions.dial import DialOptions, dial
 from tests.network.parts import Certificates, Nginx
+from tests.support.dialing import DialOptions, dial
 from tests.support.servers import ForeignServer
 
 CONNECTS = 200

@@ -19,9 +19,9 @@ import gevent.ssl
 import trustme
 from gevent.server import StreamServer
 
-from greenws.sessions.dial import DialOptions, dial
 from greenws.sessions.transport import Transport
 from greenws.sessions.wait import READ, WRITE, wait
+from tests.support.dialing import DialOptions, dial
 
 Handler = Callable[[Any], None]
 

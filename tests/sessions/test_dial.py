@@ -20,7 +20,7 @@ import pytest
 
 from greenws.errors import ConnectFail, ProxyFail
 from greenws.proxies.address import parse_proxy
-from greenws.sessions.dial import DialOptions, Progress, dial
+from greenws.sessions.dial import Progress
 from tests.sessions.scripted import (
     Authority,
     HTTPProxy,
@@ -33,6 +33,7 @@ from tests.sessions.scripted import (
     exchange,
     full_listener,
 )
+from tests.support.dialing import DialOptions, dial
 from tests.support.ticker import Ticker
 
 ROOT = Path(__file__).parents[2]
@@ -699,7 +700,7 @@ def test_many_dials_leak_nothing(authority: Authority) -> None:
 PATCHED = """
 import sys, tempfile, pathlib
 import ssl
-from greenws.sessions.dial import DialOptions, dial
+from tests.support.dialing import DialOptions, dial
 early = ssl.create_default_context()
 from gevent import monkey
 monkey.patch_all()

@@ -1,30 +1,25 @@
-"""One opening handshake: the request, its redirects, and what comes of the answer.
-
-Bytes in, an outcome out; no I/O (RFC 6455 section 4).
+"""One opening handshake: the request, its redirects, and the outcome of the answer (RFC 6455
+section 4).
 """
 
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Protocol
 
-from . import constants, errors
-from .protocol import handshake
-from .protocol.body import BodyReader
-from .protocol.compression import OFFER, Deflate
-from .protocol.head import HeadReader
-from .protocol.response import Response
-from .redaction import redact_url
-from .url import URL, join_url, parse_url
+from .. import constants, errors
+from ..options import HeaderSource
+from ..redaction import redact_url
+from ..url import URL, join_url, parse_url
+from . import handshake
+from .body import BodyReader
+from .compression import OFFER, Deflate
+from .head import HeadReader
+from .response import Response
 
-if TYPE_CHECKING:
-    from http.cookiejar import CookieJar
-
-Headers = Mapping[Any, Any] | Iterable[tuple[Any, Any]]
-
-# What the opening handshake decides itself; a caller's value could only break it.
+# Headers that the opening handshake sets itself. A caller's value could only break it.
 _OWN_HEADERS = frozenset(
     {
         b"connection",
@@ -38,7 +33,7 @@ _OWN_HEADERS = frozenset(
         b"upgrade",
     }
 )
-# What describes the user rather than authorises him, and so may go to another origin.
+# Headers that describe the user and do not authorise anything: they may go to another origin.
 _PORTABLE_HEADERS = frozenset({b"accept-language", b"origin", b"user-agent"})
 # Lines of every request, or of every one that offers to compress.
 _VERSION_LINE = b"Sec-WebSocket-Version: %d" % constants.WS_VERSION
@@ -63,12 +58,22 @@ def check_header(name: str | bytes, value: str | bytes) -> tuple[bytes, bytes]:
     return name, value
 
 
-def check_headers(headers: Headers) -> list[tuple[bytes, bytes]]:
+def check_headers(headers: HeaderSource) -> list[tuple[bytes, bytes]]:
     """Return the user's headers as pairs of bytes; errors as :func:`check_header`."""
     if isinstance(headers, (str, bytes)):
         raise TypeError("headers must be a mapping or pairs, not a string")
     pairs = headers.items() if isinstance(headers, Mapping) else headers
     return [check_header(name, value) for name, value in pairs]
+
+
+class CookieStore(Protocol):
+    """A cookie jar, as the opening handshake uses it."""
+
+    def build_header(self, target: URL) -> bytes:
+        """Return the value of ``Cookie`` for a request to ``target``; empty: no such header."""
+
+    def store(self, target: URL, response: Response) -> None:
+        """Keep the cookies of a response from ``target``."""
 
 
 @dataclass(slots=True)
@@ -78,10 +83,10 @@ class RequestOptions:
     protocols: Sequence[str] = ()
     agent: str = constants.USER_AGENT
     compress: bool = False
-    headers: Headers | Callable[[], Headers] | None = None
+    headers: HeaderSource | Callable[[], HeaderSource] | None = None
     added_headers: tuple[tuple[bytes, bytes], ...] = ()
     origin: str | None = None
-    cookies: CookieJar | None = None
+    cookies: CookieStore | None = None
     max_redirects: int = constants.MAX_REDIRECTS
 
     def custom_headers(self) -> list[tuple[bytes, bytes]]:
@@ -131,24 +136,32 @@ class Opening:
     :param follows_redirects: whether the session can connect elsewhere.
     """
 
-    __slots__ = ("_body", "_follows", "_head", "_hops", "_obstacle", "_options", "_response",
-                 "_url", "key", "request_time", "target")  # fmt: skip
+    __slots__ = (
+        "_body",
+        "_follows",
+        "_head",
+        "_hops",
+        "_obstacle",
+        "_options",
+        "_response",
+        "_url",
+        "key",
+        "target",
+    )
 
     def __init__(self, url: URL, options: RequestOptions, follows_redirects: bool) -> None:
         self._url = url
         self._options = options
         self._follows = follows_redirects
         self._hops = 0
-        # What has a part of an answer's head; None: nothing of it came yet.
+        # The reader of the answer's head; None: no byte of the answer has come yet.
         self._head: HeadReader | None = None
         self._response: Response | None = None
         self._body: BodyReader | None = None
-        # Why a redirect is not followed; empty if the answer is none.
+        # Why a redirect is not followed; empty if the answer is no redirect.
         self._obstacle = ""
         #: Where the request goes.
         self.target = url
-        #: Seconds of the monotonic clock, noted by who has a clock, at which it was made.
-        self.request_time = 0.0
         #: The Sec-WebSocket-Key of the request.
         self.key = b""
 
@@ -176,28 +189,25 @@ class Opening:
         if options.compress:
             lines.append(_OFFER_LINE)
         if options.cookies is not None:
-            # Here, so that a program without cookies does not pay for the import.
-            from .cookies import cookie_header
-
-            cookie = cookie_header(options.cookies, target)
+            cookie = options.cookies.build_header(target)
             if cookie:
                 handshake.check_header(b"Cookie", cookie)
                 lines.append(b"Cookie: " + cookie)
         custom = options.custom_headers()
         if custom:
             if target.origin != self._url.origin:
-                # RFC 6454: what was meant for one origin is not for another.
+                # RFC 6454: a header that was meant for one origin is not for another.
                 custom = [pair for pair in custom if pair[0].lower() in _PORTABLE_HEADERS]
-            # The user's own take the place of ours.
+            # The user's own headers take the place of ours.
             given = {name.lower() for name, _ in custom}
             lines = [line for line in lines if line.partition(b":")[0].lower() not in given]
             lines += [b"%b: %b" % pair for pair in custom]
-        # All of it has been checked where it came in.
+        # Every part has been checked where it came in.
         request_line = b"GET %b HTTP/1.1" % target.resource.encode("ascii")
         return b"\r\n".join((request_line, *lines, b"\r\n"))
 
     def feed(self, data: bytes) -> Outcome | None:
-        """Take bytes of the answer; return what they come to, or None while that is open."""
+        """Take bytes of the answer; return the outcome, or None while the answer is incomplete."""
         while self._body is None:
             reader = self._head
             if reader is None:
@@ -217,9 +227,7 @@ class Opening:
                 self._head = None
                 continue
             if self._options.cookies is not None:
-                from .cookies import store_cookies
-
-                store_cookies(self._options.cookies, self.target, response)
+                self._options.cookies.store(self.target, response)
             if code == 101:
                 return Upgraded(response, data)
             location = response.get("location")
@@ -232,7 +240,10 @@ class Opening:
         return self.end() if self._body.feed(data) else None
 
     def end(self) -> Refused | None:
-        """Take the end of the stream, or the decision not to wait for more of a body."""
+        """Take the end of the stream, or the decision not to wait for more of a body.
+
+        :returns: the rejection, if the answer is one; None: there is no whole head yet.
+        """
         response = self._response
         if response is None or self._body is None:
             return None

@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenws import constants, errors
-from greenws.opening import (
+from greenws.cookies import Cookies
+from greenws.protocol.handshake import accept_for, parse_request
+from greenws.protocol.opening import (
     Opening,
     Redirected,
     Refused,
@@ -18,7 +20,6 @@ from greenws.opening import (
     check_header,
     check_headers,
 )
-from greenws.protocol.handshake import accept_for, parse_request
 from greenws.url import parse_url
 
 
@@ -114,7 +115,9 @@ def test_request_with_every_option() -> None:
 @pytest.mark.parametrize("name", ["Host", "user-agent", "ORIGIN", "Authorization", "Cookie"])
 def test_header_of_the_user_replaces_ours(name: str) -> None:
     jar = CookieJar()
-    opening = make("ws://user:pw@example.org/", headers=[(name, "mine")], origin="o", cookies=jar)
+    opening = make(
+        "ws://user:pw@example.org/", headers=[(name, "mine")], origin="o", cookies=Cookies(jar)
+    )
     headers = read_request(opening)[1]
     assert [value for key, value in headers if key.lower() == name.lower()] == ["mine"]
 
@@ -321,7 +324,7 @@ def test_answer_that_is_no_http_is_refused() -> None:
 
 @given(st.binary(max_size=300), st.booleans())
 def test_any_answer_comes_to_an_outcome_or_none(data: bytes, is_http: bool) -> None:
-    opening = make(cookies=CookieJar())
+    opening = make(cookies=Cookies(CookieJar()))
     opening.build_request()
     outcome = opening.feed((b"HTTP/1.1 " if is_http else b"") + data + b"\r\n\r\n")
     assert isinstance(outcome or opening.end(), (Upgraded, Refused, Redirected, type(None)))
@@ -454,7 +457,7 @@ def test_credentials_come_back_with_the_first_origin() -> None:
 
 
 def test_cookies_of_a_redirect_are_sent_with_the_next_request() -> None:
-    opening = make(cookies=CookieJar())
+    opening = make(cookies=Cookies(CookieJar()))
     opening.build_request()
     opening.feed(redirect("/in", 302, "Set-Cookie: sid=42; Path=/", "Set-Cookie: b=c"))
     assert dict(read_request(opening)[1])["Cookie"] in ("sid=42; b=c", "b=c; sid=42", "sid=42")
@@ -462,7 +465,7 @@ def test_cookies_of_a_redirect_are_sent_with_the_next_request() -> None:
 
 @pytest.mark.parametrize("value", ["a=\x01b", "a=b\x7f", "a=b; Path=/\x02"])
 def test_cookie_that_cannot_be_sent_back_is_dropped(value: str) -> None:
-    opening = make(cookies=CookieJar())
+    opening = make(cookies=Cookies(CookieJar()))
     opening.build_request()
     opening.feed(redirect("/in", 302, f"Set-Cookie: {value}", "Set-Cookie: good=1; Path=/"))
     assert dict(read_request(opening)[1])["Cookie"] == "good=1"
@@ -470,7 +473,7 @@ def test_cookie_that_cannot_be_sent_back_is_dropped(value: str) -> None:
 
 @given(st.binary(max_size=60))
 def test_any_set_cookie_leaves_the_next_request_possible(value: bytes) -> None:
-    opening = make(cookies=CookieJar())
+    opening = make(cookies=Cookies(CookieJar()))
     opening.build_request()
     value = value.replace(b"\r", b"").replace(b"\n", b"")
     opening.feed(redirect("/in").replace(b"\r\n\r\n", b"\r\nSet-Cookie: a=" + value + b"\r\n\r\n"))

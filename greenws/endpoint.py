@@ -1,0 +1,230 @@
+"""The half of a WebSocket that a session drives: received bytes in, events out.
+
+Users meet it by the names of :class:`greenws.WebSocket`, which derives from it; nothing in here is
+for them to call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from time import time
+from typing import TYPE_CHECKING, Any
+
+from . import errors, events
+from .protocol.client_protocol import CLOSED, ClientProtocol
+from .protocol.frame import fit_close_reason
+from .protocol.opening import RequestOptions
+from .protocol.response import Response
+from .protocol.stream import Stream
+from .sessions.contract import DrivenWebSocket, FullSession
+from .trace import Tracer
+from .url import URL
+
+if TYPE_CHECKING:
+    from .events import AnyEvent
+
+
+class Endpoint(DrivenWebSocket):
+    """What a session drives. To be subclassed.
+
+    :param url: where to connect to.
+    :param request: what the user wants in the opening request.
+    :param tracer: told of the steps.
+    """
+
+    __slots__ = (
+        "_driver",
+        "_has_ended",
+        "_protocol",
+        "_request",
+        "_sent_close_time",
+        "_session",
+        "_tracer",
+        "_url",
+    )
+
+    def __init__(self, url: URL, request: RequestOptions, tracer: Tracer) -> None:
+        self._url = url
+        self._request = request
+        self._tracer = tracer
+        self._renew(None, None)
+
+    def _renew(self, session: Any, driver: FullSession | None) -> None:
+        """Begin with a connection that has nothing of the last one."""
+        tracer = self._tracer
+        tracer.meter = None
+        protocol = self._protocol = ClientProtocol(
+            self._url,
+            self._request,
+            self.max_size,
+            follows_redirects=driver is not None and driver.follows_redirects,
+            waits_for_body=driver is not None and driver.signals_eof,
+            tracer=tracer,
+        )
+        if tracer.is_heard:
+            protocol.stream.tracer = tracer.tell_message
+        self._session = session
+        self._driver = driver
+        self._has_ended = False
+        self._sent_close_time: float | None = None
+
+    def close(self, code: int | None, reason: str | bytes) -> None:
+        """Send a close frame, if there is none yet."""
+        raise NotImplementedError
+
+    # What the connection is
+
+    @property
+    def home(self) -> URL:
+        """Where the URL leads."""
+        return self._url
+
+    @property
+    def target(self) -> URL:
+        """Where the session has to connect to: the URL, or where redirects have led."""
+        return self._protocol.target or self._url
+
+    @property
+    def state(self) -> ClientProtocol:
+        """What is known of the present or last connection, and of no other."""
+        return self._protocol
+
+    @property
+    def stream(self) -> Stream:
+        """The parser of the present or last connection.
+
+        Between :meth:`connect` and the first step of its iteration, handlers may be set that take
+        messages straight from the parser; the messages that they take are not yielded.
+        """
+        return self._protocol.stream
+
+    parser = stream
+
+    def is_driven_by(self, session: object) -> bool:
+        """Whether ``session`` is that of the present or last connection."""
+        return self._session is session
+
+    @property
+    def key(self) -> bytes:
+        """The Sec-WebSocket-Key of the request, while the connection is being opened."""
+        return self._protocol.key
+
+    @property
+    def tracer(self) -> Tracer:
+        """What tells ``trace`` and the log of the steps."""
+        return self._tracer
+
+    @property
+    def is_traced(self) -> bool:
+        """Whether messages and bytes of this connection are told to ``trace``, or to the log at
+        DEBUG. That is decided when it connects.
+        """
+        return self._protocol.stream.tracer is not None
+
+    # Opening
+
+    def build_request(self) -> bytes:
+        """Return the opening request (RFC 6455 section 4.1). Called by the session."""
+        return self._protocol.build_request()
+
+    def on_response(self, response: Response) -> tuple[str | None, set[str]]:
+        """Check the answer to the request, and set up what it agrees to.
+
+        :returns: the subprotocol, or None, and the names of the extensions.
+        :raises HandshakeError: if it is not the upgrade that was asked for.
+        """
+        return self._protocol.check_response(response)
+
+    def process_extensions(self, extensions: Sequence[str]) -> set[str]:
+        """Set up the extensions that the server has chosen.
+
+        :param extensions: the elements of its Sec-WebSocket-Extensions.
+        :returns: their names.
+        :raises HandshakeError: if one of them is unknown, or a parameter is invalid.
+        """
+        return self._protocol.set_extensions(list(extensions))
+
+    # Receiving
+
+    def feed(self, data: bytes | bytearray | memoryview) -> Iterator[AnyEvent]:
+        """Take received bytes and iterate over the events they make. Called by the session.
+
+        :param data: the bytes. A bytearray is read in place: it may change when the iteration has
+            ended.
+        """
+        protocol = self._protocol
+        if protocol.phase is CLOSED:
+            return
+        if not isinstance(data, (bytes, bytearray)):
+            data = bytes(data)
+        try:
+            was_opening = protocol.is_opening
+            protocol.receive(data, time())
+            if was_opening:
+                yield from self._feed_opening()
+            if not protocol.is_opening:
+                yield from self.pending_events()
+        except GeneratorExit:
+            # The consumer has left in the midst of an event: no session may keep the socket open
+            # for nobody.
+            if self._protocol is protocol:
+                self.on_disconnect()
+            raise
+
+    def feed_eof(self) -> Iterator[AnyEvent]:
+        """Take the end of what the server sends, and iterate over the events it makes."""
+        if self._protocol.is_opening:
+            self._protocol.receive_eof()
+            yield from self._feed_opening()
+
+    def _feed_opening(self) -> Iterator[AnyEvent]:
+        event = self._protocol.next_event()
+        if event is None:
+            return
+        if event.name == "rejected":
+            self.on_disconnect()
+        yield event
+
+    def pending_events(self) -> Iterator[AnyEvent]:
+        """Iterate over the events of what :attr:`stream` has received. Called by a session that
+        gives its bytes to the stream itself.
+        """
+        protocol, driver = self._protocol, self._driver
+        next_event = protocol.stream.next_event
+        try:
+            while True:
+                event = next_event()
+                if event is None:
+                    return
+                if event.name == "closing":
+                    yield from self._on_close(event)
+                    return
+                yield event
+        except (errors.ProtocolError, errors.CriticalProtocolError) as error:
+            self._tracer.tell("protocol_error", error=str(error))
+            self.close(error.code, fit_close_reason(str(error)))
+            yield events.ProtocolError(str(error), error.critical)
+            if driver is not None:
+                driver.end()
+
+    def _on_close(self, frame: events.Closing) -> Iterator[AnyEvent]:
+        """Go through the closing handshake (RFC 6455 section 5.5.1)."""
+        event = self._protocol.take_close(frame)
+        if event is None:
+            return
+        # First the event, so that its handler may still send; then the echo.
+        yield event
+        if event is frame:
+            self.close(event.code, event.reason if event.code is not None else "")
+
+    def on_disconnect(self) -> None:
+        """Close the session, and be closed. Called when the connection has ended."""
+        if self._driver is not None:
+            self._driver.close()
+        self._protocol.end()
+        if not self._has_ended:
+            self._has_ended = True
+            self._tracer.tell("disconnected")
+
+    def _emit_trace(self, stage: str, **fields: Any) -> None:
+        """Tell of a step. Sessions that were written for lomond call it by this name."""
+        self._tracer.tell(stage, **fields)

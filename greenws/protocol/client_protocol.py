@@ -1,0 +1,369 @@
+"""One connection of a client, without I/O: bytes in, events and bytes out (RFC 6455).
+
+:class:`ClientProtocol` is what remains of a WebSocket connection when sockets, clocks and greenlets
+are taken away. A :class:`greenws.WebSocket` drives one for each connection; anybody else can do the
+same by bytes alone::
+
+    protocol = ClientProtocol(parse_url("ws://example.org/feed"))
+    sock.sendall(protocol.build_request())
+    while not protocol.is_closed:
+        for event in protocol.feed(sock.recv(65536)):
+            if event.name == "text":
+                sock.sendall(protocol.encode(Opcode.TEXT, b"thanks"))
+            elif event.name == "ping":
+                sock.sendall(protocol.encode(Opcode.PONG, event.data))
+            elif event.name == "closing":
+                sock.sendall(protocol.encode_close(event.code))
+
+The connection goes through the phases of :class:`Phase`, and :data:`PHASE_STEPS` has every step
+between two of them::
+
+    NEW -> OPENING -> OPEN -> CLOSING -> CLOSED
+
+    OPENING -> OPENING    the request was made again, where a redirect leads
+    any     -> CLOSED     the connection has ended
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator
+
+from .. import errors, events
+from ..constants import MAX_MESSAGE_SIZE
+from ..redaction import redact_url
+from ..status import Status
+from ..trace import Tracer
+from ..url import URL
+from .compression import NAME as PERMESSAGE_DEFLATE
+from .compression import Deflate
+from .frame import Payload, build_close_payload, build_frame
+from .handshake import check_extensions
+from .opcode import Opcode
+from .opening import Opening, Outcome, Refused, RequestOptions, Upgraded
+from .response import Response
+from .stream import Stream
+
+
+class Phase(enum.IntEnum):
+    """Where a connection stands: the states of RFC 6455, and the time before them."""
+
+    NEW = 0  #: no request was made yet
+    OPENING = 1  #: the request for the upgrade was made
+    OPEN = 2  #: messages may be sent
+    CLOSING = 3  #: our close frame was made
+    CLOSED = 4  #: nothing more goes in or out
+
+
+# The members by names of the module. To look one up in the class takes ten times as long before
+# Python 3.12.
+NEW, OPENING, OPEN, CLOSING, CLOSED = Phase
+
+#: The phases that may follow each phase. Any other step is a fault of greenws, never of a peer.
+PHASE_STEPS: dict[Phase, frozenset[Phase]] = {
+    NEW: frozenset({OPENING, CLOSED}),
+    OPENING: frozenset({OPENING, OPEN, CLOSED}),
+    OPEN: frozenset({CLOSING, CLOSED}),
+    CLOSING: frozenset({CLOSED}),
+    CLOSED: frozenset(),
+}
+
+
+class ClientProtocol:
+    """The client's side of one connection.
+
+    :param url: the URL to connect to.
+    :param request: what the user wants in the opening request; None: nothing of his own.
+    :param max_size: bytes of one received message, after inflation; None: no limit.
+    :param follows_redirects: whether the driver can connect to another :attr:`target`.
+    :param waits_for_body: whether the driver calls :meth:`receive_eof`; without that, a rejection
+        is complete with its head, as nobody would tell where its body ends.
+    :param tracer: told of the steps of the handshake.
+    """
+
+    __slots__ = (
+        "_opening",
+        "_requested_at",
+        "_tracer",
+        "_unread",
+        "_waits_for_body",
+        "close_code",
+        "close_reason",
+        "compression",
+        "phase",
+        "received_time",
+        "sent_code",
+        "stream",
+    )
+
+    def __init__(
+        self,
+        url: URL,
+        request: RequestOptions | None = None,
+        max_size: int | None = MAX_MESSAGE_SIZE,
+        *,
+        follows_redirects: bool = False,
+        waits_for_body: bool = True,
+        tracer: Tracer | None = None,
+    ) -> None:
+        #: Where the connection stands.
+        self.phase: Phase = NEW
+        #: The parser of frames. A driver may give received bytes to it directly once the phase is
+        #: OPEN, and set handlers that take messages straight from it.
+        self.stream: Stream = Stream(True, max_size)
+        #: The agreement on permessage-deflate, or None.
+        self.compression: Deflate | None = None
+        #: The close code received: 1005 if the close frame had none; None: no close frame yet.
+        self.close_code: int | None = None
+        #: The reason in that close frame.
+        self.close_reason: str = ""
+        #: The close code of our own close frame, likewise.
+        self.sent_code: int | None = None
+        #: Epoch seconds at which the driver received the last bytes; 0.0: it did not say.
+        self.received_time: float = 0.0
+        self._opening: Opening | None = Opening(url, request or RequestOptions(), follows_redirects)
+        self._waits_for_body = waits_for_body
+        self._tracer = tracer or Tracer("")
+        self._requested_at = 0.0
+        # Bytes of the answer that next_event() has not looked at.
+        self._unread = b""
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.phase.name}>"
+
+    def _step(self, phase: Phase) -> None:
+        if phase not in PHASE_STEPS[self.phase]:
+            raise RuntimeError(f"a connection cannot go from {self.phase.name} to {phase.name}")
+        self.phase = phase
+
+    # What it is
+
+    @property
+    def is_opening(self) -> bool:
+        """Whether the received bytes are still those of the answer to the request."""
+        return self._opening is not None
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the connection has ended."""
+        return self.phase is CLOSED
+
+    @property
+    def target(self) -> URL | None:
+        """Where the request goes: the URL, or where redirects have led. None: it is answered."""
+        return None if self._opening is None else self._opening.target
+
+    @property
+    def key(self) -> bytes:
+        """The Sec-WebSocket-Key of the request, while there is no answer to it."""
+        return b"" if self._opening is None else self._opening.key
+
+    # Opening
+
+    def build_request(self) -> bytes:
+        """Return the opening request (RFC 6455 section 4.1).
+
+        :raises WebSocketUnavailable: if the opening handshake is over.
+        """
+        opening = self._require_opening()
+        self._step(OPENING)
+        self._requested_at = self._tracer.now()
+        return opening.build_request()
+
+    def check_response(self, response: Response) -> tuple[str | None, set[str]]:
+        """Check a response with the status 101, and set up what it agrees to.
+
+        :returns: the subprotocol, or None, and the names of the extensions.
+        :raises HandshakeError: if the response is not the upgrade that was asked for.
+        :raises WebSocketUnavailable: if the opening handshake is over.
+        """
+        protocol, extensions, deflate = self._require_opening().check_response(response)
+        self._set_compression(deflate)
+        return protocol, extensions
+
+    def set_extensions(self, extensions: list[str]) -> set[str]:
+        """Set up the extensions that the server has chosen.
+
+        :param extensions: the elements of its Sec-WebSocket-Extensions.
+        :returns: the names of the extensions.
+        :raises HandshakeError: if one of them is unknown, or a parameter is invalid.
+        """
+        if not extensions:
+            return set()
+        deflate = check_extensions(", ".join(extensions), True)
+        self._set_compression(deflate)
+        return set() if deflate is None else {PERMESSAGE_DEFLATE}
+
+    def _set_compression(self, deflate: Deflate | None) -> None:
+        self.compression = self.stream.deflate = deflate
+
+    def _require_opening(self) -> Opening:
+        if self._opening is None:
+            raise errors.WebSocketUnavailable("the opening handshake is over")
+        return self._opening
+
+    # Receiving
+
+    def feed(
+        self, data: bytes | bytearray, received_time: float = 0.0
+    ) -> Iterator[events.AnyEvent]:
+        """Take received bytes, and iterate over the events that they make.
+
+        :param data: the bytes; b"" is the end of the stream. A bytearray is read in place: it must
+            not change before the iteration has ended.
+        :param received_time: epoch seconds at which the bytes were received, for the events.
+        :raises ProtocolError: the server has violated the protocol. The error's ``code`` is the
+            close code to answer with; nothing more can be received.
+        :raises CriticalProtocolError: the data cannot be decoded; likewise.
+        """
+        if data:
+            self.receive(data, received_time)
+        else:
+            self.receive_eof()
+        while (event := self.next_event()) is not None:
+            yield event
+        if not data:
+            self.end()
+
+    def receive(self, data: bytes | bytearray, received_time: float = 0.0) -> None:
+        """Take received bytes for :meth:`next_event`; parameters as of :meth:`feed`."""
+        self.received_time = received_time
+        if self._opening is not None:
+            self._unread += data
+        elif self.phase is not CLOSED:
+            self.stream.receive(data, 0, len(data), received_time)
+
+    def receive_eof(self) -> None:
+        """Take the end of the stream: :meth:`next_event` then makes a rejection of what there is of
+        an answer, if it is one. The phase stays, for the driver to judge; see :meth:`end`.
+        """
+        self._waits_for_body = False
+
+    def next_event(self) -> events.AnyEvent | None:
+        """Return the next event that the received bytes make, or None; errors as :meth:`feed`."""
+        if self._opening is not None:
+            return self._next_of_opening(self._opening)
+        if self.phase is CLOSED:
+            return None
+        event = self.stream.next_event()
+        return self.take_close(event) if isinstance(event, events.Closing) else event
+
+    def take_close(self, event: events.Closing) -> events.Closing | events.Closed | None:
+        """Take a close frame of the server's.
+
+        :returns: the event for the user: ``closing`` if the server is the first to close, who has
+            to be answered by :meth:`encode_close`; ``closed`` if the frame is the server's answer;
+            None after the end.
+        """
+        if self.close_code is None:
+            self.close_code = Status.NO_STATUS if event.code is None else event.code
+            self.close_reason = event.reason
+        if self.phase is CLOSED:
+            return None
+        if self.phase is not CLOSING:
+            return event
+        self._step(CLOSED)
+        closed = events.Closed(event.code, event.reason)
+        closed.received_time = event.received_time
+        return closed
+
+    def _next_of_opening(self, opening: Opening) -> events.AnyEvent | None:
+        if self.phase is CLOSED:
+            return None
+        data, self._unread = self._unread, b""
+        outcome: Outcome | None = opening.feed(data) if data else None
+        if outcome is None and not self._waits_for_body:
+            outcome = opening.end()
+        if outcome is None:
+            return None
+        response = outcome.response
+        duration = self._tracer.now() - self._requested_at
+        self._tracer.tell("upgrade", status_code=response.status_code, duration=duration)
+        if isinstance(outcome, Upgraded):
+            return self._upgrade(response, outcome.rest)
+        if isinstance(outcome, Refused):
+            return self._reject(response, outcome.reason)
+        target = opening.target
+        self._tracer.tell(
+            "redirect", status_code=response.status_code, target=redact_url(target.redact())
+        )
+        return None
+
+    def _upgrade(self, response: Response, rest: bytes) -> events.Ready | events.Rejected:
+        try:
+            protocol, extensions = self.check_response(response)
+        except errors.HandshakeError as error:
+            return self._reject(response, str(error))
+        self._opening = None
+        self._step(OPEN)
+        names = sorted(extensions)
+        self._tracer.tell("handshake_ready", protocol=protocol, extensions=names)
+        ready = events.Ready(response, protocol, extensions)
+        ready.received_time = self.received_time
+        if rest:
+            self.stream.receive(rest, 0, len(rest), self.received_time)
+        return ready
+
+    def _reject(self, response: Response, reason: str) -> events.Rejected:
+        code = response.status_code
+        self._tracer.tell("handshake_rejected", reason=reason, status_code=code)
+        self._step(CLOSED)
+        event = events.Rejected(response, reason)
+        event.received_time = self.received_time
+        return event
+
+    # Sending
+
+    def check_open(self) -> None:
+        """Raise the error for a message that cannot be sent now.
+
+        :raises WebSocketUnavailable: before the upgrade.
+        :raises WebSocketClosing: after our close frame.
+        :raises WebSocketClosed: after the end.
+        """
+        phase = self.phase
+        if phase is OPEN:
+            return
+        if phase is CLOSING:
+            raise errors.WebSocketClosing("data not sent; the websocket is closing")
+        if phase is CLOSED:
+            raise errors.WebSocketClosed("data not sent; the websocket is closed")
+        raise errors.WebSocketUnavailable("data not sent; the websocket is not ready")
+
+    def encode(self, opcode: int, payload: Payload, compress: bool = True) -> bytes:
+        """Return the frame of one message, ping or pong. It has to be sent before the next one.
+
+        :param opcode: :class:`.opcode.Opcode`, but CLOSE, which :meth:`encode_close` is for.
+        :param compress: deflate a message, if permessage-deflate was agreed on.
+        :raises WebSocketUnavailable: as :meth:`check_open`.
+        :raises ValueError: if the payload of a ping or a pong is longer than 125 bytes.
+        """
+        self.check_open()
+        if opcode == Opcode.CLOSE:
+            raise ValueError("a close frame is made by encode_close()")
+        if opcode >= Opcode.CLOSE and len(payload) > 125:
+            raise ValueError("a ping or a pong carries at most 125 bytes")
+        if compress and self.compression is not None and opcode < Opcode.CLOSE:
+            return build_frame(opcode, self.compression.compress(payload), rsv1=True)
+        return build_frame(opcode, payload)
+
+    def encode_close(self, code: int | None = Status.NORMAL, reason: str | bytes = b"") -> bytes:
+        """Return our close frame, the last frame of ours; errors as :meth:`begin_close`."""
+        payload = build_close_payload(code, reason)
+        self.check_open()
+        self.begin_close(payload)
+        return build_frame(Opcode.CLOSE, payload)
+
+    def begin_close(self, payload: bytes) -> None:
+        """Note that a close frame with ``payload`` goes out: nothing may be sent after it."""
+        self.sent_code = int.from_bytes(payload[:2], "big") if payload else Status.NO_STATUS
+        if self.phase is OPEN:
+            # Where the server has closed first, our frame completes the handshake; the end comes
+            # with the end of the stream all the same (RFC 6455 section 7.1.1).
+            self._step(CLOSING)
+
+    def end(self) -> None:
+        """Take the end of the connection: nothing more goes in or out; idempotent."""
+        if self.phase is not CLOSED:
+            self._step(CLOSED)
+        self.stream.close()

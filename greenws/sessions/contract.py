@@ -1,0 +1,200 @@
+"""The seam between a WebSocket and the session that moves its bytes.
+
+:class:`Session` is what any session offers to the WebSocket that it was made for; implement it to
+run :class:`greenws.WebSocket` on something other than gevent. :class:`DrivenWebSocket` is what a
+:class:`~greenws.GeventSession` needs of a WebSocket. Neither side asks the other what it is:
+lomond's WebSocket, and sessions written for lomond, are met by the adapters of :mod:`.lomond`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Protocol
+
+from .. import errors
+from ..options import TransportDefaults
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from ..events import AnyEvent
+    from ..protocol.frame import Payload
+    from ..protocol.stream import Stream
+    from ..trace import Tracer
+
+
+class Session(Protocol):
+    """A session: it owns the socket and the clock of one connection.
+
+    A WebSocket makes it by calling its class, or any callable, with itself as the only argument.
+    """
+
+    @property
+    def session_time(self) -> float:
+        """Seconds since the WebSocket became ready; 0.0 before."""
+
+    def run(
+        self,
+        poll: float | None,
+        ping_rate: float | None,
+        ping_timeout: float | None,
+        auto_pong: bool,
+        close_timeout: float | None,
+    ) -> Iterator[AnyEvent]:
+        """Open the connection, and iterate over its events until it has ended.
+
+        The session sends ``websocket.build_request()``, gives what it receives to
+        ``websocket.feed()``, yields the events that come of it, and calls
+        ``websocket.on_disconnect()`` at the end.
+        """
+
+    def send(self, opcode: int, payload: Payload) -> None:
+        """Send a frame with this payload.
+
+        :raises WebSocketUnavailable: if that is not possible now.
+        :raises TransportFail: if the connection has failed.
+        """
+
+    def send_compressed(self, opcode: int, payload: Payload) -> None:
+        """Send a frame with the RSV1 bit: its payload is deflated already. Frames leave in the
+        order of the calls.
+        """
+
+    def write(self, data: bytes) -> None:
+        """Send bytes as they are."""
+
+    def close(self) -> None:
+        """Close the socket now. The WebSocket calls it when the connection has ended."""
+
+    def force_disconnect(self) -> None:
+        """Drop the connection, without a closing handshake; called from any greenlet."""
+
+
+class FullSession(Session, Protocol):
+    """A session with the further abilities that :class:`~greenws.GeventSession` has.
+
+    Each of them may also be offered by a session of others; :mod:`.lomond` fills in the rest.
+    """
+
+    @property
+    def signals_eof(self) -> bool:
+        """Whether the end of the stream is told by ``websocket.feed_eof()``: the body of a
+        rejection is waited for then.
+        """
+
+    @property
+    def follows_redirects(self) -> bool:
+        """Whether the session connects to another ``websocket.target`` when that changes."""
+
+    def check_send(self) -> None:
+        """Raise what a message to be sent now would be refused with.
+
+        It is called before a message is deflated, which cannot be undone.
+        """
+
+    def end(self) -> None:
+        """End the connection as soon as what is queued has left: the server broke the protocol."""
+
+
+SessionClass = Callable[[Any], Session]
+
+
+class Target(Protocol):
+    """Where to connect to, as :class:`greenws.url.URL` says it."""
+
+    @property
+    def host(self) -> str: ...
+    @property
+    def port(self) -> int: ...
+    @property
+    def is_secure(self) -> bool: ...
+
+
+class DrivenWebSocket(TransportDefaults):
+    """What a :class:`~greenws.GeventSession` needs of the WebSocket that it drives.
+
+    :class:`greenws.WebSocket` derives from it. The options of the transport are attributes.
+    """
+
+    __slots__ = ()
+
+    #: The module of the errors that users of this WebSocket catch.
+    errors: ModuleType = errors
+
+    @property
+    def url(self) -> str:
+        """The URL as it was given."""
+        raise NotImplementedError
+
+    @property
+    def target(self) -> Target:
+        """Where to connect to now: the URL, or where redirects have led."""
+        raise NotImplementedError
+
+    @property
+    def home(self) -> Target:
+        """Where the URL leads: credentials of TLS are for this server alone."""
+        raise NotImplementedError
+
+    @property
+    def given_proxies(self) -> Mapping[str, str | None] | None:
+        """Proxy URLs by kind of traffic; None: look into the environment."""
+        raise NotImplementedError
+
+    @property
+    def tracer(self) -> Tracer:
+        """To be told of the steps."""
+        raise NotImplementedError
+
+    @property
+    def is_traced(self) -> bool:
+        """Whether this connection's bytes are counted for the trace."""
+        raise NotImplementedError
+
+    @property
+    def parser(self) -> Stream | None:
+        """The parser that may be given bytes directly once ready; None: ``feed`` takes all."""
+        raise NotImplementedError
+
+    @property
+    def is_active(self) -> bool:
+        """Whether the WebSocket is neither closing nor closed."""
+        raise NotImplementedError
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the connection is over for the WebSocket."""
+        raise NotImplementedError
+
+    def is_driven_by(self, session: Session) -> bool:
+        """Whether the present connection is this session's, and not a later one's."""
+        raise NotImplementedError
+
+    def build_request(self) -> bytes:
+        """Return the opening request for ``target``."""
+        raise NotImplementedError
+
+    def feed(self, data: bytes | bytearray) -> Iterable[AnyEvent]:
+        """Take received bytes, and iterate over their events."""
+        raise NotImplementedError
+
+    def pending_events(self) -> Iterable[AnyEvent]:
+        """Iterate over the events of what ``parser`` has been given."""
+        raise NotImplementedError
+
+    def feed_eof(self) -> Iterable[AnyEvent]:
+        """Take the end of the stream before the upgrade, and iterate over the events it makes."""
+        raise NotImplementedError
+
+    def send_ping(self, data: bytes = b"") -> None:
+        """Send a ping."""
+        raise NotImplementedError
+
+    def send_pong(self, data: bytes = b"") -> None:
+        """Send a pong."""
+        raise NotImplementedError
+
+    def on_disconnect(self) -> None:
+        """Take note that the connection has ended."""
+        raise NotImplementedError

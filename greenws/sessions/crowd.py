@@ -1,0 +1,159 @@
+"""Who runs next: greenlets that wait, and the order in which a crowd of them is resumed.
+
+When many descriptors are readable at once, the sessions behind them run one after the other without
+the hub in between: each switches to the next when it parks. That is half the switches, and with
+thousands of connections most of the cost of a switch is memory that is not in the cache. Sessions
+of a crowd also send in a row; see :meth:`.reactor.Reactor.flush_parking`. docs/tuning.rst has the
+figures."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from . import native as session_native
+from .clock import Alarm
+
+#: The environment variable for :data:`CROWD`.
+VARIABLE = "GREENWS_CROWD"
+
+
+def parse_size(text: str | None) -> int:
+    """Return the size that a value of :data:`VARIABLE` stands for.
+
+    :raises ValueError: it is no number.
+    """
+    text = (text or "").strip() or "4"
+    if not (text.isascii() and text.isdigit()):
+        raise ValueError(f"{VARIABLE} has to be a number of sessions, not {text!r}")
+    return int(text)
+
+
+#: Sessions that have to be woken in one turn to make a crowd; 0: there is never one. For fewer than
+#: four, the watcher at the end of a poll costs more than the crowd saves.
+CROWD = parse_size(os.environ.get(VARIABLE))
+
+# Turns without a crowd after which the watcher is stopped. Few, as it costs in each of them; but a
+# server that answers 1,000 clients does not do so in every single turn.
+_PATIENCE = 16
+
+# Sessions that run one after the other before the hub has a look: other watchers, and callbacks,
+# wait meanwhile.
+_CHAIN = 64
+
+
+class Member(Alarm):
+    """A greenlet that parks and is resumed, with its alarm. To be subclassed."""
+
+    __slots__ = ("_crowd", "_greenlet", "_hub", "_is_parked")
+
+    def __init__(self) -> None:
+        Alarm.__init__(self)
+        self._hub: Any = None
+        # There is one as soon as the greenlet runs; before that, nothing asks for it.
+        self._crowd: Crowd = None  # type: ignore[assignment]
+        # The greenlet that waits, or that waited last.
+        self._greenlet: Any = None
+        self._is_parked = False
+
+    def _park(self) -> None:
+        """Wait, in the greenlet that calls it, until :meth:`_resume` is called."""
+        self._greenlet = session_native.getcurrent()
+        following = self._crowd.pick()
+        self._is_parked = True
+        try:
+            session_native.switch(self._hub if following is None else following._greenlet)
+        finally:
+            self._is_parked = False
+
+    def _resume(self) -> None:
+        """Switch to the greenlet that waits, if it does; called in the hub's greenlet."""
+        if self._is_parked:
+            session_native.switch(self._greenlet)
+
+
+class Crowd:
+    """The members of one hub that are ready to run.
+
+    :param check: a watcher of the loop's that is called after those of all descriptors that a poll
+        has found ready; None: the loop has none, and there is never a crowd.
+    :param size: see :data:`CROWD`.
+    """
+
+    __slots__ = ("_calm_turns", "_check", "_next", "_ready", "_size", "_wakes", "is_crowded")
+
+    def __init__(self, check: Any, size: int = CROWD) -> None:
+        self._check = check
+        self._size = size if check is not None else 0
+        # Members that are ready, and which of them is the next to be resumed.
+        self._ready: list[Member] = []
+        self._next = 0
+        # Members that were woken in this turn, and turns in a row without enough of them.
+        self._wakes = 0
+        self._calm_turns = 0
+        #: Whether members are resumed only when all that are ready are known.
+        self.is_crowded = False
+
+    def wake(self, member: Member) -> bool:
+        """Count a member that is ready; called by the hub.
+
+        :returns: whether the crowd resumes the member; False: the caller has to.
+        """
+        self._wakes += 1
+        if not self.is_crowded:
+            return False
+        self._ready.append(member)
+        return True
+
+    def pick(self) -> Member | None:
+        """Return the member to go on with when one parks; None: the hub has to go on."""
+        ready = self._ready
+        while self._next < len(ready) and self._next % _CHAIN:
+            member = ready[self._next]
+            self._next += 1
+            # A member that was resumed for another reason has seen what there was to see.
+            if member._is_parked:
+                return member
+        return None
+
+    def end_turn(self) -> None:
+        """Begin, or cease, to wait until all members that are ready are known."""
+        wakes = self._wakes
+        self._wakes = 0
+        if not self._size:
+            return
+        if not self.is_crowded:
+            if wakes >= self._size:
+                self.is_crowded = True
+                self._calm_turns = 0
+                self._check.start(self._resume_ready)
+        elif wakes >= self._size:
+            self._calm_turns = 0
+        else:
+            self._calm_turns += 1
+            if self._calm_turns > _PATIENCE:
+                self.disperse()
+
+    def disperse(self) -> None:
+        """Cease to be a crowd. Members that are ready are woken again by their watchers."""
+        self.clear()
+        if self.is_crowded:
+            self.is_crowded = False
+            self._check.stop()
+
+    def clear(self) -> None:
+        """Forget who is ready."""
+        self._ready.clear()
+        self._next = 0
+
+    def _resume_ready(self) -> None:
+        ready = self._ready
+        try:
+            while self._next < len(ready):
+                member = ready[self._next]
+                self._next += 1
+                member._resume()
+        finally:
+            # An exception out of a member ends this turn of the crowd, and loses nobody: the
+            # watchers of those that were not resumed fire again.
+            self.clear()

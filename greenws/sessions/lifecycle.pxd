@@ -1,0 +1,17 @@
+cimport cython
+
+from greenws cimport native
+
+
+# It refers to nothing that could refer back.
+@cython.no_gc
+cdef class Lifecycle:
+    cdef readonly int state
+    cdef readonly bint is_upgraded
+    cdef public unsigned long long thread
+    cdef readonly object errors
+    cdef readonly object reason
+    cdef public object close_code
+    cdef public object sent_code
+
+    cpdef step(self, int state)

@@ -1,0 +1,150 @@
+"""Where a session stands: one state, one table of the steps between states, and why it ends.
+
+::
+
+    NEW -> DIALING -> UPGRADING -> READY -> CLOSING -> LINGERING -> ENDED
+              ^           |
+              +-----------+ a redirect leads elsewhere
+
+Any of them may go to FAILED or DROPPED, as another greenlet, or the hub, can end a session at any
+moment: the greenlet that runs the session sees it when it is woken, says why, and goes on to ENDED.
+Any of them may go to FORKED: the process is a child, and the connection belongs to its parent.
+"""
+
+from __future__ import annotations
+
+import enum
+from types import ModuleType
+
+from .. import native
+
+
+class SessionLife(enum.IntEnum):
+    """The states of a session."""
+
+    NEW = 0  #: run() has not begun
+    DIALING = 1  #: on the way to the server: name, address, proxy, TLS
+    UPGRADING = 2  #: the request is out, its answer is awaited
+    READY = 3  #: messages go both ways
+    CLOSING = 4  #: our close frame is queued or out
+    LINGERING = 5  #: all is said; the peer has to end the TCP connection (RFC 6455 section 7.1.1)
+    FAILED = 6  #: there is a reason to end, which run() has not told yet
+    DROPPED = 7  #: the socket was closed by close(), which run() has not told yet
+    ENDED = 8  #: nothing is open, and run() has told so
+    FORKED = 9  #: the connection belongs to the parent process
+
+
+_FROM_ANYWHERE = frozenset(
+    {SessionLife.FAILED, SessionLife.DROPPED, SessionLife.ENDED, SessionLife.FORKED}
+)
+
+#: The states that may follow each state.
+SESSION_STEPS: dict[int, frozenset[SessionLife]] = {
+    SessionLife.NEW: _FROM_ANYWHERE | {SessionLife.DIALING},
+    SessionLife.DIALING: _FROM_ANYWHERE | {SessionLife.UPGRADING},
+    SessionLife.UPGRADING: _FROM_ANYWHERE
+    | {SessionLife.DIALING, SessionLife.READY, SessionLife.LINGERING},
+    SessionLife.READY: _FROM_ANYWHERE | {SessionLife.CLOSING, SessionLife.LINGERING},
+    SessionLife.CLOSING: _FROM_ANYWHERE | {SessionLife.LINGERING},
+    SessionLife.LINGERING: _FROM_ANYWHERE,
+    SessionLife.FAILED: frozenset({SessionLife.DROPPED, SessionLife.ENDED, SessionLife.FORKED}),
+    SessionLife.DROPPED: frozenset({SessionLife.ENDED, SessionLife.FORKED}),
+    SessionLife.ENDED: frozenset(),
+    SessionLife.FORKED: frozenset(),
+}
+
+#: The states as plain numbers: the compiled build keeps the state as a C integer, and to look a
+#: member up in its class takes ten times as long before Python 3.12.
+NEW, DIALING, UPGRADING, READY, CLOSING, LINGERING, FAILED, DROPPED, ENDED, FORKED = map(
+    int, SessionLife
+)
+
+#: Why a child may not use a connection.
+OF_THE_PARENT = "the connection belongs to the parent process"
+
+
+class Lifecycle:
+    """The state of one session, the reason of its end, and the close codes of both sides.
+
+    A session of ours also drives WebSockets of others, which keep no close codes.
+
+    :param errors: the module of the errors that refusals are made of: ours or lomond's.
+    """
+
+    __slots__ = ("close_code", "errors", "is_upgraded", "reason", "sent_code", "state", "thread")
+
+    def __init__(self, errors: ModuleType) -> None:
+        self.errors = errors
+        #: The thread whose hub it is, as the interpreter numbers threads; 0: it does not run yet.
+        self.thread: int = 0
+        #: A member of :class:`SessionLife`.
+        self.state: int = 0
+        #: Whether the upgrade has succeeded: what comes in are frames.
+        self.is_upgraded: bool = False
+        #: Why it is over, as soon as it is; the first reason counts.
+        self.reason: str | None = None
+        #: The close code received, 1005 for an empty close frame; None: no close frame.
+        self.close_code: int | None = None
+        #: The close code that was sent, likewise.
+        self.sent_code: int | None = None
+
+    def step(self, state: int) -> None:
+        """Go on to another state.
+
+        :raises RuntimeError: the table does not have this step. That is a fault of greenws.
+        """
+        if state not in SESSION_STEPS[self.state]:
+            before, after = SessionLife(self.state), SessionLife(state)
+            raise RuntimeError(f"a session cannot go from {before.name} to {after.name}")
+        self.state = state
+        if state == READY:
+            self.is_upgraded = True
+
+    def fail(self, reason: str) -> None:
+        """Note why it is over. The first reason counts."""
+        if self.reason is None:
+            self.reason = reason
+        if self.state < FAILED:
+            self.step(FAILED)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing is open any more: of this process, at least."""
+        return self.state >= ENDED
+
+    @property
+    def is_forked(self) -> bool:
+        """Whether the connection belongs to the parent process."""
+        return self.state == FORKED
+
+    @property
+    def is_shaken(self) -> bool:
+        """Whether the closing handshake is complete: a close frame went each way."""
+        return self.close_code is not None and self.sent_code is not None
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether the caller is in another thread than the session."""
+        return bool(self.thread) and self.thread != native.get_ident()
+
+    def refusal(self) -> Exception:
+        """Return the error for a call that cannot be served now, or not from here."""
+        name, message = self._explain()
+        error: Exception = getattr(self.errors, name)(message)
+        return error
+
+    def _explain(self) -> tuple[str, str]:
+        if self.state == FORKED:
+            return "WebSocketUnavailable", OF_THE_PARENT
+        if self.is_elsewhere:
+            return "WebSocketUnavailable", (
+                "the connection belongs to the hub of another thread; call it there, by "
+                "hub.loop.run_callback_threadsafe"
+            )
+        if self.reason is not None:
+            return "TransportFail", self.reason
+        if self.sent_code is not None and self.state < ENDED:
+            return "WebSocketClosing", "data not sent; the websocket is closing"
+        if self.is_upgraded or self.state >= ENDED:
+            return "WebSocketClosed", "data not sent; the connection has ended"
+        return "WebSocketUnavailable", "data not sent; not connected"

@@ -1,0 +1,38 @@
+cimport cython
+
+from greenws cimport native
+from greenws.protocol.frame cimport append_frame
+from greenws.sessions.clock cimport Clock
+from greenws.sessions.lifecycle cimport Lifecycle
+from greenws.sessions.reactor cimport Reactor
+from greenws.sessions.transport cimport Transport
+from greenws.sessions.turn cimport Flushable, Turn
+
+cdef int READY
+
+
+cdef class Outbox(Flushable):
+    # What every message touches stands together.
+    cdef Lifecycle _life
+    cdef Reactor _reactor
+    cdef readonly Transport transport
+    cdef bytearray _queue
+    cdef Py_ssize_t _write_limit
+    cdef Py_ssize_t _flush_size
+    cdef object _watcher
+    cdef object _drained
+    cdef bint _is_buffering
+    cdef readonly bint is_stalled
+
+    cdef Py_ssize_t _passed
+    cdef object _alarm
+    cdef object _send_timeout
+
+    @cython.locals(life=Lifecycle, queue=bytearray)
+    cpdef put(self, int opcode, payload, bint rsv1)
+    @cython.locals(transport=Transport, is_left=bint)
+    cpdef flush(self)
+    @cython.locals(queue=bytearray, is_left=bint)
+    cdef bint _hand_over(self, Transport transport) except -1
+    cdef _release(self)
+    cdef _unwatch(self)

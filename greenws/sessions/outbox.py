@@ -1,0 +1,261 @@
+"""The sending half of a session: a queue of frames, its high-water mark, and who waits at it.
+
+Frames are built in one buffer, which is handed to the transport at the end of the turn, when the
+session parks, or when it is large; whoever is there does it. Bytes that the peer does not take stay
+until the descriptor is writable.
+
+An outbox never calls its session. When sending fails, it notes why in the session's
+:class:`~.lifecycle.Lifecycle`, and has the session's alarm rung.
+"""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import Any
+
+from gevent import get_hub, getcurrent
+from gevent.event import Event as Drained
+
+from .. import native
+from ..protocol.frame import Payload, append_frame
+from .clock import Alarm
+from .lifecycle import READY, Lifecycle
+from .reactor import Reactor
+from .transport import Transport
+from .turn import Flushable
+from .wait import WRITE, take_turn
+
+#: Bytes that are handed to the kernel before the turn is over, while they are still in the cache.
+#: Second level caches have 512 KiB and more on the machines at hand; 64 KiB of it leave room for
+#: the payloads themselves.
+FLUSH_SIZE = 64 * 1024
+
+
+class Outbox(Flushable):
+    """The queue of one session.
+
+    :param life: where the session stands: frames are taken while it is READY.
+    :param alarm: what is rung when sending has failed: the session.
+    :param write_limit: the high-water mark, in bytes.
+    :param send_timeout: seconds that a sender waits at the mark; None: no limit.
+    """
+
+    __slots__ = (
+        "_alarm",
+        "_drained",
+        "_flush_size",
+        "_is_buffering",
+        "_life",
+        "_passed",
+        "_queue",
+        "_reactor",
+        "_send_timeout",
+        "_watcher",
+        "_write_limit",
+        "is_stalled",
+        "transport",
+    )
+
+    def __init__(
+        self, life: Lifecycle, alarm: Alarm, write_limit: int, send_timeout: float | None
+    ) -> None:
+        Flushable.__init__(self)
+        self._life = life
+        self._alarm = alarm
+        self._write_limit = write_limit
+        self._send_timeout = send_timeout
+        # Bytes from which on a flush does not wait for the end of the turn.
+        self._flush_size = min(FLUSH_SIZE, write_limit)
+        # There is one as soon as there is a transport.
+        self._reactor: Reactor = None  # type: ignore[assignment]
+        #: Where the bytes go; None: there is no connection.
+        self.transport: Transport | None = None
+        # Whether the transport may keep bytes of its own, which have to be flushed too.
+        self._is_buffering = False
+        #: Whether TLS takes nothing before more was read.
+        self.is_stalled: bool = False
+        # The queued bytes; None: there are none.
+        self._queue: bytearray | None = None
+        self._watcher: Any = None
+        # Set when senders that wait may go on; None: nobody waits.
+        self._drained: Drained | None = None
+        # Bytes that were flushed before the end of a turn, since the loop had its turn.
+        self._passed = 0
+
+    def open(self, transport: Transport, reactor: Reactor, is_buffering: bool) -> None:
+        """Send to ``transport`` from now on.
+
+        :param is_buffering: whether the transport may keep bytes of its own.
+        """
+        self._reactor = reactor
+        self.transport = transport
+        self._is_buffering = is_buffering
+
+    def close(self) -> None:
+        """Forget the transport, which the caller closes; senders that wait go on. Idempotent."""
+        self.transport = None
+        self._unwatch()
+        self._release()
+
+    def clear(self) -> None:
+        """Drop what is queued."""
+        self._queue = None
+
+    @property
+    def size(self) -> int:
+        """Bytes that wait for the peer to take them."""
+        queue = self._queue
+        return 0 if queue is None else len(queue)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether everything has left, the transport's own bytes included."""
+        transport = self.transport
+        return not self._queue and (transport is None or not transport.wants_write)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the high-water mark is reached."""
+        return self.size >= self._write_limit
+
+    # Queueing
+
+    def check(self) -> None:
+        """Raise what a frame to be queued now would be refused with."""
+        life = self._life
+        if life.state != READY or life.thread != native.get_ident():
+            raise life.refusal()
+        if self.is_full:
+            self._check_wait()
+
+    def put(self, opcode: int, payload: Payload, rsv1: bool) -> None:
+        """Queue a frame. It leaves in this turn of the loop; at the high-water mark, wait.
+
+        :param rsv1: the payload is deflated.
+        :raises WebSocketError: it cannot be sent, as :meth:`.lifecycle.Lifecycle.refusal` says; or
+            it was not taken in ``send_timeout`` seconds (TransportFail).
+        """
+        life = self._life
+        if life.state != READY or life.thread != native.get_ident():
+            raise life.refusal()
+        queue = self._queue
+        if queue is None:
+            queue = self._queue = self._reactor.pool.take()
+        elif len(queue) >= self._write_limit and opcode < 8:
+            self._check_wait()
+        append_frame(queue, opcode, payload, rsv1, True)
+        if not self.is_dirty:
+            self.is_dirty = True
+            self._reactor.turn.flush_later(self)
+        if len(queue) >= self._flush_size and opcode != 8:
+            self._flush_early()
+
+    def put_bytes(self, data: bytes) -> None:
+        """Send bytes as they are: the opening request.
+
+        :raises WebSocketError: there is no connection, or sending has failed.
+        """
+        life = self._life
+        if self.transport is None or life.thread != native.get_ident():
+            raise life.refusal()
+        self._queue = (self._queue or bytearray()) + data
+        self.flush()
+        if life.reason is not None:
+            raise life.refusal()
+
+    def _check_wait(self) -> None:
+        if getcurrent() is get_hub():
+            raise self._life.errors.WebSocketUnavailable(
+                "the send queue is full, and the hub itself cannot wait"
+            )
+
+    # Handing over
+
+    def flush(self) -> None:
+        """Hand over to the transport what it takes now; never waits."""
+        self.is_dirty = False
+        transport = self.transport
+        if transport is None:
+            return
+        try:
+            is_left = self._hand_over(transport)
+        except OSError as error:
+            self.fail(f"socket fail; {error}")
+            return
+        except BaseException as error:
+            # A signal handler of the user's has raised in the midst of a system call. Nobody knows
+            # what has left.
+            self.fail(f"socket fail; interrupted by {type(error).__name__}")
+            raise
+        if not is_left:
+            if self._watcher is not None:
+                self._unwatch()
+        elif self._watcher is None:
+            self._watcher = self._reactor.loop.io(transport.fileno(), WRITE)
+            self._watcher.start(self.flush)
+        if self._drained is not None and self.size <= self._write_limit // 2:
+            self._release()
+
+    def _hand_over(self, transport: Transport) -> bool:
+        """Returns whether bytes are left that can leave when the descriptor is writable."""
+        queue = self._queue
+        if queue:
+            sent = transport.send(queue)
+            if sent is not None:
+                if sent == len(queue):
+                    self._queue = None
+                    self._reactor.pool.put(queue)
+                    queue = None
+                else:
+                    del queue[:sent]
+        is_left = bool(queue)
+        if self._is_buffering:
+            if not is_left and transport.wants_write:
+                is_left = not transport.flush()
+            # Then the session tries again after its next read.
+            self.is_stalled = is_left and transport.wants_read
+            is_left = is_left and not self.is_stalled
+        return is_left
+
+    def _flush_early(self) -> None:
+        """Flush a large queue before the turn is over; at the mark, wait until half has left."""
+        self._passed += self.size
+        self.flush()
+        if getcurrent() is get_hub():
+            return
+        life = self._life
+        if life.reason is None and self.transport is not None:
+            if self.size < self._write_limit:
+                # A peer that takes everything as fast as it comes is no reason to keep the hub.
+                if self._passed >= self._write_limit:
+                    self._passed = 0
+                    take_turn()
+                return
+            if self._drained is None:
+                self._drained = Drained()
+            if not self._drained.wait(self._send_timeout):
+                self.fail(f"socket fail; nothing was taken for {self._send_timeout:g} s")
+        if life.reason is not None or self.transport is None:
+            raise life.errors.TransportFail(life.reason or "the connection has ended")
+
+    def fail(self, reason: str) -> None:
+        """Note why the session is over, let senders go, and have the session say so."""
+        self.clear()
+        self._unwatch()
+        self._life.fail(reason)
+        self._release()
+        if self._reactor is not None:
+            self._reactor.clock.set(self._alarm, monotonic())
+
+    def _release(self) -> None:
+        """Wake those who wait at the mark, because there is room, or because it is over."""
+        if self._drained is not None:
+            self._drained.set()
+            self._drained = None
+            self._reactor.turn.stay_awake()
+
+    def _unwatch(self) -> None:
+        if self._watcher is not None:
+            self._watcher.stop()
+            self._watcher.close()
+            self._watcher = None

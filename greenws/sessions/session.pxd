@@ -1,0 +1,47 @@
+cimport cython
+
+from greenws cimport native
+from greenws.protocol.stream cimport Stream
+from greenws.sessions.clock cimport Clock
+from greenws.sessions.crowd cimport Crowd
+from greenws.sessions.inbox cimport Inbox
+from greenws.sessions.lifecycle cimport Lifecycle
+from greenws.sessions.outbox cimport Outbox
+from greenws.sessions.reactor cimport HubSession, Reactor
+from greenws.sessions.schedule cimport Schedule
+
+cdef double NEVER
+cdef Py_ssize_t HEADROOM
+cdef Py_ssize_t _OPENING_READ_SIZE
+cdef Py_ssize_t NOTHING
+cdef Py_ssize_t LARGE_READ
+cdef int _CLOSE
+
+
+cdef class GeventSession(HubSession):
+    # What every message touches stands together, as in Member.
+    cdef Lifecycle _life
+    cdef Inbox _inbox
+    cdef Outbox _outbox
+    cdef Schedule _schedule
+    cdef bint _attention
+
+    cdef bint _due
+    cdef double _start_time
+    cdef object _approach
+    cdef object _websocket
+    cdef readonly object websocket
+
+    @cython.locals(reactor=Reactor, size=Py_ssize_t, now=double)
+    cdef Py_ssize_t _pump(self, Stream stream) except? -2
+    @cython.locals(reactor=Reactor)
+    cdef _note_read(self, Py_ssize_t size, double since)
+    @cython.locals(inbox=Inbox, outbox=Outbox, size=Py_ssize_t)
+    cdef Py_ssize_t _receive(self) except? -2
+    @cython.locals(reactor=Reactor, limit=Py_ssize_t, size=Py_ssize_t)
+    cdef Py_ssize_t _read(self) except? -2
+    @cython.locals(due=double)
+    cdef _arm(self)
+    cpdef ring(self, double due, double now)
+    cpdef send(self, int opcode, payload)
+    cpdef send_compressed(self, int opcode, payload)

@@ -1,0 +1,713 @@
+"""The session: it drives a WebSocket on gevent, from the name lookup to the last byte.
+
+One greenlet runs a session: the one that iterates over its events. It *parks* in one place only,
+:meth:`GeventSession._receive`, and is woken by
+
+* its read watcher, which stays started: a wake-up costs no system call to arm it. The watcher is
+  stopped only when it fires while the greenlet is busy elsewhere, in a handler;
+* its one alarm, set for what is due first (:mod:`.schedule`). A read does not touch the alarm: when
+  it rings too early, it is set again;
+* other greenlets that close, or whose sending failed.
+
+The alarm itself sends pings, and whoever is there at the end of the turn sends queued frames:
+neither waits for a handler.
+
+What the session knows stands in leaf objects that never call back: where it stands
+(:mod:`.lifecycle`), what is due when (:mod:`.schedule`), what is queued (:mod:`.outbox`).
+
+**Verbs for ending.** Each ends one thing, and each may be called twice.
+
+================== ========================================== ==================================
+verb               ends                                       may be called from
+================== ========================================== ==================================
+close()            the socket, now; the iteration says        any greenlet of the thread
+                   ``closed``
+force_disconnect() the connection, after one attempt to send  any greenlet of the thread
+                   what is queued
+end()              the connection, when what is queued has    the greenlet that runs the session
+                   left: the server broke the protocol
+_fail(reason)      nothing by itself: notes why it is over,   any greenlet of the thread, and the
+hub
+                   and wakes the greenlet to say so
+_linger()          our half of the stream, and waits for the  the greenlet that runs the session
+                   peer's
+_abandon()         the parent's connection, in a child        the fork hook
+_let_go()          the socket and its watchers                all of the above
+_release()         everything; the last one                   the greenlet that runs the session
+================== ========================================== ==================================
+
+Two exceptions steer: ``_End`` leaves the loop, with the reason for ``disconnected``;
+``Interrupted`` gets the greenlet out of a dial, which waits in many places (:mod:`.approach`)."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Iterator
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from gevent import get_hub, getcurrent
+
+from .. import constants, errors, events, native
+from ..protocol.frame import Payload
+from ..protocol.opcode import Opcode
+from ..protocol.stream import HEADROOM, Stream
+from .approach import Approach, Interrupted
+from .clock import NEVER
+from .contract import DrivenWebSocket, Target
+from .inbox import LARGE_READ, NOTHING, Inbox
+from .lifecycle import (
+    CLOSING,
+    DIALING,
+    DROPPED,
+    ENDED,
+    FORKED,
+    LINGERING,
+    OF_THE_PARENT,
+    READY,
+    UPGRADING,
+    Lifecycle,
+)
+from .lomond import adapt_websocket
+from .metered import MeteredTransport
+from .outbox import Outbox
+from .reactor import HubSession, get_reactor
+from .schedule import Schedule
+from .transport import Transport
+from .wait import take_turn
+
+if TYPE_CHECKING:
+    from ..events import AnyEvent
+
+#: Seconds to wait, when all is said, for the peer to end the TCP connection (RFC 6455 section
+#: 7.1.1). A server ends it in one round trip, and few round trips take a second.
+LINGER = 1.0
+
+# Reads of what TLS holds decrypted before the loop gets a turn: 16 records of 16 KiB are some 0.3
+# ms of decryption.
+_BURST = 16
+
+# Bytes of one read until the handshake is done. A server can send endless 1xx responses, and HTTP
+# heads parse slower than frames.
+_OPENING_READ_SIZE = 8 * 1024
+
+# As a plain number: it is compared with for every frame.
+_CLOSE = int(Opcode.CLOSE)
+
+
+class _End(Exception):
+    """The loop is over."""
+
+    def __init__(self, reason: str, graceful: bool = False) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.graceful = graceful
+
+
+# The class is over 400 lines long, since it is the control flow of one greenlet: every method of it
+# may switch, end the loop, or run in the hub for it. State that does neither is in the leaf
+# objects.
+class GeventSession(HubSession):
+    """Drive a WebSocket on gevent, cooperatively, with or without monkey patching.
+
+    :param websocket: a :class:`~greenws.WebSocket`, or lomond's.
+    """
+
+    #: The body of a rejection is waited for, and its end told by ``websocket.feed_eof``.
+    signals_eof = True
+
+    __slots__ = (
+        "_approach",
+        "_attention",
+        "_due",
+        "_inbox",
+        "_life",
+        "_outbox",
+        "_schedule",
+        "_start_time",
+        "_websocket",
+        "websocket",
+    )
+
+    def __init__(self, websocket: Any) -> None:
+        HubSession.__init__(self)
+        #: The WebSocket that made this session.
+        self.websocket = websocket
+        self._websocket: DrivenWebSocket = adapt_websocket(websocket)
+        self._life = Lifecycle(self._websocket.errors)
+        self._schedule = Schedule()
+        self._inbox = Inbox()
+        self._outbox = Outbox(
+            self._life, self, self._websocket.write_limit, self._websocket.send_timeout
+        )
+        # The dial that is under way, where only an exception reaches the greenlet; or None.
+        self._approach: Approach | None = None
+        # When it became ready; 0.0: it did not.
+        self._start_time = 0.0
+        # Something other than bytes wants to be looked at by the greenlet; it is (also) the time.
+        self._attention = False
+        self._due = False
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self.websocket!r}>"
+
+    @property
+    def follows_redirects(self) -> bool:
+        """Whether it can connect elsewhere: not with a socket or a path that it was given."""
+        return self._websocket.socket is None and self._websocket.unix_path is None
+
+    @property
+    def session_time(self) -> float:
+        """Seconds since the WebSocket became ready; 0.0 before."""
+        return monotonic() - self._start_time if self._start_time else 0.0
+
+    @property
+    def queued_bytes(self) -> int:
+        """Bytes that wait for the peer to take them."""
+        return self._outbox.size
+
+    # Running
+
+    def run(
+        self,
+        poll: float | None = 5.0,
+        ping_rate: float | None = 30.0,
+        ping_timeout: float | None = None,
+        auto_pong: bool = True,
+        close_timeout: float | None = 30.0,
+    ) -> Iterator[AnyEvent]:
+        """Open the connection, and iterate over what happens until it has ended.
+
+        Whatever ends the iteration, an exception thrown into it and its being abandoned included,
+        nothing is left open.
+
+        :param poll: seconds between poll events; None or 0: no such events.
+        :param ping_rate: seconds between pings; None or 0: no pings.
+        :param ping_timeout: seconds of silence after which the peer counts as unresponsive; None:
+            no limit.
+        :param auto_pong: answer pings.
+        :param close_timeout: seconds that the peer has to answer a close frame; None or 0: no
+            limit.
+        """
+        self._hub = get_hub()
+        self._life.thread = native.get_ident()
+        self._reactor = get_reactor()
+        self._crowd = self._reactor.crowd
+        self._reactor.add(self)
+        self._greenlet = getcurrent()
+        schedule, websocket = self._schedule, self._websocket
+        schedule.poll = poll or NEVER
+        schedule.ping_rate = ping_rate or NEVER
+        schedule.ping_timeout = ping_timeout or NEVER
+        schedule.close_timeout = close_timeout or NEVER
+        started = monotonic()
+        schedule.begin_opening(started, websocket.open_timeout)
+        try:
+            yield events.Connecting(websocket.url)
+            while True:
+                try:
+                    target, proxy = self._connect()
+                    failure = None
+                except errors.ConnectFail as error:
+                    failure = self._fail_opening(error, started)
+                if failure is not None:
+                    # Yielded only here: Cython's generators crash when they are left while an
+                    # exception is handled that has no traceback any more.
+                    yield failure
+                    return
+                asked = monotonic()
+                yield events.Connected(websocket.url, proxy)
+                try:
+                    if (yield from self._serve(auto_pong, target)):
+                        continue
+                except _End as end:
+                    reason, graceful = end.reason, end.graceful
+                break
+            if not self._life.is_upgraded and not graceful:
+                websocket.tracer.tell("upgrade", duration=monotonic() - asked, error=reason)
+                yield self._fail_opening(errors.ConnectFail(reason), started)
+            else:
+                yield self._finish(reason, graceful, started)
+        finally:
+            self._release()
+
+    def _finish(self, reason: str, graceful: bool, started: float) -> events.Disconnected:
+        life, tracer = self._life, self._websocket.tracer
+        code = 1006 if life.close_code is None else life.close_code
+        facts = {"reason": reason, "graceful": graceful, "code": code, "sent_code": life.sent_code}
+        transport = self._outbox.transport  # a rejected connection has none any more
+        totals = transport.totals if isinstance(transport, MeteredTransport) else {}
+        tracer.tell("close", **facts, **totals, duration=monotonic() - started)
+        self._release()
+        return events.Disconnected(reason, graceful, code, life.sent_code)
+
+    def _fail_opening(self, error: errors.ConnectFail, started: float) -> events.ConnectFail:
+        reason = str(error)
+        duration = monotonic() - started
+        self._websocket.tracer.tell("connect_fail", reason=reason, duration=duration)
+        self._release()
+        # Its traceback would keep all that was alive in its frames.
+        return events.ConnectFail(reason, error.with_traceback(None))
+
+    def _connect(self) -> tuple[Target, str | None]:
+        """Dial and send the request.
+
+        :returns: the target of the websocket, and the proxy in between.
+        :raises ConnectFail: whatever went wrong.
+        """
+        websocket, life = self._websocket, self._life
+        if life.reason is not None or life.state == DROPPED:
+            raise errors.ConnectFail(life.reason or "given up")
+        target = websocket.target
+        approach = Approach(websocket)
+        self._greenlet = getcurrent()
+        self._life.step(DIALING)
+        self._approach = approach
+        try:
+            self._arm()
+            if monotonic() >= self._schedule.open_due:
+                raise Interrupted
+            transport, proxy = approach.run(target)
+        except Interrupted:
+            if life.state == DIALING:
+                raise approach.expire() from None
+            raise self._give_up_opening() from None
+        finally:
+            self._approach = None
+        if life.state != DIALING:  # ended by another greenlet, just when the dial was through
+            transport.close()
+            raise self._give_up_opening()
+        if websocket.is_traced:
+            transport = websocket.tracer.meter = MeteredTransport(transport)
+        self._adopt(transport)
+        self._life.step(UPGRADING)
+        try:
+            self._outbox.put_bytes(websocket.build_request())
+        except errors.WebSocketError as error:
+            raise errors.ConnectFail("unable to send the request; {}", error) from None
+        return target, proxy
+
+    def _give_up_opening(self) -> Exception:
+        life = self._life
+        return life.refusal() if life.is_forked else errors.ConnectFail(life.reason or "given up")
+
+    def _adopt(self, transport: Transport) -> None:
+        """Take over an open transport."""
+        is_buffering = type(transport) is not Transport or transport.has_buffered
+        self._inbox.open(transport, self._hub.loop, is_buffering)
+        self._outbox.open(transport, self._reactor, is_buffering)
+
+    # The loop
+
+    def _serve(self, auto_pong: bool, target: Target) -> Generator[AnyEvent, None, bool]:
+        """Read and yield events until the end, which is an :class:`_End`.
+
+        :returns: True if the websocket has to be opened somewhere else.
+        """
+        websocket, life, reactor = self._websocket, self._life, self._reactor
+        stream = websocket.parser
+        while True:
+            happened: Iterable[AnyEvent] | None
+            is_parsed = stream is not None and life.is_upgraded
+            size = self._pump(stream) if is_parsed else self._receive()  # type: ignore[arg-type]
+            if size > 0:
+                if is_parsed:
+                    happened = websocket.pending_events()
+                else:
+                    data = bytes(reactor.view[:size])
+                    reactor.give_back(self)
+                    happened = websocket.feed(data)
+                for event in happened:
+                    if event.name == "ready":
+                        if life.state != UPGRADING:  # another greenlet has given up meanwhile
+                            raise _End(life.reason or "closed")
+                        self._begin()
+                        yield event
+                        self._attention = self._due = True
+                    elif event.name == "ping":
+                        if auto_pong:
+                            self._send_pong(event.data)
+                        yield event
+                    else:
+                        if event.name == "closing" or event.name == "closed":
+                            life.close_code = 1005 if event.code is None else event.code
+                        yield event
+                    if self._attention:
+                        yield from self._attend()
+                # An idle connection keeps none of its last events.
+                event = happened = None  # type: ignore[assignment]
+                reactor.give_back(self)
+                if stream is not None:
+                    self._note_read(size, stream.received_time)
+            elif size == 0:
+                yield from self._take_eof()
+            if self._attention or not life.is_upgraded:
+                yield from self._attend()
+            if websocket.is_closed or life.is_shaken:
+                self._linger()
+                raise _End("closed", True)
+            if not life.is_upgraded and websocket.target is not target:
+                self._let_go()
+                self._outbox.clear()  # the rest of this request is not for the next server
+                return True
+
+    def _pump(self, stream: Stream) -> int:
+        """Read, and have the stream digest it, until it has events, or something else comes up.
+
+        :returns: as :meth:`_receive`: the bytes, if any, are in the stream.
+        """
+        reactor = self._reactor
+        while True:
+            size = self._receive()
+            if size <= 0:
+                return size
+            now = native.time()
+            if not stream.digest(reactor.buffer, HEADROOM, HEADROOM + size, now):
+                return size
+            self._note_read(size, now)
+            # Handlers have taken all of it.
+            if reactor.holder is self:  # nobody else has read while a handler switched
+                reactor.holder = None
+            if self._attention:
+                return NOTHING
+
+    def _note_read(self, size: int, since: float) -> None:
+        """Take note that ``size`` bytes, read at the time ``since``, have been handled."""
+        reactor = self._reactor
+        if size < LARGE_READ and size < reactor.read_size:
+            return
+        was_quick = reactor.note_read(size, native.time() - since)
+        self._inbox.note_handled(size, was_quick, reactor.read_size)
+
+    def _receive(self) -> int:
+        """Read into the reactor's buffer, after waiting if there is nothing. Queued frames leave
+        first.
+
+        :returns: the number of bytes; 0 at the end of the stream; NOTHING if woken without any.
+        """
+        inbox = self._inbox
+        if inbox.transport is None:
+            raise _End("closed")
+        if inbox.has_bytes():
+            if inbox.take_burst():
+                take_turn()
+            return self._read()
+        outbox = self._outbox
+        if outbox.is_stalled:
+            outbox.flush()
+        elif outbox.is_dirty:
+            self._reactor.turn.flush_parking(outbox)
+        if inbox.take_flow():
+            size = self._read()
+            if size != NOTHING:
+                return size
+        if not self._attention and inbox.transport is not None:
+            inbox.watch(self, self._reactor.is_libuv)
+            self._park()
+        return self._read()
+
+    def _read(self) -> int:
+        reactor = self._reactor
+        view = reactor.borrow(self)
+        limit = reactor.read_size if self._life.is_upgraded else _OPENING_READ_SIZE
+        try:
+            size = self._inbox.read(view, limit)
+        except OSError as error:
+            raise _End(f"socket fail; recv fail; {error}") from None
+        if size > 0:
+            reactor.busy_poll.received += size
+            if self._schedule.ping_timeout != NEVER:
+                self._schedule.note_received(monotonic())
+        else:
+            reactor.give_back(self)
+        return size
+
+    def _end_answer(self) -> Iterator[AnyEvent]:
+        """Have the websocket make a rejection of what there is of an answer, if it is one."""
+        yield from self._websocket.feed_eof()
+        if self._websocket.is_closed:
+            raise _End("closed", True)
+
+    def _take_eof(self) -> Iterator[AnyEvent]:
+        websocket, life = self._websocket, self._life
+        if not life.is_upgraded:
+            yield from self._end_answer()
+        if websocket.is_closed:
+            raise _End("closed", True)
+        if not life.is_upgraded:
+            raise _End("the server closed the connection without answering the upgrade")
+        if websocket.is_active:
+            raise _End("socket fail; connection lost")
+        # lomond counts the end of the stream as the answer to a close frame; so does a user, if
+        # the server had said that it closes.
+        raise _End("closed", life.close_code is not None)
+
+    def __call__(self) -> None:
+        """Be told by the loop that there is something to read.
+
+        The session itself is the watcher's callback: a bound method would be one more object for
+        each connection, in memory that is not in the cache.
+        """
+        if self._is_parked:
+            if not self._crowd.wake(self):
+                self._resume()
+                if self._is_parked:
+                    self._reactor.busy_poll.note()
+        else:
+            # The watcher is level-triggered: while our greenlet is busy it would fire on every
+            # turn of the loop. _receive starts it again.
+            self._inbox.unwatch()
+
+    def _wake(self) -> None:
+        """Have the greenlet look at ``_attention``. Safe anywhere in this thread."""
+        self._attention = True
+        if self._is_parked or self._approach is not None:
+            self._reactor.turn.run_callback(self._wake_now)
+
+    def _wake_now(self) -> None:
+        # Things may have changed since the callback was scheduled.
+        if self._is_parked:
+            self._resume()
+        elif self._approach is not None and self._life.state != DIALING:
+            self._approach.interrupt()
+
+    # Time
+
+    def _begin(self) -> None:
+        """Start the clocks: the websocket is ready."""
+        now = monotonic()
+        self._start_time = now
+        self._life.step(READY)
+        self._schedule.begin(now)
+        self._arm()
+
+    def _arm(self) -> None:
+        """Set the alarm for what is due first."""
+        due = NEVER if self._life.has_ended else self._schedule.next_due(self._attention)
+        self._reactor.clock.set(self, due)
+
+    def ring(self, due: float, now: float) -> None:
+        """Do what is due; runs in the hub."""
+        schedule = self._schedule
+        schedule.note_rung(due, now)
+        if self._approach is not None:
+            if now >= schedule.open_due:
+                self._approach.interrupt()
+            return
+        try:
+            if schedule.take_ping(now):
+                self._send_ping()
+        finally:
+            # Whatever a trace does with the record of a ping, the next alarm is set.
+            if now >= schedule.close_due:
+                # Also for senders that wait.
+                self._fail(
+                    f"disconnected; server didn't respond to close packet within "
+                    f"{schedule.close_timeout:g}s"
+                )
+            if schedule.wants_attention(now):
+                self._attention = self._due = True
+            elif self._life.reason is not None:
+                self._attention = True  # sending has failed
+            self._arm()
+        if self._attention:
+            self._resume()
+
+    def _attend(self) -> Iterator[AnyEvent]:
+        """See to what came up other than bytes; runs in the greenlet, after a read."""
+        life, schedule = self._life, self._schedule
+        self._attention = False
+        if life.is_forked:
+            raise self._websocket.errors.WebSocketUnavailable(OF_THE_PARENT)
+        if life.reason is not None:
+            raise _End(life.reason)
+        if not life.is_upgraded:
+            if monotonic() >= schedule.open_due:
+                yield from self._end_answer()
+                raise _End(
+                    f"timed out after {self._websocket.open_timeout:g} s while waiting for the "
+                    f"answer to the upgrade"
+                )
+            return
+        if not self._due:
+            return
+        self._due = False
+        now = monotonic()
+        if schedule.is_silent(now):
+            if not self._inbox.is_dry:
+                # Handlers have taken their time, and there may be more to read: look again then.
+                self._attention = self._due = True
+            elif not schedule.take_excuse(now):
+                yield events.Unresponsive()
+                raise _End(f"disconnected; exceeded {schedule.ping_timeout:g}s ping timeout")
+            elif schedule.ping_rate != NEVER:
+                # Our pings may not have left either.
+                self._send_ping()
+        if schedule.take_poll(now):
+            yield events.Poll()
+        if not life.has_ended:
+            self._arm()
+
+    def _send_ping(self) -> None:
+        if self._outbox.is_full:
+            return  # it could not leave; and bytes that arrive count as life as well
+        try:
+            self._websocket.send_ping()
+        except (errors.WebSocketError, self._websocket.errors.WebSocketError):
+            pass  # closing, or closed already
+
+    def _send_pong(self, data: bytes) -> None:
+        if len(data) > constants.MAX_CONTROL_PAYLOAD:
+            return  # lomond's WebSocket lets it in, but not out
+        try:
+            self._websocket.send_pong(data)
+        except (errors.WebSocketError, self._websocket.errors.WebSocketError):
+            pass  # closing, or closed already
+
+    # Sending
+
+    def send(self, opcode: int, payload: Payload) -> None:
+        """Queue a frame. It leaves in this turn of the loop; at the high-water mark, waits.
+
+        :raises WebSocketUnavailable: not ready, of another thread, or of the parent process.
+        :raises WebSocketClosed: the connection has ended.
+        :raises TransportFail: it has failed, or took nothing for ``send_timeout`` seconds.
+        """
+        self._outbox.put(opcode, payload, False)
+        if opcode == _CLOSE:
+            self._begin_closing(payload)
+
+    def send_compressed(self, opcode: int, payload: Payload) -> None:
+        """Queue a frame whose payload is deflated already; as :meth:`send`."""
+        self._outbox.put(opcode, payload, True)
+
+    def check_send(self) -> None:
+        """Raise what a message to be sent now would be refused with; called before deflating it,
+        which cannot be undone.
+
+        :raises WebSocketError: as :meth:`send`.
+        """
+        self._outbox.check()
+
+    def write(self, data: bytes) -> None:
+        """Send bytes as they are: the opening request.
+
+        :raises WebSocketUnavailable: there is no connection, or it is not this thread's.
+        :raises TransportFail: it has failed.
+        """
+        self._outbox.put_bytes(data)
+
+    def _begin_closing(self, payload: Payload) -> None:
+        life = self._life
+        life.sent_code = int.from_bytes(payload[:2], "big") if payload else 1005
+        if life.state == READY:
+            life.step(CLOSING)
+        if self._schedule.close_timeout != NEVER:
+            self._schedule.begin_closing(monotonic())
+            self._arm()
+
+    # Ending; see the table on top
+
+    def close(self) -> None:
+        """Close the socket; the iteration ends. Returns at once; idempotent."""
+        life = self._life
+        if life.is_elsewhere:
+            raise life.refusal()
+        self._let_go()
+        if not life.has_ended:
+            if life.state != DROPPED:
+                self._life.step(DROPPED)
+            self._wake()
+
+    def force_disconnect(self) -> None:
+        """Have the connection dropped, without a closing handshake. Returns at once."""
+        life = self._life
+        if life.is_forked or life.is_elsewhere:
+            raise life.refusal()
+        self._outbox.flush()
+        self._fail("disconnected; forced" if life.is_upgraded else "given up by the user")
+
+    def end(self) -> None:
+        """Have the connection ended when what is queued has left, or after a second."""
+        self._linger()
+        self._fail("disconnected; protocol error")
+
+    def _fail(self, reason: str) -> None:
+        """Note why it is over, and have the greenlet say so."""
+        if not self._life.has_ended:
+            self._outbox.fail(reason)
+            self._wake()
+
+    def _linger(self) -> None:
+        """Let what is queued leave, say that it was all, and wait for the peer to say so too.
+
+        To close while bytes of the peer are unread would reset the connection, and the peer might
+        never see the close frame.
+        """
+        outbox = self._outbox
+        transport = outbox.transport
+        if transport is None or self._life.state >= LINGERING:
+            return
+        self._life.step(LINGERING)
+        self._schedule.begin_lingering(monotonic(), LINGER)
+        self._attention = False
+        self._arm()
+        try:
+            outbox.flush()
+            is_shut = outbox.is_empty
+            if is_shut:
+                transport.shutdown_write()
+                if self._read() == 0:
+                    return  # it has said so already, as servers do
+            while outbox.transport is not None and not self._attention:
+                if not is_shut and outbox.is_empty:
+                    transport.shutdown_write()
+                    is_shut = True
+                if self._receive() == 0:
+                    return
+        except _End:
+            pass  # the peer is gone: the end is the same
+
+    def _abandon(self) -> None:
+        """Let go of the connection without a byte: this is a forked child, and it is not ours."""
+        if not self._life.has_ended:
+            self._life.step(FORKED)
+        self._attention = True
+        if self._approach is not None:
+            self._wake()
+        stream = self._websocket.parser
+        if stream is not None:
+            stream.close()  # what is left of a chunk is the parent's, too
+        self._release()
+
+    def _detach(self) -> None:
+        """Copy what is left of the reactor's buffer: another session wants to read into it."""
+        stream = self._websocket.parser
+        if stream is not None:
+            stream.detach()
+
+    def _let_go(self) -> None:
+        """Close the transport and all that watches it; idempotent."""
+        transport = self._outbox.transport
+        self._inbox.close()
+        self._outbox.close()
+        if transport is not None:
+            tracer = self._websocket.tracer
+            if tracer.meter is transport:  # type: ignore[comparison-overlap]
+                tracer.meter = None
+            transport.close()
+
+    def _release(self) -> None:
+        """Be over: close everything, and let everybody go who waits; idempotent."""
+        life = self._life
+        if life.state == ENDED:
+            return
+        if not life.is_forked:
+            self._life.step(ENDED)
+        self._let_go()
+        self._outbox.clear()
+        if self._reactor is not None:
+            self._reactor.clock.set(self, NEVER)
+            self._reactor.remove(self)
+        # The websocket may have been connected again, and this iteration been dropped only then.
+        if not life.is_forked and self._websocket.is_driven_by(self):
+            self._websocket.on_disconnect()

@@ -1,0 +1,73 @@
+"""What a connection does, step by step, told to the user's ``trace`` and to the log at DEBUG."""
+
+from __future__ import annotations
+
+import logging
+from time import monotonic
+from typing import Any, Protocol
+
+from .options import TraceCallback
+from .redaction import redact_url
+
+log = logging.getLogger("greenws.websocket")
+
+
+class Meter(Protocol):
+    """Something that counts the bytes of a connection."""
+
+    def take(self) -> list[tuple[str, int]]:
+        """Return the stages and numbers of bytes since the last call; nothing where none."""
+
+
+class Tracer:
+    """What tells of the steps of one WebSocket.
+
+    :param url: the URL of the WebSocket, shown without credentials.
+    :param callback: the user's ``trace``, or None.
+    """
+
+    __slots__ = ("_url", "callback", "meter")
+
+    def __init__(self, url: str, callback: TraceCallback | None = None) -> None:
+        self._url = url
+        #: Called with a dict for each step, or None.
+        self.callback = callback
+        #: What counts the bytes of a traced connection, while that connection is open. What it has
+        #: counted is told before the next step: a record for each read would be one for each
+        #: switch.
+        self.meter: Meter | None = None
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether anybody listens now. The level of the log may change at any time."""
+        return self.callback is not None or log.isEnabledFor(logging.DEBUG)
+
+    @staticmethod
+    def now() -> float:
+        """Return the time by which steps are measured, in seconds."""
+        return monotonic()
+
+    def tell(self, stage: str, /, **fields: Any) -> None:
+        """Tell of a step.
+
+        :param stage: the name of the step.
+        :param fields: facts that may be shown: no payload, no value of a header, no secret.
+        """
+        if not self.is_heard:
+            return
+        if self.meter is not None:
+            for kind, length in self.meter.take():
+                self._tell(kind, {"length": length})
+        self._tell(stage, fields)
+
+    def tell_message(self, stage: str, length: int) -> None:
+        """Tell of a message of ``length`` bytes."""
+        self.tell(stage, length=length)
+
+    def _tell(self, stage: str, fields: dict[str, Any]) -> None:
+        url = redact_url(self._url)
+        if log.isEnabledFor(logging.DEBUG):
+            facts = " ".join(f"{name}={value!r}" for name, value in fields.items())
+            log.debug("%s: %s %s", url, stage, facts)
+        if self.callback is not None:
+            self.callback({"stage": stage, "url": url, **fields})
