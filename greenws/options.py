@@ -232,7 +232,7 @@ def _check_max_redirects(name: str, value: Any) -> None:
 
 
 def _check_proxies(name: str, value: Any) -> None:
-    if value is not None and not isinstance(value, Mapping):
+    if value is not None and type(value) is not dict and not isinstance(value, Mapping):
         raise TypeError(f"{name} must be a mapping or None")
 
 

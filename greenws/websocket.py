@@ -43,6 +43,9 @@ if TYPE_CHECKING:
 
 _TRANSPORT_DEFAULTS = tuple(getattr(TransportDefaults, name) for name in TRANSPORT_OPTIONS)
 
+_RATES = ("poll", "ping_rate", "ping_timeout", "close_timeout")
+_RATE_DEFAULTS = tuple(getattr(RunDefaults, name) for name in _RATES)
+
 
 class WebSocket(Endpoint):
     """A WebSocket connection, independent of how its bytes are moved.
@@ -129,7 +132,9 @@ class WebSocket(Endpoint):
         self.given_proxies: Mapping[str, str | None] | None = None
         if proxies is not None:
             self.given_proxies = _check_proxies(proxies)
-        check_option("trace", trace)
+        # The defaults, which most options have, need no check.
+        if trace is not None:
+            check_option("trace", trace)
         # In the order of TRANSPORT_OPTIONS. Most users change none of them.
         options = (
             ssl_context,
@@ -150,15 +155,17 @@ class WebSocket(Endpoint):
         )
         if options != _TRANSPORT_DEFAULTS:
             self._set_options(options)
-        check_option("compress", compress)
-        check_option("max_redirects", max_redirects)
+        if compress is not False:
+            check_option("compress", compress)
+        if max_redirects is not constants.MAX_REDIRECTS:
+            check_option("max_redirects", max_redirects)
         request = RequestOptions(
             protocols=_check_protocols(protocols) if protocols else [],
             agent=constants.USER_AGENT
             if agent is None
             else _check_field("agent", "User-Agent", agent),
             compress=compress,
-            headers=_check_headers(headers),
+            headers=None if headers is None else _check_headers(headers),
             origin=None if origin is None else _check_field("origin", "Origin", origin),
             cookies=None if cookies is None else _wrap_cookies(cookies),
             max_redirects=max_redirects,
@@ -505,9 +512,9 @@ def _check_protocols(protocols: Sequence[str]) -> list[str]:
 
 
 def _check_headers(
-    headers: HeaderSource | Callable[[], HeaderSource] | None,
-) -> HeaderSource | Callable[[], HeaderSource] | None:
-    return headers if headers is None or callable(headers) else check_headers(headers)
+    headers: HeaderSource | Callable[[], HeaderSource],
+) -> HeaderSource | Callable[[], HeaderSource]:
+    return headers if callable(headers) else check_headers(headers)
 
 
 def _check_field(option: str, header: str, value: str) -> str:
@@ -535,7 +542,7 @@ def check_run_options(
     :raises TypeError: if one is no number.
     :raises ValueError: if one is negative.
     """
-    check_option("poll", poll)
-    check_option("ping_rate", ping_rate)
-    check_option("ping_timeout", ping_timeout)
-    check_option("close_timeout", close_timeout)
+    values = (poll, ping_rate, ping_timeout, close_timeout)
+    for name, value, default in zip(_RATES, values, _RATE_DEFAULTS, strict=True):
+        if value is not default:
+            check_option(name, value)

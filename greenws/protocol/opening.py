@@ -134,6 +134,8 @@ class Opening:
 
     :param url: the URL of the WebSocket.
     :param follows_redirects: whether the session can connect elsewhere.
+    :param waits_for_body: whether the end of the stream is told by :meth:`end`; without that, a
+        rejection is complete with its head.
     """
 
     __slots__ = (
@@ -146,10 +148,19 @@ class Opening:
         "_response",
         "_url",
         "key",
+        "requested_at",
         "target",
+        "unread",
+        "waits_for_body",
     )
 
-    def __init__(self, url: URL, options: RequestOptions, follows_redirects: bool) -> None:
+    def __init__(
+        self,
+        url: URL,
+        options: RequestOptions,
+        follows_redirects: bool,
+        waits_for_body: bool = True,
+    ) -> None:
         self._url = url
         self._options = options
         self._follows = follows_redirects
@@ -160,6 +171,12 @@ class Opening:
         self._body: BodyReader | None = None
         # Why a redirect is not followed; empty if the answer is no redirect.
         self._obstacle = ""
+        #: Whether a rejection is held back until its body has ended.
+        self.waits_for_body = waits_for_body
+        #: Bytes of the answer that were not looked at yet.
+        self.unread = b""
+        #: When the request was made, by the clock of whoever has one.
+        self.requested_at = 0.0
         #: Where the request goes.
         self.target = url
         #: The Sec-WebSocket-Key of the request.

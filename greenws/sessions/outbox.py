@@ -25,10 +25,10 @@ from .transport import Transport
 from .turn import Flushable
 from .wait import WRITE, take_turn
 
-#: Bytes that are handed to the kernel before the turn is over, while they are still in the cache.
-#: Second level caches have 512 KiB and more on the machines at hand; 64 KiB of it leave room for
-#: the payloads themselves.
-FLUSH_SIZE = 64 * 1024
+# Bytes that are handed to the kernel before the turn is over, while they are still in the cache.
+# Second level caches have 512 KiB and more on the machines at hand; 64 KiB of it leave room for
+# the payloads themselves.
+_FLUSH_SIZE = 64 * 1024
 
 
 class Outbox(Flushable):
@@ -43,7 +43,6 @@ class Outbox(Flushable):
     __slots__ = (
         "_alarm",
         "_drained",
-        "_flush_size",
         "_is_buffering",
         "_life",
         "_passed",
@@ -64,8 +63,6 @@ class Outbox(Flushable):
         self._alarm = alarm
         self._write_limit = write_limit
         self._send_timeout = send_timeout
-        # Bytes from which on a flush does not wait for the end of the turn.
-        self._flush_size = min(FLUSH_SIZE, write_limit)
         # There is one as soon as there is a transport.
         self._reactor: Reactor = None  # type: ignore[assignment]
         #: Where the bytes go; None: there is no connection.
@@ -147,7 +144,8 @@ class Outbox(Flushable):
         if not self.is_dirty:
             self.is_dirty = True
             self._reactor.turn.flush_later(self)
-        if len(queue) >= self._flush_size and opcode != 8:
+        size = len(queue)
+        if (size >= _FLUSH_SIZE or size >= self._write_limit) and opcode != 8:
             self._flush_early()
 
     def put_bytes(self, data: bytes) -> None:

@@ -90,7 +90,8 @@ _BURST = 16
 # heads parse slower than frames.
 _OPENING_READ_SIZE = 8 * 1024
 
-# As a plain number: it is compared with for every frame.
+# As plain numbers: they are passed on, or compared with, for every frame.
+_TEXT = int(Opcode.TEXT)
 _CLOSE = int(Opcode.CLOSE)
 
 
@@ -575,6 +576,16 @@ class GeventSession(HubSession):
         self._outbox.put(opcode, payload, False)
         if opcode == _CLOSE:
             self._begin_closing(payload)
+
+    def send_text(self, text: str) -> None:
+        """Queue a text message that is not deflated; as :meth:`send`.
+
+        :raises TypeError: if ``text`` is not str.
+        :raises ValueError: if it has lone surrogates.
+        """
+        if not isinstance(text, str):
+            raise TypeError("text argument must not be bytes")
+        self._outbox.put(_TEXT, native.encode_utf8(text), False)
 
     def send_compressed(self, opcode: int, payload: Payload) -> None:
         """Queue a frame whose payload is deflated already; as :meth:`send`."""
