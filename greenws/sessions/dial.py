@@ -159,7 +159,7 @@ class _Dial:
                 transport = self._open_tunnel(proxy)
             else:
                 sock = self._open_tcp(options.host, options.port)
-                transport = self._own(Transport(sock, self._may_tune))
+                transport = self._own(Transport(sock))
             if options.is_secure:
                 transport = self._secure_target(transport)
         except BaseException as error:
@@ -169,12 +169,6 @@ class _Dial:
                 self._trace_failure(error)
             raise
         return transport, None if proxy is None else proxy.redacted
-
-    @property
-    def _may_tune(self) -> bool:
-        """Whether the user has left the size of the send buffer to us."""
-        wanted = (_socket.SOL_SOCKET, _socket.SO_SNDBUF)
-        return all(option[:2] != wanted for option in self._options.socket_options)
 
     def _own(self, transport: _TransportT) -> _TransportT:
         self._opened = transport
@@ -229,7 +223,7 @@ class _Dial:
             raise ProxyFail(f"proxy {name}: {error}") from error
         transport: Transport
         if not proxy.is_socks:
-            transport = self._own(Transport(sock, self._may_tune))
+            transport = self._own(Transport(sock))
             if proxy.scheme == "https":
                 transport = self._secure_proxy(transport, proxy)
         self._begin("proxy", f"waiting for the tunnel of proxy {name}", {"proxy": name})
@@ -238,7 +232,7 @@ class _Dial:
             if not proxy.resolves:
                 host = _choose(resolve(host, options.port), proxy.scheme)
             tunnel = open_socks_tunnel(sock, proxy, host, options.port)
-            transport = self._own(Transport(tunnel, self._may_tune))
+            transport = self._own(Transport(tunnel))
             self._end()
         else:
             status = open_http_tunnel(transport, proxy, options.host, options.port)

@@ -9,15 +9,6 @@ from . import native
 
 _LINGER = struct.Struct("ii")
 
-# Bytes that may be on their way to a peer on the same machine; Linux makes twice as many of them.
-_LOOPBACK_BUFFER = 128 * 1024
-_LOOPBACK = ("127.", "::1", "::ffff:127.")
-
-# Bytes that are a lot to be taken at once; and as many by and by that this is a stream. Until then
-# the kernel may swallow what a handler sends before it reads again.
-_MUCH = 32 * 1024
-_STREAM = 4 * 1024 * 1024
-
 
 class Transport:
     """Plain TCP, or a unix socket: the verbs every transport has.
@@ -27,19 +18,15 @@ class Transport:
 
     :param sock: connected, of the interpreter's own ``_socket`` (neither gevent's nor a patched
         one); it belongs to the transport from here on, and is made non-blocking.
-    :param may_tune: whether the size of its send buffer may be changed.
     """
 
-    __slots__ = ("_fileno", "_may_tune", "_sock", "_streamed", "_unread")
+    __slots__ = ("_fileno", "_sock", "_unread")
 
-    def __init__(self, sock: _socket.socket, may_tune: bool = False) -> None:
+    def __init__(self, sock: _socket.socket) -> None:
         if sock.gettimeout() != 0.0:
             sock.setblocking(False)
         self._sock = sock
         self._fileno = sock.fileno()
-        self._may_tune = may_tune
-        # Bytes sent, many at once.
-        self._streamed = 0
         self._unread: bytes | memoryview = b""
 
     def fileno(self) -> int:
@@ -62,14 +49,7 @@ class Transport:
         :returns: the number of bytes taken; None: none now, wait until it is writable.
         :raises OSError: the connection is broken, or closed here.
         """
-        sent = native.send(self._sock, self._fileno, data)
-        if self._may_tune and sent is not None:
-            count = sent
-            if count >= _MUCH:
-                self._streamed += count
-                if self._streamed >= _STREAM:
-                    self._tune()
-        return sent
+        return native.send(self._sock, self._fileno, data)
 
     def flush(self) -> bool:
         """Pass on bytes of the transport's own that wait; True when none are left.
@@ -127,24 +107,6 @@ class Transport:
             sock.close()
         except OSError:
             pass  # a late report about bytes nobody waits for; the descriptor is gone
-
-    def _tune(self) -> None:
-        """Have less on its way to a peer on the same machine.
-
-        The kernel lets the buffer grow to megabytes, for the sake of distant peers. On loopback
-        they gain nothing, and have left the caches by the time the peer reads them: sending takes
-        up to four times as long.
-        """
-        self._may_tune = False
-        sock = self._sock
-        try:
-            if (
-                sock.getpeername()[0].startswith(_LOOPBACK)
-                and sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_SNDBUF) > 2 * _LOOPBACK_BUFFER
-            ):
-                sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDBUF, _LOOPBACK_BUFFER)
-        except OSError:
-            pass  # the connection is gone, as the next send will say
 
     def _take_unread(self, buffer: bytearray | memoryview, size: int) -> int:
         piece = self._unread[:size]

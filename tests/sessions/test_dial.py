@@ -97,25 +97,6 @@ def test_plain_connection(steps: Steps, trace: Any) -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("given", "largest"),
-    [((), 256 * 1024), (((_socket.SOL_SOCKET, _socket.SO_SNDBUF, 400_000),), 800_000)],
-    ids=["ours", "user's"],
-)
-def test_size_of_the_send_buffer(given: Any, largest: int, trace: Any) -> None:
-    with Server() as server:
-        options = DialOptions("127.0.0.1", server.port, socket_options=given)
-        transport, _ = dial(options, trace)
-        exchange(transport, bytes(6 * 1024 * 1024))
-        with socket.socket(fileno=os.dup(transport.fileno())) as sock:
-            size = sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_SNDBUF)
-        transport.close()
-    if sys.platform == "linux":  # which doubles
-        assert size == largest
-    else:
-        assert size <= largest
-
-
 def test_tls_connection(authority: Authority, steps: Steps, trace: Any) -> None:
     with Server(authority.server_context()) as server:
         options = DialOptions("localhost", server.port, is_secure=True, ssl_cafile=authority.cafile)

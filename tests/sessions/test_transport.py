@@ -4,7 +4,6 @@ import _socket
 import contextlib
 import errno
 import struct
-import sys
 import time
 from collections.abc import Iterator
 
@@ -26,7 +25,7 @@ def ends() -> Iterator[Ends]:
 
 
 @contextlib.contextmanager
-def connected(may_tune: bool = False) -> Iterator[Ends]:
+def connected() -> Iterator[Ends]:
     """A connection over loopback."""
     listener = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)
     listener.bind(("127.0.0.1", 0))
@@ -35,7 +34,7 @@ def connected(may_tune: bool = False) -> Iterator[Ends]:
     ours.connect(listener.getsockname())
     theirs = _socket.socket(fileno=listener._accept()[0])  # type: ignore[attr-defined]
     listener.close()
-    transport = Transport(ours, may_tune)
+    transport = Transport(ours)
     try:
         yield transport, theirs
     finally:
@@ -165,54 +164,3 @@ def test_close_still_resets_when_told_to(tcp_ends: Ends) -> None:
     transport.close()
     with pytest.raises(ConnectionResetError):
         theirs.recv(1)
-
-
-def buffer_size(transport: Transport) -> int:
-    return transport._sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_SNDBUF)
-
-
-def stream(ends: Ends, total: int, piece: int = 64 * 1024) -> None:
-    """Send, and read it at the other end."""
-    transport, theirs = ends
-    theirs.setblocking(False)
-    data = memoryview(bytes(piece))
-    while total > 0:
-        total -= transport.send(data) or 0
-        with contextlib.suppress(BlockingIOError):
-            while theirs.recv(1024 * 1024):
-                pass
-
-
-@pytest.fixture
-def tunable() -> Iterator[Ends]:
-    with connected(may_tune=True) as ends:
-        yield ends
-
-
-def test_a_stream_on_loopback_is_not_buffered_by_megabytes(tunable: Ends) -> None:
-    before = buffer_size(tunable[0])
-    stream(tunable, 3 * 1024 * 1024)
-    assert buffer_size(tunable[0]) >= before
-    stream(tunable, 1024 * 1024)
-    if sys.platform == "linux":  # others begin with less
-        assert buffer_size(tunable[0]) == 256 * 1024
-    assert buffer_size(tunable[0]) <= 256 * 1024
-
-
-def test_short_messages_leave_the_buffer_as_it_is(tunable: Ends) -> None:
-    before = buffer_size(tunable[0])
-    stream(tunable, 5 * 1024 * 1024, 16 * 1024)
-    assert buffer_size(tunable[0]) >= before
-
-
-def test_the_buffer_is_left_to_the_kernel_unless_allowed(tcp_ends: Ends) -> None:
-    before = buffer_size(tcp_ends[0])
-    stream(tcp_ends, 5 * 1024 * 1024)
-    assert buffer_size(tcp_ends[0]) >= before
-
-
-def test_a_smaller_buffer_is_not_made_larger(tunable: Ends) -> None:
-    tunable[0]._sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDBUF, 64 * 1024)
-    before = buffer_size(tunable[0])
-    stream(tunable, 5 * 1024 * 1024)
-    assert buffer_size(tunable[0]) == before
