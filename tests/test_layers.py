@@ -38,6 +38,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "sessions.reactor",
         "sessions.wait",
         "sessions.transport",
+        "sessions.plain",
         "sessions.certificate",
         "sessions.resumption",
         "sessions.context",

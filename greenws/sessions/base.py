@@ -300,8 +300,7 @@ class GeventSession(Sender):
         self._transport = transport
         loop = self._hub.loop
         self._reader = loop.io(transport.fileno(), READ)
-        # Whether the transport may hold bytes of its own: TLS, or what a proxy sent too early.
-        self._is_buffering = type(transport) is not Transport or transport.has_buffered
+        self._is_buffering = transport.is_buffering
         self._is_dry = not transport.has_buffered
 
     def _let_go(self) -> None:

@@ -17,6 +17,7 @@ from ..errors import ConnectFail, ProxyFail
 from ..proxies.address import ProxyAddress
 from .connect import SocketOption, connect_tcp, connect_unix, set_options
 from .context import Password, client_context
+from .plain import SocketTransport
 from .resolver import Address, resolve
 from .tls import TLSTransport, handshake
 from .transport import Transport
@@ -159,7 +160,7 @@ class _Dial:
                 transport = self._open_tunnel(proxy)
             else:
                 sock = self._open_tcp(options.host, options.port)
-                transport = self._own(Transport(sock))
+                transport = self._own(SocketTransport(sock))
             if options.is_secure:
                 transport = self._secure_target(transport)
         except BaseException as error:
@@ -184,7 +185,7 @@ class _Dial:
             cause = error.strerror or error
             raise ConnectFail(f"the socket given is not connected: {cause}") from error
         sock = _socket.socket(fileno=theirs.detach())
-        transport = self._own(Transport(sock))
+        transport = self._own(SocketTransport(sock))
         try:
             set_options(sock, self._options.socket_options)
         except OSError as error:
@@ -195,7 +196,7 @@ class _Dial:
     def _open_unix(self, path: str | bytes) -> Transport:
         self._begin("connect", f"connecting to {path!r}", {"address": _show_peer(path)})
         sock = connect_unix(path, self._options.socket_options)
-        transport = self._own(Transport(sock))
+        transport = self._own(SocketTransport(sock))
         self._end()
         return transport
 
@@ -223,7 +224,7 @@ class _Dial:
             raise ProxyFail(f"proxy {name}: {error}") from error
         transport: Transport
         if not proxy.is_socks:
-            transport = self._own(Transport(sock))
+            transport = self._own(SocketTransport(sock))
             if proxy.scheme == "https":
                 transport = self._secure_proxy(transport, proxy)
         self._begin("proxy", f"waiting for the tunnel of proxy {name}", {"proxy": name})
@@ -232,7 +233,7 @@ class _Dial:
             if not proxy.resolves:
                 host = _choose(resolve(host, options.port), proxy.scheme)
             tunnel = open_socks_tunnel(sock, proxy, host, options.port)
-            transport = self._own(Transport(tunnel))
+            transport = self._own(SocketTransport(tunnel))
             self._end()
         else:
             status = open_http_tunnel(transport, proxy, options.host, options.port)

@@ -9,16 +9,16 @@ from collections.abc import Iterator
 
 import pytest
 
-from greenws.sessions.transport import Transport
+from greenws.sessions.plain import SocketTransport
 from tests.support.ticker import Ticker
 
-Ends = tuple[Transport, _socket.socket]
+Ends = tuple[SocketTransport, _socket.socket]
 
 
 @pytest.fixture
 def ends() -> Iterator[Ends]:
     ours, theirs = _socket.socketpair()
-    transport = Transport(ours)
+    transport = SocketTransport(ours)
     yield transport, theirs
     transport.close()
     theirs.close()
@@ -34,7 +34,7 @@ def connected() -> Iterator[Ends]:
     ours.connect(listener.getsockname())
     theirs = _socket.socket(fileno=listener._accept()[0])  # type: ignore[attr-defined]
     listener.close()
-    transport = Transport(ours)
+    transport = SocketTransport(ours)
     try:
         yield transport, theirs
     finally:
@@ -48,7 +48,7 @@ def tcp_ends() -> Iterator[Ends]:
         yield ends
 
 
-def fill(transport: Transport) -> int:
+def fill(transport: SocketTransport) -> int:
     total = 0
     while (count := transport.send(b"x" * 65536)) is not None:
         total += count
@@ -80,6 +80,10 @@ def test_data_is_sent(ends: Ends, kind: type) -> None:
     assert ends[0].flush() is True
 
 
+def test_a_socket_holds_no_bytes_of_its_own(ends: Ends) -> None:
+    assert not ends[0].is_buffering
+
+
 def test_full_socket_is_none(ends: Ends) -> None:
     assert fill(ends[0]) > 0
 
@@ -96,6 +100,7 @@ def test_unread_comes_first(ends: Ends) -> None:
     ends[0].unread(b"cd")
     ends[0].unread(b"ab")
     assert ends[0].has_buffered
+    assert ends[0].is_buffering
     buffer = bytearray(10)
     assert ends[0].recv_into(buffer, 3) == 3
     assert buffer[:3] == b"abc"
@@ -139,7 +144,7 @@ def test_closed_transport_raises(ends: Ends) -> None:
 def test_blocking_socket_is_made_non_blocking() -> None:
     ours, theirs = _socket.socketpair()
     ours.settimeout(30)
-    transport = Transport(ours)
+    transport = SocketTransport(ours)
     assert transport.recv_into(bytearray(1), 1) is None
     transport.close()
     theirs.close()
