@@ -1,7 +1,7 @@
 """The compiled core; everything else about the build is in setup.cfg.
 
 Every ``.py`` under greenws/ with a ``.pxd`` beside it becomes an extension of the same name; but
-not native ones, whose ``.pxd`` is C for the others.
+not the modules of INLINED, whose ``.pxd`` is compiled into those that cimport it.
 Without Cython or a C compiler, or with GREENWS_PURE_PYTHON=1, the install is pure.
 """
 
@@ -15,6 +15,8 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).resolve().parent
+
+INLINED = ("greenws/native/*.pxd", "greenws/sessions/syscalls.pxd")
 
 DIRECTIVES = {
     "language_level": 3,
@@ -42,7 +44,7 @@ def find_extensions() -> list[Extension]:
     sources = [
         pxd.with_suffix(".py").relative_to(ROOT)
         for pxd in sorted(ROOT.glob("greenws/**/*.pxd"))
-        if pxd.stem != "native"
+        if not any(pxd.match(pattern) for pattern in INLINED)
     ]
     extensions = [
         Extension(".".join(source.with_suffix("").parts), [str(source)]) for source in sources

@@ -10,7 +10,6 @@ import json
 import time
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from . import native
 from .redaction import redact_url
 
 if TYPE_CHECKING:
@@ -350,17 +349,6 @@ class BackOff(Event):
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}(delay={self.delay:0.1f})"
-
-
-def _speed_up() -> None:
-    """Make what is read of every message a member of its class."""
-    text = "text of a message"
-    native.make_member(Text(text), b"text", text)
-    data = b"data of a message"
-    native.make_member(Binary(data), b"data", data)
-
-
-_speed_up()
 
 
 def _summarize(payload: str | bytes, unit: str) -> str:

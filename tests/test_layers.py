@@ -18,7 +18,20 @@ PACKAGE = ROOT / "greenws"
 # A module imports from lower rows, or on its own row from what stands left of it. A new module
 # has to be given its place here.
 ROWS: tuple[tuple[str, ...], ...] = (
-    ("version", "build", "native", "status", "constants", "errors", "redaction", "events", "url"),
+    (
+        "native.buffers",
+        "native.references",
+        "native.threads",
+        "native.utf8",
+        "version",
+        "build",
+        "status",
+        "constants",
+        "errors",
+        "redaction",
+        "events",
+        "url",
+    ),
     (
         "protocol.opcode",
         "protocol.mask",
@@ -32,7 +45,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ),
     ("proxies.address", "proxies.http", "proxies.socks"),
     (
-        "sessions.native",
+        "sessions.syscalls",
         "sessions.clock",
         "sessions.busypoll",
         "sessions.reactor",
@@ -78,7 +91,7 @@ PLACES = {
 }
 
 # Their __init__ is empty, so importing them imports nothing.
-FOLDERS = {"protocol", "proxies", "sessions"}
+FOLDERS = {"native", "protocol", "proxies", "sessions"}
 
 NETWORK = {"socket", "_socket", "ssl", "_ssl", "select", "selectors", "asyncio", "gevent"}
 

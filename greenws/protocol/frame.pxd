@@ -1,6 +1,6 @@
 cimport cython
 
-from greenws cimport native
+cimport greenws.native.buffers as buffers
 from greenws.protocol.mask cimport new_key, write_masked
 
 

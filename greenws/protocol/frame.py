@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from .. import native
 from ..constants import MAX_CLOSE_REASON
 from ..errors import CriticalProtocolError, FrameBuildError, ProtocolError
+from ..native import buffers
 from ..status import is_sendable
 from .mask import new_key, write_masked
 
@@ -30,8 +30,8 @@ def append_frame(
     # The shortest of the three encodings is the only legal one (RFC 6455 section 5.2).
     size = 2 if length < 126 else 4 if length < 0x10000 else 10
     mask_bit = 0x80 if masked else 0
-    start = native.extend(out, size + (4 if masked else 0) + length)
-    data = out
+    start = buffers.extend(out, size + (4 if masked else 0) + length)
+    data = out  # a C pointer when compiled
     data[start] = (0x80 if fin else 0) | (0x40 if rsv1 else 0) | opcode
     if size == 2:
         data[start + 1] = mask_bit | length

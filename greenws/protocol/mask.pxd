@@ -2,7 +2,7 @@ cimport cython
 
 cdef bytes _pool
 cdef Py_ssize_t _used
-cdef bint _is_interpreted
+cdef bint _IS_COMPILED
 
 @cython.locals(pool=bytes, data="const unsigned char*", start=Py_ssize_t)
 cpdef bytes new_key()

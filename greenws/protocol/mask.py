@@ -8,7 +8,8 @@ and one XOR of two very long integers, which is what the interpreter does in C.
 from __future__ import annotations
 
 import os
-from types import FunctionType
+
+from ..build import is_compiled
 
 # Keys taken from the operating system at a time: one system call for 1,024 frames.
 _POOL_SIZE = 4096
@@ -27,7 +28,7 @@ def new_key() -> bytes:
         _pool = pool = os.urandom(_POOL_SIZE)
         start = 0
     _used = start + 4
-    data = pool
+    data = pool  # a C pointer when compiled
     return data[start : start + 4]
 
 
@@ -55,10 +56,10 @@ def write_masked(out: bytearray, start: int, payload: bytes | bytearray, key: by
 
     There has to be room for both.
     """
-    if _is_interpreted:
-        _write_integer(out, start, payload, key)
-    else:
+    if _IS_COMPILED:
         _write_bytes(out, start, payload, key)
+    else:
+        _write_integer(out, start, payload, key)
 
 
 def _write_integer(out: bytearray, start: int, payload: bytes | bytearray, key: bytes) -> None:
@@ -70,7 +71,7 @@ def _write_integer(out: bytearray, start: int, payload: bytes | bytearray, key: 
 
 def _write_bytes(out: bytearray, start: int, payload: bytes | bytearray, key: bytes) -> None:
     size = len(payload)
-    source = payload
+    source = payload  # C pointers when compiled
     target = out
     key0 = target[start] = key[0]
     key1 = target[start + 1] = key[1]
@@ -89,7 +90,7 @@ def _write_bytes(out: bytearray, start: int, payload: bytes | bytearray, key: by
         target[start + i] = source[i] ^ key[i - whole]
 
 
-_is_interpreted = isinstance(_write_bytes, FunctionType)
+_IS_COMPILED = is_compiled(_write_bytes)
 
 if hasattr(os, "register_at_fork"):  # not where there are no forks
     os.register_at_fork(after_in_child=drop_pool)

@@ -1,11 +1,12 @@
 cimport cython
 
-from greenws cimport native
+cimport greenws.native.references as references
+cimport greenws.native.utf8 as utf8
 from greenws.events cimport Binary, Event, Text
 
 cdef Text _spare_text
 cdef Binary _spare_binary
-cdef bint _is_interpreted
+cdef bint _IS_COMPILED
 
 
 cdef class Stream:
@@ -59,7 +60,6 @@ cdef class Stream:
         length="long long",
         start=Py_ssize_t,
         stop="long long",
-        text=str,
     )
     cdef _parse(self)
 

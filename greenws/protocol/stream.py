@@ -16,13 +16,13 @@ from __future__ import annotations
 
 from codecs import utf_8_decode
 from collections.abc import Callable
-from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
-from .. import native
+from ..build import is_compiled
 from ..constants import MAX_MESSAGE_SIZE
 from ..errors import CriticalProtocolError, PayloadTooLarge, ProtocolError
 from ..events import Binary, Closing, Event, Ping, Pong, Text
+from ..native import references, utf8
 from .frame import parse_close_payload
 from .mask import mask
 
@@ -195,10 +195,9 @@ class Stream:
 
     def _parse(self) -> Event | None:
         chunk = self._chunk
-        data = chunk
+        data = chunk  # a C pointer when compiled
         pos = self._pos
         end = self._end
-        text: str | None = None
         while not self.is_closed:
             if self._need:
                 pos = self._take_payload(pos, end)
@@ -210,7 +209,7 @@ class Stream:
                     if event is not None:
                         return event
                     chunk = self._chunk
-                    data = chunk
+                    data = chunk  # a C pointer when compiled
                     pos = self._pos
                     end = self._end
                 continue
@@ -265,7 +264,7 @@ class Stream:
                     if length > self._max_size >= 0:
                         self._refuse_size()
                     if opcode == 1:
-                        text = native.decode_utf8(data, start, stop, text)
+                        text = utf8.decode(data, start, stop)
                         if text is None:
                             raise self._bad_text(start, stop)
                         event = self._emit_text(text, length)
@@ -276,7 +275,7 @@ class Stream:
                 # A handler may have let the buffer go, or closed.
                 if self._chunk is not chunk:
                     chunk = self._chunk
-                    data = chunk
+                    data = chunk  # a C pointer when compiled
                 pos = self._pos
                 end = self._end
                 continue
@@ -290,7 +289,7 @@ class Stream:
                     if event is not None:
                         return event
                     chunk = self._chunk
-                    data = chunk
+                    data = chunk  # a C pointer when compiled
                     pos = self._pos
                     end = self._end
         if not self.is_closed and self._pos < self._end:
@@ -459,10 +458,11 @@ class Stream:
         event.received_time = self.received_time
         if handler is None:
             return event
-        error = native.call(handler, event)
-        if error is not None:
+        try:
+            handler(event)
+        except Exception as error:
             self._report(error)
-        if not _is_interpreted and native.is_unshared(event):
+        if _IS_COMPILED and references.is_unshared(event):
             event.text = ""
             event._json = None
             _spare_text = event
@@ -484,10 +484,11 @@ class Stream:
         event.received_time = self.received_time
         if handler is None:
             return event
-        error = native.call(handler, event)
-        if error is not None:
+        try:
+            handler(event)
+        except Exception as error:
             self._report(error)
-        if not _is_interpreted and native.is_unshared(event):
+        if _IS_COMPILED and references.is_unshared(event):
             event.data = b""
             _spare_binary = event
         return None
@@ -519,4 +520,4 @@ def _bad_utf8(error: UnicodeDecodeError) -> CriticalProtocolError:
     )
 
 
-_is_interpreted = isinstance(_bad_utf8, FunctionType)
+_IS_COMPILED = is_compiled(_bad_utf8)

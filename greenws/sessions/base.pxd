@@ -1,6 +1,6 @@
 cimport cython
 
-from greenws cimport native
+cimport greenws.native.threads as threads
 from greenws.protocol.stream cimport Stream
 from greenws.sessions.clock cimport Clock
 from greenws.sessions.reactor cimport Reactor

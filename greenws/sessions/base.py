@@ -17,12 +17,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Generator, Iterable, Iterator
-from time import monotonic
+from time import monotonic, time
 from typing import Any
 
 from gevent import get_hub, getcurrent
 
-from .. import constants, errors, events, native
+from .. import constants, errors, events
+from ..native import threads
 from ..protocol.stream import HEADROOM, Stream
 from .clock import NEVER
 from .dial import Progress, dial
@@ -191,7 +192,7 @@ class GeventSession(Sender):
             limit.
         """
         self._hub = get_hub()
-        self._thread = native.get_ident()
+        self._thread = threads.get_ident()
         self._reactor = get_reactor()
         self._reactor.add(self)
         self._greenlet = getcurrent()
@@ -402,7 +403,7 @@ class GeventSession(Sender):
             size = self._receive()
             if size <= 0:
                 return size
-            now = native.time()
+            now = time()
             if not stream.digest(reactor.buffer, HEADROOM, HEADROOM + size, now):
                 return size
             self._note_read(size, now)
@@ -418,7 +419,7 @@ class GeventSession(Sender):
         if size < _MUCH and size < reactor.read_size:
             return
         self._streak += size
-        if reactor.note_read(size, native.time() - since):
+        if reactor.note_read(size, time() - since):
             self._is_flowing = self._streak < reactor.read_size
 
     def _receive(self) -> int:
@@ -648,7 +649,7 @@ class GeventSession(Sender):
 
     def close(self) -> None:
         """Close the socket; the iteration ends. Returns at once; idempotent."""
-        if self._thread and self._thread != native.get_ident():
+        if self._thread and self._thread != threads.get_ident():
             raise self._refusal()
         self._let_go()
         if not self._has_ended:
@@ -656,7 +657,7 @@ class GeventSession(Sender):
 
     def force_disconnect(self) -> None:
         """Have the connection dropped, without a closing handshake. Returns at once."""
-        if self._is_forked or (self._thread and self._thread != native.get_ident()):
+        if self._is_forked or (self._thread and self._thread != threads.get_ident()):
             raise self._refusal()
         self.flush()
         self._give_up("disconnected; forced" if self._is_ready else "given up by the user")
@@ -729,7 +730,7 @@ class GeventSession(Sender):
             return self._error(
                 "WebSocketUnavailable", "the connection belongs to the parent process"
             )
-        if self._thread and self._thread != native.get_ident():
+        if self._thread and self._thread != threads.get_ident():
             return self._error(
                 "WebSocketUnavailable",
                 "the connection belongs to the hub of another thread; call it there, by "

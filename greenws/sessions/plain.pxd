@@ -1,4 +1,5 @@
-from greenws.sessions cimport native
+cimport greenws.sessions.syscalls as syscalls
+
 from greenws.sessions.transport cimport Transport
 
 

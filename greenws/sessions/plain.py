@@ -5,7 +5,7 @@ from __future__ import annotations
 import _socket
 import struct
 
-from . import native
+from . import syscalls
 from .transport import Transport, copy_out
 
 _LINGER = struct.Struct("ii")
@@ -35,10 +35,10 @@ class SocketTransport(Transport):
         if unread:
             self._unread = rest = copy_out(unread, buffer, size)
             return len(unread) - len(rest)
-        return native.receive(self._sock, self._fileno, buffer, size)
+        return syscalls.receive(self._sock, self._fileno, buffer, size)
 
     def send(self, data: bytes | bytearray | memoryview) -> int | None:
-        return native.send(self._sock, self._fileno, data)
+        return syscalls.send(self._sock, self._fileno, data)
 
     def flush(self) -> bool:
         return True

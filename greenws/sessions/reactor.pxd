@@ -1,7 +1,6 @@
 cimport cython
 
-from greenws cimport native
-from greenws.sessions cimport native as session_native
+cimport greenws.native.buffers as buffers
 from greenws.sessions.busypoll cimport BusyPoll
 from greenws.sessions.clock cimport Alarm, Clock
 

@@ -29,13 +29,17 @@ from collections.abc import Callable
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from gevent import get_hub
+from gevent import get_hub, getcurrent
+from greenlet import greenlet
 
-from .. import native
+from ..native import buffers
 from ..protocol.stream import HEADROOM
-from . import native as session_native
 from .busypoll import BusyPoll
 from .clock import Alarm, Clock
+
+# Unbound, so that a switch looks nothing up. gevent's Hub.switch would first ask the current
+# greenlet for a switch_out(), which ours has not.
+_switch = greenlet.switch
 
 #: Bytes that one read takes at most: the more, the cheaper is each of them.
 READ_SIZE = 768 * 1024
@@ -86,18 +90,18 @@ class Session(Alarm):
 
     def park(self) -> None:
         """Wait, in the greenlet that calls it, until :meth:`resume` is called."""
-        self._greenlet = session_native.getcurrent()
+        self._greenlet = getcurrent()
         following = self._reactor.pick()
         self._is_parked = True
         try:
-            session_native.switch(self._hub if following is None else following._greenlet)
+            _switch(self._hub if following is None else following._greenlet)
         finally:
             self._is_parked = False
 
     def resume(self) -> None:
         """Switch to the greenlet that waits, if it does; called in the hub's greenlet."""
         if self._is_parked:
-            session_native.switch(self._greenlet)
+            _switch(self._greenlet)
 
     def flush(self) -> None:
         """Hand over what is queued, as far as it is taken."""
@@ -144,7 +148,7 @@ class Reactor:
         self.clock = Clock(loop)
         #: What is read into; parsers may write in the HEADROOM bytes before.
         self.buffer = bytearray()
-        native.extend(self.buffer, HEADROOM + READ_SIZE)  # in C, memory only once it is used
+        buffers.extend(self.buffer, HEADROOM + READ_SIZE)  # in C, memory only once it is used
         self.view = memoryview(self.buffer)[HEADROOM:]
         #: Bytes to read at once now.
         self.read_size = _FIRST_READ_SIZE
@@ -294,7 +298,7 @@ class Reactor:
     def give_queue(self, queue: bytearray) -> None:
         """Take back a buffer when its frames have left; its memory serves again."""
         if len(self._queues) < _MAX_QUEUES:
-            native.empty(queue)
+            queue.clear()
             self._queues.append(queue)
 
     def flush_later(self, session: Session) -> None:

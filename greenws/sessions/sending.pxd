@@ -1,6 +1,7 @@
 cimport cython
 
-from greenws cimport native
+cimport greenws.native.threads as threads
+cimport greenws.native.utf8 as utf8
 from greenws.protocol.frame cimport append_frame
 from greenws.sessions.reactor cimport Reactor, Session
 from greenws.sessions.transport cimport Transport

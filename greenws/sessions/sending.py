@@ -12,7 +12,8 @@ from typing import Any
 from gevent import getcurrent
 from gevent.event import Event as Drained
 
-from .. import constants, native
+from .. import constants
+from ..native import threads, utf8
 from ..protocol.frame import append_frame
 from ..protocol.opcode import Opcode
 from .reactor import Session
@@ -107,7 +108,7 @@ class Sender(Session):
         """
         if not isinstance(text, str):
             raise TypeError("text argument must not be bytes")
-        self._queue(_TEXT, native.encode_utf8(text), False)
+        self._queue(_TEXT, utf8.encode(text), False)
 
     def send_binary(self, data: bytes | bytearray | memoryview) -> None:
         """Queue a binary message that is not to be deflated; as :meth:`send`.
@@ -119,7 +120,7 @@ class Sender(Session):
         self._queue(_BINARY, data, False)
 
     def _queue(self, opcode: int, payload: bytes | bytearray | memoryview, rsv1: bool) -> None:
-        if self._refuses or self._thread != native.get_ident():
+        if self._refuses or self._thread != threads.get_ident():
             raise self._refusal()
         out = self._out
         if out is None:
@@ -141,7 +142,7 @@ class Sender(Session):
 
         :raises WebSocketError: as :meth:`send`.
         """
-        if self._refuses or self._thread != native.get_ident():
+        if self._refuses or self._thread != threads.get_ident():
             raise self._refusal()
         if self.queued_bytes >= self._write_limit:
             self._check_wait()
@@ -158,7 +159,7 @@ class Sender(Session):
         :raises WebSocketUnavailable: there is no connection, or it is not this thread's.
         :raises TransportFail: it has failed.
         """
-        if self._transport is None or self._thread != native.get_ident():
+        if self._transport is None or self._thread != threads.get_ident():
             raise self._refusal()
         if self._out is None:
             self._out = bytearray()
