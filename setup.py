@@ -20,7 +20,10 @@ INLINED = ("greenws/native/*.pxd", "greenws/sessions/syscalls.pxd")
 
 DIRECTIVES = {
     "language_level": 3,
-    "boundscheck": False,
+    # What is called from Python may get anything: a wrong index, a None where an object is due, a
+    # session that does not run yet. Each is an error then, and no crash.
+    "allow_none_for_extension_args": False,
+    "nonecheck": True,
     "wraparound": False,
     # An annotation is not a C type: ``data: bytes`` would refuse a bytearray.
     "annotation_typing": False,

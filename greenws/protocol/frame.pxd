@@ -9,6 +9,7 @@ from greenws.protocol.mask cimport new_key, write_masked
     size=Py_ssize_t,
     mask_bit=int,
     start=Py_ssize_t,
+    key=bytes,
     data="unsigned char*",
 )
 cpdef append_frame(

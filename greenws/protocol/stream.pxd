@@ -12,6 +12,7 @@ cdef bint _IS_COMPILED
 cdef class Stream:
     # What every message touches stands together, in as few cache lines as it takes.
     cdef object _chunk
+    cdef object _export
     cdef Py_ssize_t _pos
     cdef Py_ssize_t _end
     cdef public double received_time
@@ -62,6 +63,8 @@ cdef class Stream:
         stop="long long",
     )
     cdef _parse(self)
+
+    cdef _stop(self)
 
     cdef _keep_tail(self)
 

@@ -52,6 +52,7 @@ class Stream:
         "_end",
         "_error",
         "_event",
+        "_export",
         "_fin",
         "_is_client",
         "_key",
@@ -96,6 +97,8 @@ class Stream:
         self._is_client: bool = is_client
         self._max_size: int = -1 if max_size is None else max_size
         self._chunk: bytes | bytearray = b""
+        # While it lives, nobody can resize the chunk under the parser.
+        self._export: memoryview | None = None
         self._pos: int = 0
         self._end: int = 0
         self._tail: bytes | None = None
@@ -119,8 +122,13 @@ class Stream:
         """Take ``chunk[start:stop]`` as the bytes that come next.
 
         It is not copied: a bytearray may not change until next_event() returned None or detach()
-        was called, and the ``HEADROOM`` bytes before ``start`` may be overwritten.
+        was called, and the ``HEADROOM`` bytes before ``start`` may be overwritten. To resize it
+        meanwhile is a BufferError.
+
+        :raises ValueError: there are no such bytes in ``chunk``.
         """
+        if not 0 <= start <= stop <= len(chunk):
+            raise ValueError(f"no bytes {start} to {stop} in a chunk of {len(chunk)}")
         if self._pos < self._end:  # an iteration was left early: nothing of it may be lost
             self._keep_tail()
         self.received_time = received_time
@@ -135,6 +143,7 @@ class Stream:
                 chunk = tail + chunk[start:stop]
                 start = 0
                 stop = len(chunk)
+        self._export = None if type(chunk) is bytes else memoryview(chunk)
         self._chunk = chunk
         self._pos = start
         self._end = stop
@@ -142,6 +151,7 @@ class Stream:
     def detach(self) -> None:
         """Let go of the chunk: what is not parsed yet is copied, and the buffer may be reused."""
         self._chunk = bytes(self._chunk[self._pos : self._end])
+        self._export = None
         self._end -= self._pos
         self._pos = 0
 
@@ -149,6 +159,7 @@ class Stream:
         """Parse nothing more and forget what was kept."""
         self.is_closed = True
         self._chunk = b""
+        self._export = None
         self._pos = self._end = 0
         self._tail = None
         self._message = None
@@ -166,7 +177,7 @@ class Stream:
         try:
             self._event = self._parse()
         except (ProtocolError, CriticalProtocolError) as error:
-            self.is_closed = True
+            self._stop()
             self._error = error
             return False
         return self._event is None
@@ -190,8 +201,13 @@ class Stream:
         try:
             return self._parse()
         except (ProtocolError, CriticalProtocolError):
-            self.is_closed = True
+            self._stop()
             raise
+
+    def _stop(self) -> None:
+        """Parse nothing more, after a violation."""
+        self.is_closed = True
+        self._export = None
 
     def _parse(self) -> Event | None:
         chunk = self._chunk
@@ -203,7 +219,7 @@ class Stream:
                 pos = self._take_payload(pos, end)
                 self._pos = pos
                 if self._need:
-                    return None
+                    break
                 if self._fin:
                     event = self._finish_message()
                     if event is not None:
@@ -294,6 +310,7 @@ class Stream:
                     end = self._end
         if not self.is_closed and self._pos < self._end:
             self._keep_tail()
+        self._export = None
         return None
 
     def _keep_tail(self) -> None:

@@ -55,6 +55,10 @@ cdef extern from *:
         Py_buffer view;
         PyObject *result;
         (void)sock;
+        if (size < 0) {
+            PyErr_SetString(PyExc_ValueError, "negative size to receive");
+            return NULL;
+        }
         if (PyObject_GetBuffer(buffer, &view, PyBUF_WRITABLE) < 0)
             return NULL;
         if (size > view.len)

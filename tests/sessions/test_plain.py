@@ -67,6 +67,12 @@ def test_data_is_read_up_to_size(ends: Ends) -> None:
     assert buffer[:6] == b"abcdef"
 
 
+def test_a_negative_size_is_refused(ends: Ends) -> None:
+    ends[1].send(b"abcdef")
+    with pytest.raises(ValueError, match="negative"):
+        ends[0].recv_into(bytearray(2), -1)
+
+
 def test_end_is_zero(ends: Ends) -> None:
     ends[1].close()
     assert ends[0].recv_into(bytearray(1), 1) == 0
