@@ -16,6 +16,10 @@ from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).resolve().parent
 
+# GREENWS_SANITIZE=address compiles the parser alone, and with that sanitizer: see .ci/sanitize.
+SANITIZER = os.environ.get("GREENWS_SANITIZE", "")
+PARSER = ("greenws/events.pxd", "greenws/protocol/*.pxd")
+
 INLINED = ("greenws/native/*.pxd", "greenws/sessions/syscalls.pxd")
 
 DIRECTIVES = {
@@ -48,6 +52,7 @@ def find_extensions() -> list[Extension]:
         pxd.with_suffix(".py").relative_to(ROOT)
         for pxd in sorted(ROOT.glob("greenws/**/*.pxd"))
         if not any(pxd.match(pattern) for pattern in INLINED)
+        and (not SANITIZER or any(pxd.match(pattern) for pattern in PARSER))
     ]
     extensions = [
         Extension(".".join(source.with_suffix("").parts), [str(source)]) for source in sources
@@ -62,7 +67,10 @@ def find_extensions() -> list[Extension]:
     )
     for extension in compiled:
         extension.optional = True  # cythonize() drops it from what it was given
-        if os.name == "posix":
+        if SANITIZER:
+            extension.extra_compile_args = ["-O1", "-g", f"-fsanitize={SANITIZER}"]
+            extension.extra_link_args = [f"-fsanitize={SANITIZER}"]
+        elif os.name == "posix":
             extension.extra_compile_args = ["-O3", "-g0"]
     return compiled
 
