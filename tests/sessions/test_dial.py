@@ -20,7 +20,10 @@ import pytest
 
 from greenws.errors import ConnectFail, ProxyFail
 from greenws.proxies.address import parse_proxy
+from greenws.sessions import dial as dial_module
+from greenws.sessions import wait as wait_module
 from greenws.sessions.dial import DialOptions, Progress, dial
+from greenws.sessions.tls import TLSTransport, handshake
 from tests.sessions.scripted import (
     Authority,
     HTTPProxy,
@@ -610,12 +613,21 @@ def test_kill_in_each_turn_leaves_nothing(
             greenlet.value[0].close()
 
 
-def test_those_of_one_turn_take_each_step_together(authority: Authority) -> None:
-    stages: list[str] = []
+@pytest.mark.parametrize("is_on", [True, False])
+def test_those_that_open_together_do_their_handshakes_together(
+    is_on: bool, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[str] = []
 
     def trace(stage: str, /, **fields: Any) -> None:
-        stages.append(stage)
+        steps.append(stage)
 
+    def begin_handshake(transport: TLSTransport) -> None:
+        steps.append("handshake")
+        handshake(transport)
+
+    monkeypatch.setattr(wait_module, "CATCHING_UP", is_on)
+    monkeypatch.setattr(dial_module, "handshake", begin_handshake)
     with Server(authority.server_context()) as server:
         options = DialOptions(
             "127.0.0.1", server.port, is_secure=True, ssl_cafile=authority.cafile, is_traced=True
@@ -624,7 +636,9 @@ def test_those_of_one_turn_take_each_step_together(authority: Authority) -> None
         gevent.joinall(greenlets, raise_error=True)
         for greenlet in greenlets:
             greenlet.value[0].close()
-    assert stages == ["resolve"] * 5 + ["connect"] * 5 + ["tls"] * 5
+    assert steps[-1] == "tls"
+    connected = steps[: steps.index("handshake")].count("connect")
+    assert (connected == 5) is is_on
 
 
 def _sockets_to_others() -> set[str]:
