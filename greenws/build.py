@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.machinery import (
     EXTENSION_SUFFIXES,
     SOURCE_SUFFIXES,
@@ -18,8 +18,8 @@ from importlib.machinery import (
     PathFinder,
     SourceFileLoader,
 )
-from types import ModuleType
-from typing import Final
+from types import FunctionType, ModuleType
+from typing import Any, Final
 
 _PACKAGE: Final = __name__.rpartition(".")[0]
 _HOT_MODULE: Final = f"{_PACKAGE}.protocol.stream"
@@ -66,6 +66,15 @@ def select_build() -> bool:
     spec = PathFinder.find_spec(_HOT_MODULE, [protocol])
     origin = spec.origin if spec is not None else None
     return origin is not None and origin.endswith(tuple(EXTENSION_SUFFIXES))
+
+
+def is_compiled(function: Callable[..., Any]) -> bool:
+    """Tell whether the module that defines ``function`` is compiled.
+
+    The tests load the plain Python of a compiled module beside it, so a hot module asks this about
+    one of its own functions rather than for :data:`COMPILED`.
+    """
+    return not isinstance(function, FunctionType)
 
 
 #: Whether the compiled core is in use.

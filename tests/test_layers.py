@@ -19,9 +19,12 @@ PACKAGE = ROOT / "greenws"
 # has to be given its place here.
 ROWS: tuple[tuple[str, ...], ...] = (
     (
+        "native.buffers",
+        "native.references",
+        "native.threads",
+        "native.utf8",
         "version",
         "build",
-        "native",
         "status",
         "constants",
         "errors",
@@ -46,12 +49,13 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ),
     ("proxies.address", "proxies.http", "proxies.socks"),
     (
-        "sessions.native",
+        "sessions.syscalls",
         "sessions.clock",
         "sessions.busypoll",
         "sessions.crowd",
         "sessions.wait",
         "sessions.transport",
+        "sessions.plain",
         "sessions.inbox",
         "sessions.lifecycle",
         "sessions.turn",
@@ -98,7 +102,7 @@ PLACES = {
 }
 
 # Their __init__ is empty, so importing them imports nothing.
-FOLDERS = {"protocol", "proxies", "sessions"}
+FOLDERS = {"native", "protocol", "proxies", "sessions"}
 
 NETWORK = {"socket", "_socket", "ssl", "_ssl", "select", "selectors", "asyncio", "gevent"}
 

@@ -16,13 +16,13 @@ from __future__ import annotations
 
 from codecs import utf_8_decode
 from collections.abc import Callable
-from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
-from .. import native
+from ..build import is_compiled
 from ..constants import MAX_MESSAGE_SIZE
 from ..errors import CriticalProtocolError, PayloadTooLarge, ProtocolError
 from ..events import AnyEvent, Binary, Closing, Ping, Pong, Text
+from ..native import references, utf8
 from .frame import parse_close_payload
 from .mask import mask
 
@@ -52,6 +52,7 @@ class Stream:
         "_end",
         "_error",
         "_event",
+        "_export",
         "_fin",
         "_is_client",
         "_key",
@@ -96,6 +97,8 @@ class Stream:
         self._is_client: bool = is_client
         self._max_size: int = -1 if max_size is None else max_size
         self._chunk: bytes | bytearray = b""
+        # While it lives, nobody can resize the chunk under the parser.
+        self._export: memoryview | None = None
         self._pos: int = 0
         self._end: int = 0
         self._tail: bytes | None = None
@@ -119,8 +122,13 @@ class Stream:
         """Take ``chunk[start:stop]`` as the bytes that come next.
 
         It is not copied: a bytearray may not change until next_event() returned None or detach()
-        was called, and the ``HEADROOM`` bytes before ``start`` may be overwritten.
+        was called, and the ``HEADROOM`` bytes before ``start`` may be overwritten. To resize it
+        meanwhile is a BufferError.
+
+        :raises ValueError: there are no such bytes in ``chunk``.
         """
+        if not 0 <= start <= stop <= len(chunk):
+            raise ValueError(f"no bytes {start} to {stop} in a chunk of {len(chunk)}")
         if self._pos < self._end:  # an iteration was left early: nothing of it may be lost
             self._keep_tail()
         self.received_time = received_time
@@ -135,6 +143,7 @@ class Stream:
                 chunk = tail + chunk[start:stop]
                 start = 0
                 stop = len(chunk)
+        self._export = None if type(chunk) is bytes else memoryview(chunk)
         self._chunk = chunk
         self._pos = start
         self._end = stop
@@ -142,6 +151,7 @@ class Stream:
     def detach(self) -> None:
         """Let go of the chunk: what is not parsed yet is copied, and the buffer may be reused."""
         self._chunk = bytes(self._chunk[self._pos : self._end])
+        self._export = None
         self._end -= self._pos
         self._pos = 0
 
@@ -149,6 +159,7 @@ class Stream:
         """Parse nothing more and forget what was kept."""
         self.is_closed = True
         self._chunk = b""
+        self._export = None
         self._pos = self._end = 0
         self._tail = None
         self._message = None
@@ -166,7 +177,7 @@ class Stream:
         try:
             self._event = self._parse()
         except (ProtocolError, CriticalProtocolError) as error:
-            self.is_closed = True
+            self._stop()
             self._error = error
             return False
         return self._event is None
@@ -190,27 +201,31 @@ class Stream:
         try:
             return self._parse()
         except (ProtocolError, CriticalProtocolError):
-            self.is_closed = True
+            self._stop()
             raise
+
+    def _stop(self) -> None:
+        """Parse nothing more, after a violation."""
+        self.is_closed = True
+        self._export = None
 
     def _parse(self) -> AnyEvent | None:
         chunk = self._chunk
-        data = chunk
+        data = chunk  # a C pointer when compiled
         pos = self._pos
         end = self._end
-        text: str | None = None
         while not self.is_closed:
             if self._need:
                 pos = self._take_payload(pos, end)
                 self._pos = pos
                 if self._need:
-                    return None
+                    break
                 if self._fin:
                     event = self._finish_message()
                     if event is not None:
                         return event
                     chunk = self._chunk
-                    data = chunk
+                    data = chunk  # a C pointer when compiled
                     pos = self._pos
                     end = self._end
                 continue
@@ -265,7 +280,7 @@ class Stream:
                     if length > self._max_size >= 0:
                         self._refuse_size()
                     if opcode == 1:
-                        text = native.decode_utf8(data, start, stop, text)
+                        text = utf8.decode(data, start, stop)
                         if text is None:
                             raise self._bad_text(start, stop)
                         event = self._emit_text(text, length)
@@ -276,7 +291,7 @@ class Stream:
                 # A handler may have let the buffer go, or closed.
                 if self._chunk is not chunk:
                     chunk = self._chunk
-                    data = chunk
+                    data = chunk  # a C pointer when compiled
                 pos = self._pos
                 end = self._end
                 continue
@@ -290,11 +305,12 @@ class Stream:
                     if event is not None:
                         return event
                     chunk = self._chunk
-                    data = chunk
+                    data = chunk  # a C pointer when compiled
                     pos = self._pos
                     end = self._end
         if not self.is_closed and self._pos < self._end:
             self._keep_tail()
+        self._export = None
         return None
 
     def _keep_tail(self) -> None:
@@ -459,10 +475,11 @@ class Stream:
         event.received_time = self.received_time
         if handler is None:
             return event
-        error = native.call(handler, event)
-        if error is not None:
+        try:
+            handler(event)
+        except Exception as error:
             self._report(error)
-        if not _is_interpreted and native.is_unshared(event):
+        if _IS_COMPILED and references.is_unshared(event):
             event.text = ""
             event._json = None
             _spare_text = event
@@ -484,10 +501,11 @@ class Stream:
         event.received_time = self.received_time
         if handler is None:
             return event
-        error = native.call(handler, event)
-        if error is not None:
+        try:
+            handler(event)
+        except Exception as error:
             self._report(error)
-        if not _is_interpreted and native.is_unshared(event):
+        if _IS_COMPILED and references.is_unshared(event):
             event.data = b""
             _spare_binary = event
         return None
@@ -519,4 +537,4 @@ def _bad_utf8(error: UnicodeDecodeError) -> CriticalProtocolError:
     )
 
 
-_is_interpreted = isinstance(_bad_utf8, FunctionType)
+_IS_COMPILED = is_compiled(_bad_utf8)

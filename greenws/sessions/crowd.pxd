@@ -1,6 +1,5 @@
 cimport cython
 
-from greenws.sessions cimport native as session_native
 from greenws.sessions.clock cimport Alarm
 
 cdef int _PATIENCE

@@ -11,8 +11,14 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from . import native as session_native
+from gevent import getcurrent
+from greenlet import greenlet
+
 from .clock import Alarm
+
+# Unbound, so that a switch looks nothing up. gevent's Hub.switch would first ask the current
+# greenlet for a switch_out(), which ours does not have.
+_switch = greenlet.switch
 
 #: The environment variable for :data:`CROWD`.
 VARIABLE = "GREENWS_CROWD"
@@ -58,18 +64,18 @@ class Member(Alarm):
 
     def _park(self) -> None:
         """Wait, in the greenlet that calls it, until :meth:`_resume` is called."""
-        self._greenlet = session_native.getcurrent()
+        self._greenlet = getcurrent()
         following = self._crowd.pick()
         self._is_parked = True
         try:
-            session_native.switch(self._hub if following is None else following._greenlet)
+            _switch(self._hub if following is None else following._greenlet)
         finally:
             self._is_parked = False
 
     def _resume(self) -> None:
         """Switch to the greenlet that waits, if it does; called in the hub's greenlet."""
         if self._is_parked:
-            session_native.switch(self._greenlet)
+            _switch(self._greenlet)
 
 
 class Crowd:

@@ -16,7 +16,7 @@ from typing import Any
 from gevent import get_hub, getcurrent
 from gevent.event import Event as Drained
 
-from .. import native
+from ..native import threads
 from ..protocol.frame import Payload, append_frame
 from .clock import Alarm
 from .lifecycle import READY, Lifecycle
@@ -79,14 +79,11 @@ class Outbox(Flushable):
         # Bytes that were flushed before the end of a turn, since the loop had its turn.
         self._passed = 0
 
-    def open(self, transport: Transport, reactor: Reactor, is_buffering: bool) -> None:
-        """Send to ``transport`` from now on.
-
-        :param is_buffering: whether the transport may keep bytes of its own.
-        """
+    def open(self, transport: Transport, reactor: Reactor) -> None:
+        """Send to ``transport`` from now on."""
         self._reactor = reactor
         self.transport = transport
-        self._is_buffering = is_buffering
+        self._is_buffering = transport.is_buffering
 
     def close(self) -> None:
         """Forget the transport, which the caller closes; senders that wait go on. Idempotent."""
@@ -120,7 +117,7 @@ class Outbox(Flushable):
     def check(self) -> None:
         """Raise what a frame to be queued now would be refused with."""
         life = self._life
-        if life.state != READY or life.thread != native.get_ident():
+        if life.state != READY or life.thread != threads.get_ident():
             raise life.refusal()
         if self.is_full:
             self._check_wait()
@@ -133,7 +130,7 @@ class Outbox(Flushable):
             it was not taken in ``send_timeout`` seconds (TransportFail).
         """
         life = self._life
-        if life.state != READY or life.thread != native.get_ident():
+        if life.state != READY or life.thread != threads.get_ident():
             raise life.refusal()
         queue = self._queue
         if queue is None:
@@ -154,7 +151,7 @@ class Outbox(Flushable):
         :raises WebSocketError: there is no connection, or sending has failed.
         """
         life = self._life
-        if self.transport is None or life.thread != native.get_ident():
+        if self.transport is None or life.thread != threads.get_ident():
             raise life.refusal()
         self._queue = (self._queue or bytearray()) + data
         self.flush()

@@ -22,7 +22,7 @@ from weakref import WeakKeyDictionary
 
 from gevent import get_hub
 
-from .. import native
+from ..native import buffers
 from ..protocol.stream import HEADROOM
 from .busypoll import BusyPoll
 from .clock import Clock
@@ -91,7 +91,7 @@ class Reactor:
         self.pool = BufferPool()
         #: What is read into; parsers may write in the HEADROOM bytes before.
         self.buffer = bytearray()
-        native.extend(self.buffer, HEADROOM + READ_SIZE)  # in C, memory only once it is used
+        buffers.extend(self.buffer, HEADROOM + READ_SIZE)  # in C, memory only once it is used
         self.view = memoryview(self.buffer)[HEADROOM:]
         #: Bytes to read at once now.
         self.read_size = _FIRST_READ_SIZE

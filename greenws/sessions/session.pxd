@@ -1,6 +1,7 @@
 cimport cython
 
-from greenws cimport native
+cimport greenws.native.threads as threads
+cimport greenws.native.utf8 as utf8
 from greenws.protocol.stream cimport Stream
 from greenws.sessions.clock cimport Clock
 from greenws.sessions.crowd cimport Crowd

@@ -42,12 +42,13 @@ Two exceptions steer: ``_End`` leaves the loop, with the reason for ``disconnect
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator
-from time import monotonic
+from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 
 from gevent import get_hub, getcurrent
 
-from .. import constants, errors, events, native
+from .. import constants, errors, events
+from ..native import threads, utf8
 from ..protocol.frame import Payload
 from ..protocol.opcode import Opcode
 from ..protocol.stream import HEADROOM, Stream
@@ -190,7 +191,7 @@ class GeventSession(HubSession):
             limit.
         """
         self._hub = get_hub()
-        self._life.thread = native.get_ident()
+        self._life.thread = threads.get_ident()
         self._reactor = get_reactor()
         self._crowd = self._reactor.crowd
         self._reactor.add(self)
@@ -293,9 +294,8 @@ class GeventSession(HubSession):
 
     def _adopt(self, transport: Transport) -> None:
         """Take over an open transport."""
-        is_buffering = type(transport) is not Transport or transport.has_buffered
-        self._inbox.open(transport, self._hub.loop, is_buffering)
-        self._outbox.open(transport, self._reactor, is_buffering)
+        self._inbox.open(transport, self._hub.loop)
+        self._outbox.open(transport, self._reactor)
 
     # The loop
 
@@ -361,7 +361,7 @@ class GeventSession(HubSession):
             size = self._receive()
             if size <= 0:
                 return size
-            now = native.time()
+            now = time()
             if not stream.digest(reactor.buffer, HEADROOM, HEADROOM + size, now):
                 return size
             self._note_read(size, now)
@@ -376,7 +376,7 @@ class GeventSession(HubSession):
         reactor = self._reactor
         if size < LARGE_READ and size < reactor.read_size:
             return
-        was_quick = reactor.note_read(size, native.time() - since)
+        was_quick = reactor.note_read(size, time() - since)
         self._inbox.note_handled(size, was_quick, reactor.read_size)
 
     def _receive(self) -> int:
@@ -585,7 +585,7 @@ class GeventSession(HubSession):
         """
         if not isinstance(text, str):
             raise TypeError("text argument must not be bytes")
-        self._outbox.put(_TEXT, native.encode_utf8(text), False)
+        self._outbox.put(_TEXT, utf8.encode(text), False)
 
     def send_compressed(self, opcode: int, payload: Payload) -> None:
         """Queue a frame whose payload is deflated already; as :meth:`send`."""

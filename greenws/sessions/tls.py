@@ -20,7 +20,7 @@ from typing import Any
 from ..url import encode_host
 from .certificate import explain, is_end, read_certificate
 from .resumption import Memory, recall
-from .transport import Transport
+from .transport import Transport, copy_out
 from .wait import READ, WRITE, wait
 
 #: Most bytes moved in one step: the plaintext of one record (RFC 8446 section 5.1).
@@ -61,6 +61,7 @@ class TLSTransport(Transport):
         "_offered",
         "_outgoing",
         "_ssl",
+        "_unread",
         "_unsent",
     )
 
@@ -73,7 +74,7 @@ class TLSTransport(Transport):
     ) -> None:
         name = None if server_hostname is None else _clean_name(server_hostname)
         self._lower = lower
-        self._unread = b""
+        self._unread: bytes | memoryview = b""
         self._unsent: bytes | memoryview = b""
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
@@ -152,8 +153,10 @@ class TLSTransport(Transport):
         A stream that ends without ``close_notify`` ends all the same: WebSocket's close frame
         tells whether it was meant to.
         """
-        if self._unread:
-            return self._take_unread(buffer, size)
+        unread = self._unread
+        if unread:
+            self._unread = remaining = copy_out(unread, buffer, size)
+            return len(unread) - len(remaining)
         count = self._read(buffer, size)
         if count is None or count == 0 or count == size or not self._incoming.pending:
             return count
@@ -219,6 +222,10 @@ class TLSTransport(Transport):
         return lower.flush()
 
     @property
+    def is_buffering(self) -> bool:
+        return True
+
+    @property
     def wants_write(self) -> bool:
         return bool(self._unsent or self._outgoing.pending) or self._lower.wants_write
 
@@ -236,6 +243,9 @@ class TLSTransport(Transport):
             or self._core.pending()
             or self._lower.has_buffered
         )
+
+    def unread(self, data: bytes) -> None:
+        self._unread = memoryview(data + bytes(self._unread))
 
     def shutdown_write(self) -> None:
         """Say ``close_notify``, and end the lower stream once that has gone; never raises."""

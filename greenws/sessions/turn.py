@@ -13,7 +13,6 @@ from typing import Any
 
 from gevent import get_hub
 
-from .. import native
 from .crowd import Crowd
 
 # Sessions of a crowd whose frames leave together. Sixteen took 15 % off the echo of 2,000
@@ -56,7 +55,7 @@ class BufferPool:
     def put(self, buffer: bytearray) -> None:
         """Take a buffer back whose bytes have left."""
         if len(self._buffers) < _MAX_POOLED:
-            native.empty(buffer)
+            buffer.clear()
             self._buffers.append(buffer)
 
 

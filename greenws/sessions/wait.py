@@ -51,13 +51,18 @@ def take_turn() -> None:
         timer.close()
 
 
-def line_up() -> None:
-    """Go on when all others have come as far who can in this turn of the loop.
+#: Whether :func:`let_others_catch_up` does anything.
+CATCHING_UP = True
 
-    Of many that open connections at once, those before the same step then take it one after the
-    other, with its code in the caches: a tenth off what a connection costs, TLS or not.
+
+def let_others_catch_up() -> None:
+    """Go on after all greenlets have run that can run in this turn of the loop.
+
+    Greenlets that open connections together then take the next step one right after the other,
+    with its code in the caches; docs/tuning.rst has the figures.
     """
-    sleep(0)
+    if CATCHING_UP:
+        sleep(0)
 
 
 def wait_any(watchers: Sequence[Any], seconds: float | None) -> Any:

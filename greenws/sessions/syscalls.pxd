@@ -1,32 +1,7 @@
-# The C of native.py: inlined into the modules that cimport it, no module of its own.
+# REPLACES the functions of syscalls.py in every compiled module that cimports this file.
 
 cdef extern from *:
     """
-    /* greenlet's API of C: a table whose order is fixed. */
-    #define GREENWS_GET_CURRENT 4
-    #define GREENWS_SWITCH 6
-
-    static void **greenws_greenlet_api;
-
-    static CYTHON_UNUSED void *greenws_find_greenlet(int number) {
-        if (greenws_greenlet_api == NULL)
-            greenws_greenlet_api = (void **)PyCapsule_Import("greenlet._C_API", 0);
-        return greenws_greenlet_api == NULL ? NULL : greenws_greenlet_api[number];
-    }
-
-    static CYTHON_UNUSED PyObject *greenws_getcurrent(void) {
-        PyObject *(*function)(void) = (PyObject *(*)(void))
-            greenws_find_greenlet(GREENWS_GET_CURRENT);
-        return function == NULL ? NULL : function();
-    }
-
-    static CYTHON_UNUSED PyObject *greenws_switch(PyObject *greenlet) {
-        PyObject *(*function)(PyObject *, PyObject *, PyObject *) =
-            (PyObject *(*)(PyObject *, PyObject *, PyObject *))
-            greenws_find_greenlet(GREENWS_SWITCH);
-        return function == NULL ? NULL : function(greenlet, NULL, NULL);
-    }
-
     #ifdef MS_WINDOWS
 
     static CYTHON_UNUSED PyObject *greenws_unless_blocked(PyObject *count) {
@@ -80,6 +55,10 @@ cdef extern from *:
         Py_buffer view;
         PyObject *result;
         (void)sock;
+        if (size < 0) {
+            PyErr_SetString(PyExc_ValueError, "negative size to receive");
+            return NULL;
+        }
         if (PyObject_GetBuffer(buffer, &view, PyBUF_WRITABLE) < 0)
             return NULL;
         if (size > view.len)
@@ -118,7 +97,5 @@ cdef extern from *:
 
     #endif
     """
-    object getcurrent "greenws_getcurrent"()
-    object switch "greenws_switch"(object greenlet)
     object receive "greenws_receive"(object sock, int fileno, object buffer, Py_ssize_t size)
     object send "greenws_send"(object sock, int fileno, object data)
