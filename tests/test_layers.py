@@ -38,6 +38,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "protocol.compression",
         "protocol.stream",
         "protocol.head",
+        "protocol.extensions",
         "protocol.response",
         "protocol.body",
         "protocol.handshake",

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 from ..constants import WS_KEY, WS_VERSION
 from ..errors import HandshakeError
-from .compression import NAME as PERMESSAGE_DEFLATE
-from .compression import TOKEN, accept_response, parse_extensions
-from .head import Head
+from .extensions import PERMESSAGE_DEFLATE, accept_response, parse_extensions
+from .head import TOKEN, Head
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from .compression import Deflate, Extensions
+    from .compression import Deflate
+    from .extensions import Extensions
     from .response import Response
 
 # A field-value (RFC 7230 section 3.2): visible characters, bytes beyond ASCII, blanks.
@@ -100,7 +100,7 @@ def check_response(
 
     :param key: what was sent as ``Sec-WebSocket-Key``.
     :param protocols: the subprotocols that were offered.
-    :param compress: whether :data:`~greenws.protocol.compression.OFFER` was sent.
+    :param compress: whether :data:`~greenws.protocol.extensions.OFFER` was sent.
     :returns: the subprotocol or None, the names of the extensions in use, and the agreement on
         permessage-deflate or None.
     :raises HandshakeError: naming what is wrong.
@@ -143,7 +143,7 @@ def check_extensions(value: str, compress: bool) -> Deflate | None:
     """Check the extensions a server has chosen (RFC 6455 section 9.1).
 
     :param value: its ``Sec-WebSocket-Extensions``.
-    :param compress: whether :data:`~greenws.protocol.compression.OFFER` was sent.
+    :param compress: whether :data:`~greenws.protocol.extensions.OFFER` was sent.
     :returns: the agreement on permessage-deflate, or None.
     :raises HandshakeError: naming what is wrong.
     """

@@ -18,6 +18,10 @@ from ..errors import HandshakeError
 _END = re.compile(rb"\n\r?\n")
 _OVERLAP = 2
 
+#: A token (RFC 7230 section 3.2.6) as a regular expression: the grammar of the names of methods,
+#: headers, extensions and subprotocols.
+TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+
 
 class HeadReader:
     """Find the end of one head in bytes that arrive in pieces.

@@ -15,7 +15,8 @@ from ..redaction import redact_url
 from ..url import URL, join_url, parse_url
 from . import handshake
 from .body import BodyReader
-from .compression import OFFER, Deflate
+from .compression import Deflate
+from .extensions import OFFER
 from .head import HeadReader
 from .response import Response
 

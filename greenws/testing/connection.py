@@ -22,7 +22,7 @@ from ..errors import (
     WebSocketUnavailable,
 )
 from ..events import Binary, Closing, Event, Ping, Pong, Text
-from ..protocol.compression import answer_offer
+from ..protocol.extensions import answer_offer
 from ..protocol.frame import append_frame, build_close_payload, fit_close_reason
 from ..protocol.handshake import (
     BadRequest,

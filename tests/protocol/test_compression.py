@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 
 from greenws.errors import CompressionParameterError, CriticalProtocolError, HandshakeError
 from greenws.protocol import compression
-from greenws.protocol.compression import (
+from greenws.protocol.compression import Deflate
+from greenws.protocol.extensions import (
     OFFER,
-    Deflate,
+    Extensions,
     accept_response,
     answer_offer,
     parse_extensions,
@@ -622,7 +623,7 @@ BAD_BITS = ("7", "16", "08", "0", "x", "1_0", "+9", "-9", "8.0", "115")
 )
 def test_accept_response_that_is_wrong(answer: str, message: str | None) -> None:
     if message is None:  # braces are no token; as a value they still have to be harmless
-        extensions: compression.Extensions = [("permessage-deflate", [("{0}", "{1}")])]
+        extensions: Extensions = [("permessage-deflate", [("{0}", "{1}")])]
         message = "unknown parameter '{0}' of permessage-deflate"
     else:
         extensions = parse_extensions("permessage-deflate; " + answer)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenws.errors import CompressionParameterError, HandshakeError
-from greenws.protocol.compression import OFFER
+from greenws.protocol.extensions import OFFER
 from greenws.protocol.handshake import (
     BadRequest,
     accept_for,
