@@ -79,6 +79,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     (
         "testing.journal",
         "testing.wire",
+        "testing.upgrade",
         "testing.connection",
         "testing.behaviour",
         "testing.server",

@@ -14,7 +14,7 @@ import gevent
 
 from ..build import COMPILED
 from ..constants import MAX_MESSAGE_SIZE, OPEN_TIMEOUT
-from ..protocol.handshake import check_header, check_protocols
+from ..protocol.handshake import check_field, check_protocols
 from ..url import parse_url
 from ..version import __version__
 from .echo import EchoOptions, run_echo
@@ -254,7 +254,7 @@ def _header(text: str) -> tuple[str, str]:
     if not colon:
         raise argparse.ArgumentTypeError("a header has a colon: 'Name: value'")
     try:
-        check_header(name.strip().encode("utf-8"), value.strip().encode("utf-8"))
+        check_field(name.strip().encode("utf-8"), value.strip().encode("utf-8"))
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
     return name.strip(), value.strip()

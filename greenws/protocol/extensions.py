@@ -72,13 +72,13 @@ def _parse_parameter(name: str, token: str | None, quoted: str | None) -> tuple[
 
 # RFC 7692 section 7.1: decimal, without leading zeros.
 _WINDOW_BITS = {str(bits): bits for bits in range(8, 16)}
-_SERVER_RESET = "server_no_context_takeover"
-_CLIENT_RESET = "client_no_context_takeover"
-_SERVER_BITS = "server_max_window_bits"
-_CLIENT_BITS = "client_max_window_bits"
+SERVER_RESET = "server_no_context_takeover"
+CLIENT_RESET = "client_no_context_takeover"
+SERVER_BITS = "server_max_window_bits"
+CLIENT_BITS = "client_max_window_bits"
 
 
-def _parse_parameters(
+def parse_parameters(
     parameters: Sequence[tuple[str, str | None]], is_offer: bool
 ) -> dict[str, int | None]:
     """Check the parameters of one permessage-deflate (RFC 7692 section 7.1).
@@ -89,12 +89,12 @@ def _parse_parameters(
     for name, value in parameters:
         if name in parsed:
             raise CompressionParameterError(f"{name} is given twice")
-        if name in (_SERVER_RESET, _CLIENT_RESET):
+        if name in (SERVER_RESET, CLIENT_RESET):
             if value is not None:
                 raise CompressionParameterError(f"{name} takes no value")
             parsed[name] = None
-        elif name in (_SERVER_BITS, _CLIENT_BITS):
-            if value is None and is_offer and name == _CLIENT_BITS:
+        elif name in (SERVER_BITS, CLIENT_BITS):
+            if value is None and is_offer and name == CLIENT_BITS:
                 parsed[name] = None
             elif value is None or value not in _WINDOW_BITS:
                 given = "no value" if value is None else repr(value[:40])
@@ -119,63 +119,10 @@ def accept_response(extensions: Extensions) -> Deflate:
         raise CompressionParameterError(
             f"the server has to answer with {PERMESSAGE_DEFLATE}, once, alone"
         )
-    parameters = _parse_parameters(extensions[0][1], is_offer=False)
+    parameters = parse_parameters(extensions[0][1], is_offer=False)
     return Deflate(
-        compress_wbits=parameters.get(_CLIENT_BITS) or 15,
-        decompress_wbits=parameters.get(_SERVER_BITS) or 15,
-        reset_compress=_CLIENT_RESET in parameters,
-        reset_decompress=_SERVER_RESET in parameters,
+        compress_wbits=parameters.get(CLIENT_BITS) or 15,
+        decompress_wbits=parameters.get(SERVER_BITS) or 15,
+        reset_compress=CLIENT_RESET in parameters,
+        reset_decompress=SERVER_RESET in parameters,
     )
-
-
-def answer_offer(
-    offers: Extensions,
-    *,
-    server_max_window_bits: int = 15,
-    client_max_window_bits: int = 15,
-    server_no_context_takeover: bool = False,
-    client_no_context_takeover: bool = False,
-) -> tuple[Deflate, str] | None:
-    """Accept the first good offer of permessage-deflate (server side, RFC 7692 section 5.1).
-
-    An offer with a wrong parameter is passed over, as section 7.1 wants it.
-
-    :param offers: of the request, parsed; other extensions are passed over.
-    :param server_max_window_bits: our largest window for compressing, 8-15.
-    :param client_max_window_bits: the client's largest window, 8-15; it can be asked for only
-        where the client offers to be told.
-    :param server_no_context_takeover: forget our window after each message, asked to or not.
-    :param client_no_context_takeover: have the client do so.
-    :returns: the agreement and the value of ``Sec-WebSocket-Extensions``, or None.
-    """
-    for name, offered in offers:
-        if name != PERMESSAGE_DEFLATE:
-            continue
-        try:
-            parameters = _parse_parameters(offered, is_offer=True)
-        except CompressionParameterError:
-            continue  # to be declined, which is no error: a later offer may be good
-        deflate = Deflate(
-            compress_wbits=min(parameters.get(_SERVER_BITS) or 15, server_max_window_bits),
-            decompress_wbits=min(parameters[_CLIENT_BITS] or 15, client_max_window_bits)
-            if _CLIENT_BITS in parameters
-            else 15,
-            reset_compress=server_no_context_takeover or _SERVER_RESET in parameters,
-            reset_decompress=client_no_context_takeover or _CLIENT_RESET in parameters,
-        )
-        return deflate, _build_answer(deflate, _SERVER_BITS in parameters)
-    return None
-
-
-def _build_answer(deflate: Deflate, bits_requested: bool) -> str:
-    answer = [PERMESSAGE_DEFLATE]
-    if deflate.reset_compress:
-        answer.append(_SERVER_RESET)
-    if deflate.reset_decompress:
-        answer.append(_CLIENT_RESET)
-    # A limit the client set has to be confirmed, even the largest (section 7.1.2.1).
-    if bits_requested or deflate.compress_wbits < 15:
-        answer.append(f"{_SERVER_BITS}={deflate.compress_wbits}")
-    if deflate.decompress_wbits < 15:
-        answer.append(f"{_CLIENT_BITS}={deflate.decompress_wbits}")
-    return "; ".join(answer)

@@ -109,6 +109,14 @@ class Head:
             return []
         return [element for part in value.split(",") if (element := part.strip())]
 
+    def has_token(self, name: str, token: str) -> bool:
+        """Tell whether a header that is a comma-separated list has a token, in any case.
+
+        :param name: in any case.
+        :param token: in lower case.
+        """
+        return any(element.lower() == token for element in self.get_list(name))
+
     def get_all(self, name: str) -> list[str]:
         """Get the values of each field line of that name: for ``Set-Cookie``, which does not join.
 

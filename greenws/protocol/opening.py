@@ -53,7 +53,7 @@ def check_header(name: str | bytes, value: str | bytes) -> tuple[bytes, bytes]:
         name = name.encode("utf-8")
     if isinstance(value, str):
         value = value.encode("utf-8")
-    handshake.check_header(name, value)
+    handshake.check_field(name, value)
     if name.lower() in _OWN_HEADERS:
         raise ValueError(f"header {name.decode()} is set by the opening handshake itself")
     return name, value
@@ -168,7 +168,7 @@ class Opening:
 
     def build_request(self) -> bytes:
         """Return the request (RFC 6455 section 4.1), with a key of its own."""
-        key = self.key = handshake.new_key()
+        key = self.key = handshake.new_handshake_key()
         self._head = self._response = self._body = None
         options = self._options
         target = self.target
@@ -192,7 +192,7 @@ class Opening:
         if options.cookies is not None:
             cookie = options.cookies.build_header(target)
             if cookie:
-                handshake.check_header(b"Cookie", cookie)
+                handshake.check_field(b"Cookie", cookie)
                 lines.append(b"Cookie: " + cookie)
         custom = options.custom_headers()
         if custom:

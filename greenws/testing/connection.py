@@ -22,20 +22,20 @@ from ..errors import (
     WebSocketUnavailable,
 )
 from ..events import Binary, Closing, Event, Ping, Pong, Text
-from ..protocol.extensions import answer_offer
 from ..protocol.frame import append_frame, build_close_payload, fit_close_reason
-from ..protocol.handshake import (
-    BadRequest,
-    Request,
-    build_rejection,
-    build_response,
-    parse_request,
-)
 from ..protocol.head import HeadReader
 from ..protocol.opcode import Opcode
 from ..protocol.stream import Stream
 from ..status import Status
 from .journal import Journal, Message
+from .upgrade import (
+    BadRequest,
+    Request,
+    answer_offer,
+    build_rejection,
+    build_response,
+    parse_request,
+)
 from .wire import Wire
 
 Headers = Iterable[tuple[str, str]]

@@ -20,9 +20,9 @@ from greenws.protocol.extensions import (
     OFFER,
     Extensions,
     accept_response,
-    answer_offer,
     parse_extensions,
 )
+from greenws.testing.upgrade import answer_offer
 
 TAIL = b"\x00\x00\xff\xff"
 WBITS = range(8, 16)
