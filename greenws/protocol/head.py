@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 
 from ..constants import MAX_HEAD_SIZE
-from ..errors import HandshakeError
 
 # The end of the last line and the empty line behind it. At most two bytes of a match can be
 # in the buffer before its last byte arrives.
@@ -21,6 +20,14 @@ _OVERLAP = 2
 #: A token (RFC 7230 section 3.2.6) as a regular expression: the grammar of the names of methods,
 #: headers, extensions and subprotocols.
 TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+
+
+class HeadTooLarge(ValueError):
+    """A head has more bytes than its reader allows.
+
+    The error is no :class:`~greenws.errors.WebSocketError`: a caller knows whether the head was a
+    server's answer, a proxy's reply or a client's request, and raises its own error from this one.
+    """
 
 
 class HeadReader:
@@ -42,7 +49,7 @@ class HeadReader:
 
         :param data: bytes, bytearray or memoryview; copied.
         :returns: the head with its empty line, once it is complete; None before that.
-        :raises HandshakeError: the head is beyond the limit; the reader is of no further use.
+        :raises HeadTooLarge: the head is beyond the limit; the reader is of no further use.
         :raises ValueError: the head is complete already; nothing has changed.
         """
         if self._is_complete:
@@ -60,7 +67,7 @@ class HeadReader:
         found = _END.search(received, start)
         size = len(received) if found is None else found.end()
         if self._skipped + size > self._limit:
-            raise HandshakeError(f"the head is larger than {self._limit} bytes")
+            raise HeadTooLarge(f"the head is larger than {self._limit} bytes")
         if found is None:
             if received and self._buffer is None:
                 self._buffer = bytearray(received)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from .. import constants, errors
+from .. import constants
 from ..options import HeaderSource
 from ..redaction import redact_url
 from ..url import URL, join_url, parse_url
@@ -17,7 +17,7 @@ from . import handshake
 from .body import BodyReader
 from .compression import Deflate
 from .extensions import OFFER
-from .head import HeadReader
+from .head import HeadReader, HeadTooLarge
 from .response import Response
 
 # Headers that the opening handshake sets itself. A caller's value could only break it.
@@ -215,7 +215,7 @@ class Opening:
                 reader = self._head = HeadReader()
             try:
                 head = reader.feed(data)
-            except errors.HandshakeError as error:
+            except HeadTooLarge as error:
                 return Refused(Response(data[: constants.MAX_HEAD_SIZE]), str(error))
             if head is None:
                 return None

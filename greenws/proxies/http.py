@@ -6,8 +6,8 @@ from base64 import b64encode
 from collections.abc import Sequence
 
 from ..constants import MAX_HEAD_SIZE, USER_AGENT
-from ..errors import HandshakeError, ProxyFail
-from ..protocol.head import HeadReader
+from ..errors import ProxyFail
+from ..protocol.head import HeadReader, HeadTooLarge
 from ..protocol.response import Response
 
 _START = b"HTTP/"
@@ -60,7 +60,7 @@ class ReplyReader:
             self._check_start(piece)
             try:
                 head = self._head.feed(piece)
-            except HandshakeError as error:
+            except HeadTooLarge as error:
                 raise ProxyFail(f"proxy {self._proxy} sent too long a reply: {error}") from error
             if head is None:
                 return None

@@ -23,7 +23,7 @@ from ..errors import (
 )
 from ..events import Binary, Closing, Event, Ping, Pong, Text
 from ..protocol.frame import append_frame, build_close_payload, fit_close_reason
-from ..protocol.head import HeadReader
+from ..protocol.head import HeadReader, HeadTooLarge
 from ..protocol.opcode import Opcode
 from ..protocol.stream import Stream
 from ..status import Status
@@ -141,10 +141,12 @@ class Connection:
                 while head is None:
                     head = reader.feed(self._read_or_end())
                 self.request = parse_request(head)
-            except HandshakeError as error:
+            except HeadTooLarge as error:
+                self.error = HandshakeError(str(error))
+                raise WebSocketClosed("the client's request is invalid") from self.error
+            except BadRequest as error:
                 self.error = error
-                if isinstance(error, BadRequest):
-                    self._wire.write(error.build_rejection())
+                self._wire.write(error.build_rejection())
                 raise WebSocketClosed("the client's request is invalid") from error
             self._stream = Stream(is_client=False, max_size=self._options.max_size)
             self._stream.receive(reader.rest, 0, len(reader.rest), 0.0)
