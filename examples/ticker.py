@@ -10,7 +10,7 @@ import sys
 from typing import Any
 
 import greenws
-from greenws.testing import Connection, EchoServer
+from greenws.testing import EchoServer, ServerConnection
 
 
 class Ticker(greenws.Client):
@@ -33,7 +33,7 @@ class Ticker(greenws.Client):
         print("closed:", event.code)
 
 
-def feed(connection: Connection) -> Any:
+def feed(connection: ServerConnection) -> Any:
     subscription = json.loads(connection.receive())
     for number in range(10):
         connection.send(json.dumps({"channel": subscription["channel"], "price": 100 + number}))

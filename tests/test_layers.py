@@ -80,7 +80,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "testing.journal",
         "testing.wire",
         "testing.upgrade",
-        "testing.connection",
+        "testing.server_connection",
         "testing.behaviour",
         "testing.server",
         "testing",

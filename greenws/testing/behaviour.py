@@ -1,9 +1,10 @@
 """Behaviours: what a server does with a connection.
 
-A behaviour is a callable that gets a :class:`~greenws.testing.Connection`; when it returns, the
-connection is closed, with 1000 unless it was closed before. Given to the server as ``handler`` it
-runs once the upgrade is accepted; given as ``opening`` it runs as soon as TCP (and TLS) is open,
-in place of the upgrade. Those here serve as either, unless it says otherwise.
+A behaviour is a callable that gets a :class:`~greenws.testing.ServerConnection`. When the behaviour
+returns, the server closes the connection, with 1000 if the behaviour has not closed it. The
+server's ``handler`` is a behaviour that runs after the upgrade; its ``opening`` is a behaviour that
+runs as soon as TCP (and TLS) is open, in place of the upgrade. Each behaviour of this module serves
+as both, unless its description limits it.
 """
 
 from __future__ import annotations
@@ -14,30 +15,30 @@ from itertools import islice
 import gevent
 
 from ..status import Status
-from .connection import Connection, Headers
 from .journal import Message
+from .server_connection import Headers, ServerConnection
 
-Behaviour = Callable[[Connection], object]
+Behaviour = Callable[[ServerConnection], object]
 
 
-def echo(connection: Connection) -> None:
+def echo(connection: ServerConnection) -> None:
     """Send each message back. A handler only."""
     for message in connection:
         connection.send(message)
 
 
-def accept(connection: Connection) -> None:
+def accept(connection: ServerConnection) -> None:
     """Accept the upgrade. An opening only, the one there is unless told otherwise."""
     connection.accept()
 
 
-def silent(connection: Connection) -> None:
+def silent(connection: ServerConnection) -> None:
     """Read everything and answer nothing, neither a ping nor a close frame nor the upgrade."""
     while connection.receive_raw():
         pass
 
 
-def stop_reading(connection: Connection) -> None:
+def stop_reading(connection: ServerConnection) -> None:
     """Neither read nor write until the server stops, so that the client's window fills up."""
     connection.wait_ended(None)
 
@@ -51,7 +52,7 @@ def respond(
     :param delay: seconds to wait before each reply.
     """
 
-    def run(connection: Connection) -> None:
+    def run(connection: ServerConnection) -> None:
         for message in connection:
             replies = function(message)
             if replies is None:
@@ -75,7 +76,7 @@ def replies(*script: Message | Iterable[Message] | None, delay: float = 0.0) -> 
     :param delay: seconds to wait before each reply.
     """
 
-    def run(connection: Connection) -> None:
+    def run(connection: ServerConnection) -> None:
         rest = iter(script)
         respond(lambda message: next(rest, None), delay)(connection)
 
@@ -89,7 +90,7 @@ def drop(after: int = 0, reset: bool = True) -> Behaviour:
     :param reset: with RST; False: with FIN.
     """
 
-    def run(connection: Connection) -> None:
+    def run(connection: ServerConnection) -> None:
         _echo_some(connection, after)
         connection.drop(reset)
 
@@ -103,7 +104,7 @@ def close_with(code: int | None = Status.NORMAL, reason: str = "", after: int = 
     :param after: how many messages to echo before.
     """
 
-    def run(connection: Connection) -> None:
+    def run(connection: ServerConnection) -> None:
         _echo_some(connection, after)
         connection.close(code, reason)
 
@@ -120,7 +121,7 @@ def reject(
     """Answer the upgrade with another status than 101. An opening only."""
     headers = list(headers)
 
-    def run(connection: Connection) -> None:
+    def run(connection: ServerConnection) -> None:
         connection.reject(status, reason, headers=headers, body=body)
 
     return run
@@ -132,7 +133,7 @@ def send_raw(data: bytes, then: Behaviour = silent) -> Behaviour:
     :param then: what to do next; by default the connection stays open until the client goes.
     """
 
-    def run(connection: Connection) -> None:
+    def run(connection: ServerConnection) -> None:
         connection.send_raw(data)
         then(connection)
 
@@ -145,7 +146,7 @@ def delay(seconds: float, then: Behaviour = echo) -> Behaviour:
     :param then: what to do next; in an opening this has to be given.
     """
 
-    def run(connection: Connection) -> None:
+    def run(connection: ServerConnection) -> None:
         gevent.sleep(seconds)
         then(connection)
 
@@ -160,13 +161,13 @@ def in_turn(*behaviours: Behaviour) -> Behaviour:
     if not behaviours:
         raise ValueError("in_turn() needs at least one behaviour")
 
-    def run(connection: Connection) -> None:
+    def run(connection: ServerConnection) -> None:
         behaviours[min(connection.number, len(behaviours)) - 1](connection)
 
     return run
 
 
-def _echo_some(connection: Connection, count: int) -> None:
+def _echo_some(connection: ServerConnection, count: int) -> None:
     if count:
         for message in islice(connection, count):
             connection.send(message)

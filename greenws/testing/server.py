@@ -17,8 +17,8 @@ from ..constants import MAX_MESSAGE_SIZE
 from ..errors import WebSocketClosed
 from ..status import Status
 from .behaviour import Behaviour, accept, echo
-from .connection import Connection, Options
 from .journal import Journal, Message
+from .server_connection import Options, ServerConnection
 from .wire import Wire
 
 T = TypeVar("T")
@@ -47,7 +47,7 @@ class EchoServer:
     everything, and raises the first exception that came out of a behaviour.
 
     :param handler: what to do with a connection once it is open: a callable that gets a
-        :class:`Connection`.
+        :class:`ServerConnection`.
     :param opening: what to do with a connection in place of the upgrade; the handler runs
         afterwards if the upgrade was accepted.
     :param host: the address to listen on.
@@ -102,8 +102,8 @@ class EchoServer:
         self._receive_buffer = receive_buffer
         self._journal = Journal(history)
         self._accepted = 0
-        self._current: dict[Connection, gevent.Greenlet[..., object]] = {}
-        self._ended: deque[Connection] = deque(maxlen=history)
+        self._current: dict[ServerConnection, gevent.Greenlet[..., object]] = {}
+        self._ended: deque[ServerConnection] = deque(maxlen=history)
         self._listener: _socket.socket | None = None
         self._acceptor: gevent.Greenlet[..., object] | None = None
 
@@ -139,12 +139,12 @@ class EchoServer:
         return f"{scheme}://{host}:{self.port}/"
 
     @property
-    def connections(self) -> list[Connection]:
+    def connections(self) -> list[ServerConnection]:
         """The connections, in order of their coming; of those that ended, the latest."""
         return sorted([*self._ended, *self._current], key=lambda connection: connection.number)
 
     @property
-    def open_connections(self) -> list[Connection]:
+    def open_connections(self) -> list[ServerConnection]:
         """The connections whose upgrade was accepted, and that are not closing."""
         return [connection for connection in self._current if connection.is_open]
 
@@ -213,13 +213,15 @@ class EchoServer:
         """
         return self._journal.wait_for(condition, timeout)
 
-    def wait_connections(self, count: int = 1, timeout: float | None = 5.0) -> list[Connection]:
+    def wait_connections(
+        self, count: int = 1, timeout: float | None = 5.0
+    ) -> list[ServerConnection]:
         """Wait until ``count`` connections are open at the same time, and return them.
 
         :raises TimeoutError: if they are not in ``timeout`` seconds.
         """
 
-        def are_open() -> list[Connection]:
+        def are_open() -> list[ServerConnection]:
             connections = self.open_connections
             return connections if len(connections) >= count else []
 
@@ -283,11 +285,11 @@ class EchoServer:
         with contextlib.suppress(OSError):
             sock.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
         self._accepted += 1
-        connection = Connection(Wire(sock), self._accepted, self._options, self._journal)
+        connection = ServerConnection(Wire(sock), self._accepted, self._options, self._journal)
         self._current[connection] = gevent.spawn(self._serve, connection)
         self._journal.note_change()
 
-    def _serve(self, connection: Connection) -> None:
+    def _serve(self, connection: ServerConnection) -> None:
         try:
             connection.start_tls()
             _run(self.opening, connection)
@@ -305,7 +307,7 @@ class EchoServer:
         finally:
             self._forget(connection)
 
-    def _forget(self, connection: Connection) -> None:
+    def _forget(self, connection: ServerConnection) -> None:
         connection.drop(reset=False)
         del self._current[connection]
         self._ended.append(connection)
@@ -327,7 +329,7 @@ class EchoServer:
                 self._forget(connection)
 
 
-def _run(behaviour: Behaviour, connection: Connection) -> None:
+def _run(behaviour: Behaviour, connection: ServerConnection) -> None:
     result = behaviour(connection)
     if callable(result):
         raise TypeError(f"{behaviour!r} returned a behaviour: it has to be called first")

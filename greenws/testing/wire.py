@@ -1,9 +1,14 @@
-"""The bytes of one accepted connection: a non-blocking socket, TLS on it if wanted, a send queue.
+"""The transport of one accepted connection: a non-blocking socket, TLS, and a send queue.
 
-Reading is done by one greenlet at a time and always asks the hub first, so that a client that
-sends without a pause takes its turn like every other one. Writing only appends to the queue; the
+One greenlet at a time reads. Before each read it waits in the hub, so that a client that sends
+without a pause takes its turn like every other client. Writing only appends to the queue. The
 queue leaves with the next read or at the end of the hub's turn, whichever is first, in one system
 call.
+
+The client has a transport and a send queue too, in :mod:`greenws.sessions`. This module is a
+second one on purpose. A test must not judge the client's transport by that same transport: a
+fault that loses or delays bytes would be in both ends, and two faults can cancel out. The server
+also does what a client must never do: it sends illegal frames, stops reading, and closes with RST.
 """
 
 from __future__ import annotations

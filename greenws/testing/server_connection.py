@@ -69,7 +69,7 @@ class Options:
     close_timeout: float
 
 
-class Connection:
+class ServerConnection:
     """One client's connection.
 
     A behaviour gets it when the client has connected, and talks to the client with it. It may be
