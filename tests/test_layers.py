@@ -89,7 +89,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "cli.tally",
         "cli.progress",
         "cli.load",
-        "cli.talk",
+        "cli.connect",
         "cli.command",
         "cli",
     ),

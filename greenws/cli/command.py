@@ -17,9 +17,9 @@ from ..constants import MAX_MESSAGE_SIZE, OPEN_TIMEOUT
 from ..protocol.handshake import check_field, check_protocols
 from ..url import parse_url
 from ..version import __version__
+from .connect import run_connect
 from .echo import EchoOptions, run_echo
 from .load import LoadOptions, run_load
-from .talk import run_connect
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

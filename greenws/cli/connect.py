@@ -19,7 +19,7 @@ from .process import read_stdin, signals_handled
 _GOOD_CODES = frozenset({Status.NORMAL, Status.GOING_AWAY, Status.NO_STATUS})
 
 
-class Talker(Client):
+class StdioClient(Client):
     """The connection of the command.
 
     :param wait: seconds to go on receiving when stdin has ended.
@@ -85,7 +85,7 @@ def run_connect(url: str, wait: float, options: Mapping[str, Any]) -> int:
 
     :returns: the exit status: 0 if the connection was opened, and closed as it should be.
     """
-    client = Talker(url, wait, options)
+    client = StdioClient(url, wait, options)
     with signals_handled(lambda number: client.close()):
         client.run()
     return client.status
