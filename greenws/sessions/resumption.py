@@ -27,8 +27,8 @@ _ATTRIBUTE = "_greenws_sessions"
 RENEWAL_PERIOD = 600.0
 
 
-class Memory:
-    """What is remembered about one server."""
+class SessionKeeper:
+    """Keeps the TLS session of one server, and knows when a fresh one is wanted."""
 
     __slots__ = ("_renew_at", "_renew_until", "session")
 
@@ -55,29 +55,29 @@ class Memory:
         self._renew_at = session.time + session.timeout / 2
 
 
-def recall(context: ssl.SSLContext, server: tuple[Any, ...]) -> Memory | None:
-    """Get the memory of a server, a new one at first; None: the context cannot hold any.
+def keeper_for(context: ssl.SSLContext, server: tuple[Any, ...]) -> SessionKeeper | None:
+    """Get the keeper of a server, a new one at first; None: the context cannot hold any.
 
     :param server: what has to be equal for a session to be resumed.
     """
     # What was agreed without checking the certificate must not pass for checked later on.
     key = (context.verify_mode, context.check_hostname, *server)
-    memories: OrderedDict[tuple[Any, ...], Memory] | None
-    memories = getattr(context, _ATTRIBUTE, None)
-    if memories is None:
-        memories = OrderedDict()
+    keepers: OrderedDict[tuple[Any, ...], SessionKeeper] | None
+    keepers = getattr(context, _ATTRIBUTE, None)
+    if keepers is None:
+        keepers = OrderedDict()
         try:
-            setattr(context, _ATTRIBUTE, memories)
+            setattr(context, _ATTRIBUTE, keepers)
         except AttributeError:
             return None  # a subclass with slots: every handshake is a full one
     # Each step is atomic by itself: a context may be shared by threads with a hub each.
-    memory = memories.get(key)
-    if memory is None:
-        memory = memories.setdefault(key, Memory())
+    keeper = keepers.get(key)
+    if keeper is None:
+        keeper = keepers.setdefault(key, SessionKeeper())
     try:
-        memories.move_to_end(key)
-        while len(memories) > MAX_SESSIONS:
-            memories.popitem(last=False)
+        keepers.move_to_end(key)
+        while len(keepers) > MAX_SESSIONS:
+            keepers.popitem(last=False)
     except KeyError:
-        pass  # another thread has just dropped it: the memory serves this connection alone
-    return memory
+        pass  # another thread has just dropped it: the keeper serves this connection alone
+    return keeper

@@ -19,7 +19,7 @@ from typing import Any
 
 from ..url import encode_host
 from .certificate import explain, is_end, read_certificate
-from .resumption import Memory, recall
+from .resumption import SessionKeeper, keeper_for
 from .transport import Transport
 from .wait import READ, WRITE, wait
 
@@ -77,7 +77,7 @@ class TLSTransport(Transport):
         self._unsent: bytes | memoryview = b""
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
-        self._memory: Memory | None = recall(context, (name, port))
+        self._memory: SessionKeeper | None = keeper_for(context, (name, port))
         session = self._memory.session if self._memory is not None else None
         self._offered = session is not None
         self._ssl = context.wrap_bio(
