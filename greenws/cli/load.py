@@ -54,7 +54,7 @@ class LoadOptions:
     client: Mapping[str, Any]
 
 
-class State(enum.Enum):
+class Stage(enum.Enum):
     """How far one connection has come; it only moves downwards."""
 
     CONNECTING = enum.auto()
@@ -75,7 +75,7 @@ class LoadClient(Client):
 
     def __init__(self, run: LoadRun, url: str, options: Mapping[str, Any]) -> None:
         super().__init__(url, **options)
-        self.state = State.CONNECTING
+        self.stage = Stage.CONNECTING
         self._load = run
         self._left = run.options.messages
         self._sent_at = 0.0
@@ -99,7 +99,7 @@ class LoadClient(Client):
 
     def on_text(self, event: events.Text) -> None:
         now = perf_counter()
-        if self.state is not State.TALKING:
+        if self.stage is not Stage.TALKING:
             return
         load = self._load
         if event.text != load.payload:
@@ -161,7 +161,7 @@ class LoadRun:
 
     def note_ready(self, client: LoadClient) -> None:
         """A connection is open."""
-        client.state = State.READY
+        client.stage = Stage.READY
         self._tally.connected += 1
         self._tally.open += 1
         self._slots.release()
@@ -175,19 +175,19 @@ class LoadRun:
 
     def note_done(self, client: LoadClient) -> None:
         """A connection has got all its messages back."""
-        client.state = State.DONE
+        client.stage = Stage.DONE
         self._count_down()
 
     def note_failure(self, client: LoadClient, reason: str) -> None:
         """A connection has failed, or could not be opened: only the first reason counts."""
-        before = client.state
-        if before is State.OVER:
+        before = client.stage
+        if before is Stage.OVER:
             return
-        client.state = State.OVER
+        client.stage = Stage.OVER
         self._tally.failures[reason] += 1
-        if before is State.CONNECTING:
+        if before is Stage.CONNECTING:
             self._slots.release()
-        if before is State.CONNECTING or before is State.TALKING:
+        if before is Stage.CONNECTING or before is Stage.TALKING:
             self._count_down()
 
     def note_end(self, client: LoadClient, reason: str) -> None:
@@ -209,7 +209,7 @@ class LoadRun:
     def _work(self) -> None:
         self._tally.memory_before = read_memory()
         self._connect_all()
-        ready = [client for client in self._clients if client.state is State.READY]
+        ready = [client for client in self._clients if client.stage is Stage.READY]
         if self.options.messages and ready:
             self._exchange(ready)
 
@@ -233,22 +233,22 @@ class LoadRun:
         self._begin_phase(len(ready))
         self._message_start = self._last_echo = perf_counter()
         for client in ready:
-            client.state = State.TALKING
+            client.stage = Stage.TALKING
         for client in ready:
             client.send_next()
         seen = -1
         while not self._phase_done.wait(self.options.timeout):
             if seen == self._tally.messages:
                 for client in ready:
-                    if client.state is State.TALKING:
+                    if client.stage is Stage.TALKING:
                         self.note_failure(client, f"no echo within {self.options.timeout:g} s")
             seen = self._tally.messages
 
     def _close_all(self) -> None:
         clients = self._clients
-        connecting = [client for client in clients if client.state is State.CONNECTING]
+        connecting = [client for client in clients if client.stage is Stage.CONNECTING]
         for client in clients:
-            client.state = State.OVER  # what happens from now on is no failure
+            client.stage = Stage.OVER  # what happens from now on is no failure
         for client in connecting:
             client.kill()
         for client in clients:

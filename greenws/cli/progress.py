@@ -43,7 +43,7 @@ class Progress:
                 self._stream.flush()
 
     def _show(self) -> None:
-        line = self._describe()
+        line = self._format_line()
         if line == self._last_line:
             return
         self._last_line = line
@@ -54,7 +54,7 @@ class Progress:
             self._stream.write(line + "\n")
         self._stream.flush()
 
-    def _describe(self) -> str:
+    def _format_line(self) -> str:
         tally = self._tally
         now = perf_counter()
         rate = (tally.messages - self._last_messages) / max(now - self._last_time, 1e-9)

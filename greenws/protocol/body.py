@@ -17,12 +17,14 @@ _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;.*)?", re.DOTALL)
 _MAX_CHUNK_LINE = 1024
 
 
-class _State(enum.Enum):
+class _Expected(enum.Enum):
+    """The next part of the body, as the reader expects it."""
+
     CONTENT = enum.auto()  # bytes up to a length, or to the end of the connection
     CHUNK_SIZE = enum.auto()
     CHUNK = enum.auto()
     CHUNK_END = enum.auto()
-    COMPLETE = enum.auto()
+    NOTHING = enum.auto()
 
 
 class BodyReader:
@@ -41,31 +43,31 @@ class BodyReader:
         self._body = bytearray()
         self._line = bytearray()  # an unfinished line between chunks
         self._left = limit  # bytes still expected: of the body, or of the chunk
-        self._state = self._first_state(response)
+        self._expected = self._first_expected(response)
         if not self._left:
-            self._state = _State.COMPLETE
+            self._expected = _Expected.NOTHING
 
-    def _first_state(self, response: Response) -> _State:
+    def _first_expected(self, response: Response) -> _Expected:
         code = response.status_code
         if code is not None and (100 <= code < 200 or code in (204, 304)):
-            return _State.COMPLETE
+            return _Expected.NOTHING
         if "transfer-encoding" in response.headers:
             # It overrides Content-Length. Without "chunked" at its end, the body ends with the
             # connection.
             codings = response.get_list("transfer-encoding")
             is_chunked = bool(codings) and codings[-1].lower() == "chunked"
-            return _State.CHUNK_SIZE if is_chunked else _State.CONTENT
+            return _Expected.CHUNK_SIZE if is_chunked else _Expected.CONTENT
         if "content-length" in response.headers:
             lengths = set(response.get_list("content-length"))
             length = lengths.pop() if len(lengths) == 1 else ""
             # Contradictory or malformed: the user agent has to discard the response.
             if not (length.isdigit() and length.isascii()):
-                return _State.COMPLETE
+                return _Expected.NOTHING
             # Compared as text first: int() refuses thousands of digits.
             length = length.lstrip("0") or "0"
             if len(length) <= len(str(self._limit)):
                 self._left = min(int(length), self._limit)
-        return _State.CONTENT
+        return _Expected.CONTENT
 
     @property
     def body(self) -> bytes:
@@ -75,7 +77,7 @@ class BodyReader:
     @property
     def is_complete(self) -> bool:
         """Whether nothing more is expected: the body has ended, or the limit is reached."""
-        return self._state is _State.COMPLETE
+        return self._expected is _Expected.NOTHING
 
     def feed(self, data: bytes | bytearray | memoryview) -> bool:
         """Take the next piece; what follows the body is ignored.
@@ -85,8 +87,8 @@ class BodyReader:
         """
         view = memoryview(data)
         position = 0
-        while position < len(view) and self._state is not _State.COMPLETE:
-            if self._state in (_State.CONTENT, _State.CHUNK):
+        while position < len(view) and self._expected is not _Expected.NOTHING:
+            if self._expected in (_Expected.CONTENT, _Expected.CHUNK):
                 position += self._take_content(view[position:])
             else:
                 position += self._take_line(view[position:])
@@ -97,10 +99,10 @@ class BodyReader:
         self._body += view[:taken]
         self._left -= taken
         if len(self._body) >= self._limit:
-            self._state = _State.COMPLETE
+            self._expected = _Expected.NOTHING
         elif not self._left:
-            is_chunk = self._state is _State.CHUNK
-            self._state = _State.CHUNK_END if is_chunk else _State.COMPLETE
+            is_chunk = self._expected is _Expected.CHUNK
+            self._expected = _Expected.CHUNK_END if is_chunk else _Expected.NOTHING
         return taken
 
     def _take_line(self, view: memoryview) -> int:
@@ -109,7 +111,7 @@ class BodyReader:
         end = piece.find(b"\n") + 1
         self._line += piece[:end] if end else piece
         if len(self._line) > _MAX_CHUNK_LINE:
-            self._state = _State.COMPLETE
+            self._expected = _Expected.NOTHING
         elif end:
             line = bytes(self._line).rstrip(b"\r\n")
             self._line.clear()
@@ -117,10 +119,10 @@ class BodyReader:
         return end or len(piece)
 
     def _end_line(self, line: bytes) -> None:
-        if self._state is _State.CHUNK_END:
-            self._state = _State.COMPLETE if line else _State.CHUNK_SIZE
+        if self._expected is _Expected.CHUNK_END:
+            self._expected = _Expected.NOTHING if line else _Expected.CHUNK_SIZE
             return
         found = _CHUNK_LINE.fullmatch(line)
         # The last chunk is empty; the trailers behind it are of no use.
         self._left = int(found[1], 16) if found is not None else 0
-        self._state = _State.CHUNK if self._left else _State.COMPLETE
+        self._expected = _Expected.CHUNK if self._left else _Expected.NOTHING

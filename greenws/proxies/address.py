@@ -17,7 +17,7 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 from ..url import encode_host
 
 #: Schemes of a proxy's URL, with their default ports.
-DEFAULT_PORTS = {
+PROXY_PORTS = {
     "http": 80,
     "https": 443,
     "socks4": 1080,
@@ -37,7 +37,7 @@ _IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 class ProxyAddress:
     """A proxy: how to speak to it, where it is, and who we are there."""
 
-    #: One of :data:`DEFAULT_PORTS`.
+    #: One of :data:`PROXY_PORTS`.
     scheme: str
     #: As a resolver takes it: IDNA-encoded, IPv6 addresses without brackets.
     host: str
@@ -124,8 +124,8 @@ def parse_proxy(url: str, source: str = "proxy") -> ProxyAddress:
     if not separator:
         scheme, rest = "http", url.strip()
     scheme = scheme.lower()
-    if scheme not in DEFAULT_PORTS:
-        known = ", ".join(DEFAULT_PORTS)
+    if scheme not in PROXY_PORTS:
+        known = ", ".join(PROXY_PORTS)
         raise ValueError(f"{source}: the url of a proxy must begin with one of {known}")
     userinfo, _, location = rest.rpartition("@")
     host, port = _split_location(re.split(r"[/?#]", location, maxsplit=1)[0], source)
@@ -134,7 +134,7 @@ def parse_proxy(url: str, source: str = "proxy") -> ProxyAddress:
     return ProxyAddress(
         scheme=scheme,
         host=host,
-        port=DEFAULT_PORTS[scheme] if port is None else port,
+        port=PROXY_PORTS[scheme] if port is None else port,
         username=unquote_to_bytes(user) if has_user else None,
         password=unquote_to_bytes(password) if has_user and colon else None,
     )

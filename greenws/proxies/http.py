@@ -15,7 +15,7 @@ _START = b"HTTP/"
 _MAX_PHRASE = 100
 
 
-def build_request(
+def build_connect_request(
     host: str,
     port: int,
     credentials: bytes | None = None,

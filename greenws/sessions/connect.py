@@ -161,7 +161,7 @@ def connect_tcp(
     finally:
         race.close()
     if winner is None:
-        raise ConnectFail(_describe(target, race.failures))
+        raise ConnectFail(_list_causes(target, race.failures))
     return winner.sock, winner.address
 
 
@@ -181,7 +181,7 @@ def _connect_only(target: str, address: Address, options: Sequence[SocketOption]
             raise
     except OSError as error:
         cause = error.strerror or str(error)
-        raise ConnectFail(_describe(target, [(address, cause)])) from None
+        raise ConnectFail(_list_causes(target, [(address, cause)])) from None
     return attempt.sock
 
 
@@ -250,7 +250,7 @@ class _Race:
         return next((a for a in self._attempts if a.watcher is fired), None)
 
 
-def _describe(target: str, failures: Sequence[tuple[Address, str]]) -> str:
+def _list_causes(target: str, failures: Sequence[tuple[Address, str]]) -> str:
     """Say why each attempt failed."""
     if len(failures) == 1 and str(failures[0][0]) == target:
         causes = failures[0][1]

@@ -128,7 +128,7 @@ def _build(
             subject = f"the client certificate in {certfile}"
             context.load_cert_chain(certfile, keyfile, _refuse if password is None else password)
     except (OSError, ValueError, TypeError) as error:
-        raise ConnectFail(f"unable to load {subject}: {_describe(error)}") from error
+        raise ConnectFail(f"unable to load {subject}: {_name_load_error(error)}") from error
     return context
 
 
@@ -137,7 +137,7 @@ def _refuse() -> str:
     raise ValueError("its key is encrypted, and there is no ssl_password")
 
 
-def _describe(error: Exception) -> str:
+def _name_load_error(error: Exception) -> str:
     if not isinstance(error, ssl.SSLError):
         return error.strerror or str(error) if isinstance(error, OSError) else str(error)
     if error.reason in ("BAD_DECRYPT", "BAD_PASSWORD_READ", None):

@@ -91,7 +91,7 @@ def resolve(host: str, port: int) -> list[Address]:
             if not lookup.greenlet.dead:
                 lookup.greenlet.kill(block=False)
     if lookup.error is not None:
-        cause = _describe(lookup.error)
+        cause = _name_lookup_error(lookup.error)
         raise ConnectFail(f"unable to resolve {host!r}: {cause}") from lookup.error
     if not lookup.found:
         raise ConnectFail(f"unable to resolve {host!r}: it has no address")
@@ -125,7 +125,7 @@ def _parse_plain(host: str, port: int) -> Address | None:
         return None
 
 
-def _describe(error: Exception) -> str:
+def _name_lookup_error(error: Exception) -> str:
     if isinstance(error, OSError):
         return error.strerror or str(error)
     if isinstance(error, UnicodeError):

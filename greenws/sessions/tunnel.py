@@ -25,7 +25,7 @@ def open_http_tunnel(transport: Transport, proxy: ProxyAddress, host: str, port:
     """
     name = proxy.redacted
     try:
-        _send_all(transport, http.build_request(host, port, proxy.credentials))
+        _send_all(transport, http.build_connect_request(host, port, proxy.credentials))
         reader = http.ReplyReader(name)
         buffer = bytearray(_READ_SIZE)
         while True:

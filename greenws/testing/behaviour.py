@@ -16,7 +16,7 @@ import gevent
 
 from ..status import Status
 from .journal import Message
-from .server_connection import Headers, ServerConnection
+from .server_connection import HeaderPairs, ServerConnection
 
 Behaviour = Callable[[ServerConnection], object]
 
@@ -115,7 +115,7 @@ def reject(
     status: int = 403,
     reason: str = "Forbidden",
     *,
-    headers: Headers = (),
+    headers: HeaderPairs = (),
     body: bytes = b"",
 ) -> Behaviour:
     """Answer the upgrade with another status than 101. An opening only."""

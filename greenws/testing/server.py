@@ -18,7 +18,7 @@ from ..errors import WebSocketClosed
 from ..status import Status
 from .behaviour import Behaviour, accept, echo
 from .journal import Journal, Message
-from .server_connection import Options, ServerConnection
+from .server_connection import ServerConnection, ServerOptions
 from .wire import Wire
 
 T = TypeVar("T")
@@ -91,7 +91,7 @@ class EchoServer:
         self.port = port
         if compress is True:
             compress = {}
-        self._options = Options(
+        self._options = ServerOptions(
             ssl_context=ssl_context,
             subprotocols=tuple(subprotocols),
             compression=None if compress is False else dict(compress),

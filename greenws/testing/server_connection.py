@@ -38,12 +38,12 @@ from .upgrade import (
 )
 from .wire import Wire
 
-Headers = Iterable[tuple[str, str]]
+HeaderPairs = Iterable[tuple[str, str]]
 
 _GOING_AWAY = build_close_payload(Status.GOING_AWAY, "the server stops")
 
 
-class State(enum.Enum):
+class ConnectionState(enum.Enum):
     """How far a connection has come; it only moves downwards."""
 
     #: TCP is open, and TLS if there is any; no answer was given to the upgrade.
@@ -57,7 +57,7 @@ class State(enum.Enum):
 
 
 @dataclass(frozen=True)
-class Options:
+class ServerOptions:
     """What all connections of one server have in common."""
 
     ssl_context: ssl.SSLContext | None
@@ -77,7 +77,7 @@ class ServerConnection:
     and in order. Iterating over it yields messages until the client has gone.
     """
 
-    def __init__(self, wire: Wire, number: int, options: Options, journal: Journal) -> None:
+    def __init__(self, wire: Wire, number: int, options: ServerOptions, journal: Journal) -> None:
         #: 1 for the first connection the server got, 2 for the second.
         self.number = number
         #: The request for the upgrade, once it was read.
@@ -102,7 +102,7 @@ class ServerConnection:
         self._wire = wire
         self._options = options
         self._journal = journal
-        self._state = State.OPENING
+        self._state = ConnectionState.OPENING
         self._stream: Stream | None = None
         self._ended = Flag()
 
@@ -120,12 +120,12 @@ class ServerConnection:
     @property
     def is_open(self) -> bool:
         """Whether the upgrade was accepted and no close frame was sent since."""
-        return self._state is State.OPEN
+        return self._state is ConnectionState.OPEN
 
     @property
     def is_ended(self) -> bool:
         """Whether the TCP connection is closed, or about to be."""
-        return self._state is State.ENDED
+        return self._state is ConnectionState.ENDED
 
     def read_request(self) -> Request:
         """Read the client's request for the upgrade, or return it again.
@@ -153,7 +153,7 @@ class ServerConnection:
             self._journal.note_change()
         return self.request
 
-    def accept(self, *, subprotocol: str | None = None, headers: Headers = ()) -> None:
+    def accept(self, *, subprotocol: str | None = None, headers: HeaderPairs = ()) -> None:
         """Answer the request for the upgrade with 101.
 
         :param subprotocol: the subprotocol to name, whether the client offered it or not; None:
@@ -163,7 +163,7 @@ class ServerConnection:
         :raises WebSocketUnavailable: if the request has been answered already.
         """
         request = self.read_request()
-        self._expect(State.OPENING)
+        self._expect(ConnectionState.OPENING)
         if subprotocol is None:
             offered = request.protocols
             subprotocol = next((p for p in self._options.subprotocols if p in offered), None)
@@ -177,14 +177,14 @@ class ServerConnection:
                 headers=_encode_headers(headers),
             )
         )
-        self._move(State.OPEN)
+        self._move(ConnectionState.OPEN)
 
     def reject(
         self,
         status: int = 403,
         reason: str = "Forbidden",
         *,
-        headers: Headers = (),
+        headers: HeaderPairs = (),
         body: bytes = b"",
     ) -> None:
         """Answer the request for the upgrade with another status than 101, and end.
@@ -194,11 +194,11 @@ class ServerConnection:
         :raises WebSocketUnavailable: if the request has been answered already.
         """
         self.read_request()
-        self._expect(State.OPENING)
+        self._expect(ConnectionState.OPENING)
         self._wire.write(
             build_rejection(status, reason, headers=_encode_headers(headers), body=body)
         )
-        self._move(State.ENDED)
+        self._move(ConnectionState.ENDED)
 
     def receive(self) -> Message:
         """Wait for a message: text as str, binary as bytes.
@@ -210,7 +210,7 @@ class ServerConnection:
         :raises RuntimeError: if another greenlet is receiving.
         """
         stream = self._stream
-        if stream is None or self._state is State.OPENING:
+        if stream is None or self._state is ConnectionState.OPENING:
             raise WebSocketUnavailable("the upgrade was not accepted")
         while True:
             try:
@@ -244,7 +244,7 @@ class ServerConnection:
         """
         data = self._wire.read()
         if not data:
-            self._move(State.ENDED)
+            self._move(ConnectionState.ENDED)
         return data
 
     def send(self, message: Message, compress: bool = True) -> None:
@@ -268,12 +268,12 @@ class ServerConnection:
 
     def send_ping(self, data: bytes = b"") -> None:
         """Send a ping; the answer goes to :attr:`pongs` when it is received."""
-        self._expect(State.OPEN)
+        self._expect(ConnectionState.OPEN)
         self.send_frame(Opcode.PING, data)
 
     def send_pong(self, data: bytes = b"") -> None:
         """Send a pong."""
-        self._expect(State.OPEN)
+        self._expect(ConnectionState.OPEN)
         self.send_frame(Opcode.PONG, data)
 
     def send_frame(
@@ -305,11 +305,11 @@ class ServerConnection:
         :param code: the close code; None for an empty close frame.
         :raises WebSocketUnavailable: if the upgrade was not accepted.
         """
-        if self._state is State.OPENING:
+        if self._state is ConnectionState.OPENING:
             raise WebSocketUnavailable("the upgrade was not accepted")
-        if self._state is State.OPEN:
+        if self._state is ConnectionState.OPEN:
             self.send_frame(Opcode.CLOSE, build_close_payload(code, reason))
-            self._move(State.CLOSING)
+            self._move(ConnectionState.CLOSING)
 
     def drop(self, reset: bool = True) -> None:
         """Close the TCP connection at once, without a close frame.
@@ -319,7 +319,7 @@ class ServerConnection:
         self._wire.end(reset)
         if self._stream is not None:
             self._stream.close()
-        self._move(State.ENDED)
+        self._move(ConnectionState.ENDED)
         self._ended.set()
 
     def wait_ended(self, timeout: float | None = 5.0) -> int | None:
@@ -357,15 +357,15 @@ class ServerConnection:
                 False,  # type: ignore[arg-type]  # not in the stubs
             ),
         ):
-            if self._state is State.OPEN:
+            if self._state is ConnectionState.OPEN:
                 self.close(code)
             self._wire.flush()
-            while self._state is State.CLOSING:
+            while self._state is ConnectionState.CLOSING:
                 self.receive()
 
     def go_away(self) -> None:
         """End now, with 1001 as far as the kernel takes it: called by the server as it stops."""
-        if self._state is State.OPEN:
+        if self._state is ConnectionState.OPEN:
             append_frame(self._wire.queue, Opcode.CLOSE, _GOING_AWAY, False, False)
         self.drop(reset=False)
 
@@ -388,8 +388,8 @@ class ServerConnection:
         return extensions
 
     def _send_message(self, opcode: int, payload: bytes, compress: bool) -> None:
-        if self._state is not State.OPEN:
-            self._expect(State.OPEN)
+        if self._state is not ConnectionState.OPEN:
+            self._expect(ConnectionState.OPEN)
         assert self._stream is not None
         deflate = self._stream.deflate
         wire = self._wire
@@ -402,38 +402,38 @@ class ServerConnection:
     def _control(self, event: Event) -> None:
         if type(event) is Ping:
             self.pings.append(event.data)
-            if self._state is State.OPEN:
+            if self._state is ConnectionState.OPEN:
                 self.send_frame(Opcode.PONG, event.data)
         elif type(event) is Pong:
             self.pongs.append(event.data)
         elif type(event) is Closing:
             self.close_code = Status.NO_STATUS if event.code is None else event.code
             self.close_reason = event.reason
-            if self._state is State.OPEN:
+            if self._state is ConnectionState.OPEN:
                 self.send_frame(Opcode.CLOSE, build_close_payload(event.code, event.reason))
-            self._move(State.ENDED)
+            self._move(ConnectionState.ENDED)
         self._journal.note_change()
 
     def _refuse(self, error: ProtocolError | CriticalProtocolError) -> None:
         self.error = error
-        if self._state is State.OPEN:
+        if self._state is ConnectionState.OPEN:
             self.close(error.code, fit_close_reason(str(error)))
 
-    def _expect(self, state: State) -> None:
+    def _expect(self, state: ConnectionState) -> None:
         if self._state is state:
             return
-        if self._state is State.ENDED:
+        if self._state is ConnectionState.ENDED:
             raise WebSocketClosed("the connection has ended")
-        if self._state is State.CLOSING:
+        if self._state is ConnectionState.CLOSING:
             raise WebSocketClosing("a close frame was sent")
-        if self._state is State.OPEN:
+        if self._state is ConnectionState.OPEN:
             raise WebSocketUnavailable("the request was answered already")
         raise WebSocketUnavailable("the upgrade was not accepted")
 
-    def _move(self, state: State) -> None:
+    def _move(self, state: ConnectionState) -> None:
         self._state = state
         self._journal.note_change()
 
 
-def _encode_headers(headers: Headers) -> list[tuple[bytes, bytes]]:
+def _encode_headers(headers: HeaderPairs) -> list[tuple[bytes, bytes]]:
     return [(name.encode("ascii"), value.encode("utf-8")) for name, value in headers]
