@@ -20,7 +20,7 @@ PACKAGE = ROOT / "greenws"
 ROWS: tuple[tuple[str, ...], ...] = (
     (
         "version",
-        "build",
+        "implementation",
         "native",
         "status",
         "constants",

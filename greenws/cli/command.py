@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 
 import gevent
 
-from ..build import COMPILED
 from ..constants import MAX_MESSAGE_SIZE, OPEN_TIMEOUT
+from ..implementation import COMPILED
 from ..protocol.handshake import check_field, check_protocols
 from ..url import parse_url
 from ..version import __version__
