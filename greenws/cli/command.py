@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import platform
 import signal
@@ -191,6 +192,23 @@ def _build_client_options() -> argparse.ArgumentParser:
     return parser
 
 
+OptionsT = TypeVar("OptionsT", EchoOptions, LoadOptions)
+
+
+def _collect(kind: type[OptionsT], options: argparse.Namespace, **others: Any) -> OptionsT:
+    """Make the options of a command: each field has the name of its argument.
+
+    :param others: the fields that do not come from an argument, by name.
+    """
+    given = vars(options)
+    fields = {
+        field.name: given[field.name]
+        for field in dataclasses.fields(kind)
+        if field.name not in others
+    }
+    return kind(**fields, **others)
+
+
 def _collect_client_options(options: argparse.Namespace) -> dict[str, Any]:
     return {
         "compress": options.compress,
@@ -207,31 +225,11 @@ def _run_load(options: argparse.Namespace) -> int:
     client["max_size"] = max(options.size, MAX_MESSAGE_SIZE)
     if options.url is None:
         client["proxies"] = {}  # whatever the environment says: the server is here
-    return run_load(
-        LoadOptions(
-            url=options.url,
-            connections=options.connections,
-            messages=options.messages,
-            size=options.size,
-            rate=options.rate,
-            connecting=options.connecting,
-            timeout=options.timeout,
-            client=client,
-        )
-    )
+    return run_load(_collect(LoadOptions, options, client=client))
 
 
 def _run_echo(options: argparse.Namespace) -> int:
-    return run_echo(
-        EchoOptions(
-            host=options.host,
-            port=options.port,
-            certfile=options.certfile,
-            keyfile=options.keyfile,
-            max_size=options.max_size,
-            until_eof=options.until_eof,
-        )
-    )
+    return run_echo(_collect(EchoOptions, options))
 
 
 def _run_connect(options: argparse.Namespace) -> int:
