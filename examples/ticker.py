@@ -1,6 +1,6 @@
-"""Subscribe to a feed and print what comes: ``python examples/ticker.py [URL]``.
+"""Subscribe to a feed and print its messages: ``python examples/ticker.py [URL]``.
 
-Without a URL there is a feed of its own: a server that sends ten trades and closes.
+Without a URL, the script starts a server that sends ten trades and closes.
 """
 
 from __future__ import annotations

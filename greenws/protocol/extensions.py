@@ -1,6 +1,6 @@
 """``Sec-WebSocket-Extensions``: its grammar, and the negotiation of permessage-deflate.
 
-The client offers, the server answers with what it has chosen (RFC 6455 section 9.1, RFC 7692
+The client offers extensions, and the server answers with its choice (RFC 6455 section 9.1, RFC 7692
 sections 5 and 7.1). The result of the negotiation is a
 :class:`~greenws.protocol.compression.Deflate`.
 """
@@ -34,12 +34,12 @@ _ESCAPE = re.compile(r"\\(.)")
 
 
 def parse_extensions(value: str) -> Extensions:
-    """Take the value of ``Sec-WebSocket-Extensions`` apart (RFC 6455 section 9.1).
+    """Parse the value of ``Sec-WebSocket-Extensions`` (RFC 6455 section 9.1).
 
-    :param value: of one field, or of several joined with commas; empty elements are skipped
-        (RFC 7230 section 7).
+    :param value: the value of one field, or the values of several fields joined with commas. Empty
+        elements are skipped (RFC 7230 section 7).
     :returns: the extensions in order, each with its parameters in order; quotes are removed.
-    :raises ValueError: it is malformed.
+    :raises ValueError: the value is malformed.
     """
     extensions: Extensions = []
     position = 0
@@ -70,7 +70,7 @@ def _parse_parameter(name: str, token: str | None, quoted: str | None) -> tuple[
     return name, unquoted
 
 
-# RFC 7692 section 7.1: decimal, without leading zeros.
+# Window bits are decimal numbers without leading zeros (RFC 7692 section 7.1).
 _WINDOW_BITS = {str(bits): bits for bits in range(8, 16)}
 SERVER_RESET = "server_no_context_takeover"
 CLIENT_RESET = "client_no_context_takeover"
@@ -83,12 +83,14 @@ def parse_parameters(
 ) -> dict[str, int | None]:
     """Check the parameters of one permessage-deflate (RFC 7692 section 7.1).
 
-    :returns: the bits by name; None for a parameter that has no value.
+    :param is_offer: whether the parameters are of an offer; otherwise they are of an answer.
+    :returns: the window bits by name of the parameter; None for a parameter without a value.
+    :raises CompressionParameterError: a parameter is unknown, repeated, or has a bad value.
     """
     parsed: dict[str, int | None] = {}
     for name, value in parameters:
         if name in parsed:
-            raise CompressionParameterError(f"{name} is given twice")
+            raise CompressionParameterError(f"{name} appears twice")
         if name in (SERVER_RESET, CLIENT_RESET):
             if value is not None:
                 raise CompressionParameterError(f"{name} takes no value")
@@ -97,7 +99,7 @@ def parse_parameters(
             if value is None and is_offer and name == CLIENT_BITS:
                 parsed[name] = None
             elif value is None or value not in _WINDOW_BITS:
-                given = "no value" if value is None else repr(value[:40])
+                given = "missing" if value is None else repr(value[:40])
                 raise CompressionParameterError(f"{name} must be 8-15, not {given}")
             else:
                 parsed[name] = _WINDOW_BITS[value]
@@ -109,15 +111,15 @@ def parse_parameters(
 
 
 def accept_response(extensions: Extensions) -> Deflate:
-    """Check the server's answer to :data:`OFFER` (client side, RFC 7692 section 5.1).
+    """Check the server's answer to :data:`OFFER` (RFC 7692 section 5.1).
 
-    :param extensions: of the answer, parsed.
-    :raises CompressionParameterError: it is not exactly one permessage-deflate, or has a
+    :param extensions: the parsed extensions of the answer.
+    :raises CompressionParameterError: the answer is not exactly one permessage-deflate, or has a
         parameter that is unknown, repeated or has a bad value.
     """
     if len(extensions) != 1 or extensions[0][0] != PERMESSAGE_DEFLATE:
         raise CompressionParameterError(
-            f"the server has to answer with {PERMESSAGE_DEFLATE}, once, alone"
+            f"the server must answer with exactly one {PERMESSAGE_DEFLATE}"
         )
     parameters = parse_parameters(extensions[0][1], is_offer=False)
     return Deflate(

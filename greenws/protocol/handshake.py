@@ -30,7 +30,7 @@ _is_name = re.compile(TOKEN.encode()).fullmatch
 _is_value = re.compile(FIELD_VALUE.encode()).fullmatch
 _is_http = re.compile(r"HTTP/1\.[0-9]").fullmatch
 
-# How much of a peer's text an error shows, characters.
+# The largest number of characters that an error shows of a peer's text.
 _SHOWN = 64
 
 
@@ -41,7 +41,8 @@ def new_handshake_key() -> bytes:
 
 def accept_for(key: bytes) -> str:
     """Compute the ``Sec-WebSocket-Accept`` that answers a key (RFC 6455 section 4.2.2)."""
-    # Not for security: it shows that the server speaks WebSocket. FIPS builds allow it then.
+    # The digest only shows that the server speaks WebSocket. It is not for security, and FIPS
+    # builds of Python allow SHA-1 if told so.
     digest = sha1(key + WS_KEY, usedforsecurity=False).digest()
     return b2a_base64(digest, newline=False).decode("ascii")
 
@@ -49,9 +50,9 @@ def accept_for(key: bytes) -> str:
 def check_field(name: bytes, value: bytes) -> None:
     """Check that a header can be sent (RFC 7230 section 3.2).
 
-    :raises TypeError: either is not bytes.
-    :raises ValueError: the name is not a token, or the value has control characters: CR and LF
-        would begin another line.
+    :raises TypeError: the name or the value is not bytes.
+    :raises ValueError: the name is not a token, or the value has control characters, of which CR
+        and LF would begin another line.
     """
     if not isinstance(name, bytes):
         raise TypeError(f"the name of a header must be bytes, not {type(name).__name__}")
@@ -67,28 +68,28 @@ def check_field(name: bytes, value: bytes) -> None:
 def check_protocols(protocols: Iterable[str]) -> None:
     """Check that subprotocols can be offered (RFC 6455 section 4.1).
 
-    :raises ValueError: one is not a token, or is named twice.
+    :raises ValueError: a subprotocol is not a token, or is named twice.
     """
     seen: set[str] = set()
     for protocol in protocols:
         if not _is_token(protocol):
             raise ValueError(f"subprotocol must be a token: {protocol[:_SHOWN]!r}")
         if protocol in seen:
-            raise ValueError(f"subprotocol is named twice: {protocol[:_SHOWN]!r}")
+            raise ValueError(f"subprotocol appears twice: {protocol[:_SHOWN]!r}")
         seen.add(protocol)
 
 
 def check_response(
     response: Response, key: bytes, protocols: Sequence[str], compress: bool
 ) -> tuple[str | None, set[str], Deflate | None]:
-    """Check that a response is the upgrade that was asked for (RFC 6455 section 4.1).
+    """Check that a response is the requested upgrade (RFC 6455 section 4.1).
 
-    :param key: what was sent as ``Sec-WebSocket-Key``.
-    :param protocols: the subprotocols that were offered.
-    :param compress: whether :data:`~greenws.protocol.extensions.OFFER` was sent.
-    :returns: the subprotocol or None, the names of the extensions in use, and the agreement on
+    :param key: the ``Sec-WebSocket-Key`` of the request.
+    :param protocols: the offered subprotocols.
+    :param compress: whether the request had :data:`~greenws.protocol.extensions.OFFER`.
+    :returns: the subprotocol or None, the names of the extensions in use, and the negotiated
         permessage-deflate or None.
-    :raises HandshakeError: naming what is wrong.
+    :raises HandshakeError: the response is not that upgrade; the message names the fault.
     """
     if response.status_code != 101:
         raise HandshakeError(f"Websocket upgrade failed (code={response.status_code})")
@@ -115,7 +116,7 @@ def check_response(
 
     protocol = headers.get("sec-websocket-protocol")
     if protocol is not None and protocol not in protocols:
-        # Two of them, joined by a comma, end here too.
+        # Two subprotocols, joined with a comma, also end here.
         raise HandshakeError(f"Subprotocol {protocol[:_SHOWN]!r} was not offered")
     value = headers.get("sec-websocket-extensions")
     if not value:
@@ -125,12 +126,12 @@ def check_response(
 
 
 def check_extensions(value: str, compress: bool) -> Deflate | None:
-    """Check the extensions a server has chosen (RFC 6455 section 9.1).
+    """Check the extensions that the server has chosen (RFC 6455 section 9.1).
 
-    :param value: its ``Sec-WebSocket-Extensions``.
-    :param compress: whether :data:`~greenws.protocol.extensions.OFFER` was sent.
-    :returns: the agreement on permessage-deflate, or None.
-    :raises HandshakeError: naming what is wrong.
+    :param value: the ``Sec-WebSocket-Extensions`` of the response.
+    :param compress: whether the request had :data:`~greenws.protocol.extensions.OFFER`.
+    :returns: the negotiated permessage-deflate, or None.
+    :raises HandshakeError: the server's choice is invalid; the message names the fault.
     """
     try:
         extensions = parse_extensions(value)

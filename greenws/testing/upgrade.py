@@ -1,7 +1,6 @@
 """The server's side of the opening handshake (RFC 6455 section 4.2): bytes in, bytes out.
 
-The side of the client is :mod:`greenws.protocol.handshake`. A reader of the client needs nothing
-of this module.
+The client's side is :mod:`greenws.protocol.handshake`. The client does not use this module.
 """
 
 from __future__ import annotations
@@ -29,7 +28,8 @@ if TYPE_CHECKING:
 
     from ..protocol.extensions import Extensions
 
-# A request or field line, as a server has to insist on it (RFC 7230 sections 3.1.1 and 3.2).
+# The request line and the field lines that a server must insist on (RFC 7230 sections 3.1.1 and
+# 3.2).
 _REQUEST_LINE = re.compile(rf"({TOKEN}) ([\x21-\x7e]+) (HTTP/[0-9]\.[0-9])".encode())
 _is_field_line = re.compile(rf"{TOKEN}:{FIELD_VALUE}".encode()).fullmatch
 # 16 bytes in base64.
@@ -41,23 +41,24 @@ _UPGRADE_HEADERS = ((b"Upgrade", b"websocket"), (b"Connection", b"Upgrade"))
 
 
 class BadRequest(HandshakeError):
-    """A request that is no valid opening request, and what the server answers.
+    """A request is not a valid opening request. The error builds the server's answer.
 
-    :param reason: what is wrong; fit for the body of the answer.
-    :param status_code: 400, or 426 if a client could do better.
+    :param reason: the fault, as text for the body of the answer.
+    :param status_code: 400, or 426 if another request of the client can succeed.
     """
 
     def __init__(self, reason: str, status_code: int = 400) -> None:
         super().__init__(reason)
         self.status_code: int = status_code
         self.status: str = "Upgrade Required" if status_code == 426 else "Bad Request"
-        #: Of a 426: what to upgrade to (RFC 7231 section 6.5.15, RFC 6455 section 4.2.2).
+        #: The headers of a 426 name the protocol to upgrade to (RFC 7231 section 6.5.15, RFC 6455
+        #: section 4.2.2).
         self.headers: tuple[tuple[bytes, bytes], ...] = (
             ((b"Upgrade", b"websocket"), _VERSION_HEADER) if status_code == 426 else ()
         )
 
     def build_rejection(self) -> bytes:
-        """Build the response; the connection is to be closed after it."""
+        """Build the response; the server must close the connection after the response."""
         body = f"{self}\n".encode("ascii", "backslashreplace")
         return build_rejection(self.status_code, self.status, self.headers, body)
 
@@ -70,9 +71,9 @@ class Request(Head):
         self.method, self.target, self.http_ver = self.start_line.split(" ")
         #: ``Sec-WebSocket-Key``.
         self.key: bytes = self.headers.get("sec-websocket-key", "").encode("ascii", "replace")
-        #: The subprotocols on offer, in order of preference.
+        #: The offered subprotocols, in the client's order of preference.
         self.protocols: list[str] = self.get_list("sec-websocket-protocol")
-        #: The extensions on offer.
+        #: The offered extensions.
         self.extensions: Extensions = []
 
     def __repr__(self) -> str:
@@ -80,10 +81,10 @@ class Request(Head):
 
 
 def parse_request(head: bytes) -> Request:
-    """Check an opening request as a server has to (RFC 6455 section 4.2.1).
+    """Check an opening request with the strictness of a server (RFC 6455 section 4.2.1).
 
     :param head: the request with its empty line.
-    :raises BadRequest: it is no valid opening request; it carries the answer.
+    :raises BadRequest: the request is not a valid opening request; the error builds the answer.
     """
     lines = bytes(head).split(b"\r\n")
     found = _REQUEST_LINE.fullmatch(lines[0])
@@ -103,18 +104,18 @@ def parse_request(head: bytes) -> Request:
 def _check_upgrade(request: Request) -> None:
     headers = request.headers
     if len(request.get_all("host")) != 1:
-        raise BadRequest("There has to be one Host header")  # RFC 7230 section 5.4
+        raise BadRequest("The request must have one Host header")  # RFC 7230 section 5.4
     if "transfer-encoding" in headers or headers.get("content-length", "0") != "0":
-        raise BadRequest("An opening request has no body")
+        raise BadRequest("An opening request must not have a body")
     if not request.has_token("upgrade", "websocket"):
-        raise BadRequest("This is a WebSocket: an upgrade is required", 426)
+        raise BadRequest("This resource is a WebSocket: an upgrade is required", 426)
     if not request.has_token("connection", "upgrade"):
         raise BadRequest("The Connection header has no 'Upgrade'")
-    # Before the key: another version may have another handshake.
+    # The version comes before the key: another version may have another handshake.
     if headers.get("sec-websocket-version") != str(WS_VERSION):
-        raise BadRequest(f"Sec-WebSocket-Version has to be {WS_VERSION}", 426)
+        raise BadRequest(f"Sec-WebSocket-Version must be {WS_VERSION}", 426)
     if not _is_key(headers.get("sec-websocket-key", "")):
-        raise BadRequest("There has to be one Sec-WebSocket-Key header, of 16 bytes in base64")
+        raise BadRequest("The request must have one Sec-WebSocket-Key header, 16 bytes in base64")
     try:
         check_protocols(request.protocols)
         request.extensions = parse_extensions(headers.get("sec-websocket-extensions", ""))
@@ -131,8 +132,8 @@ def build_response(
 ) -> bytes:
     """Build the answer that accepts a request (RFC 6455 section 4.2.2).
 
-    :param protocol: the subprotocol chosen, one of ``request.protocols``; that is not checked.
-    :param extensions: the value of ``Sec-WebSocket-Extensions``; not checked either.
+    :param protocol: the chosen subprotocol; whether the client has offered it is not checked.
+    :param extensions: the value of ``Sec-WebSocket-Extensions``, which is not checked either.
     :param headers: more headers.
     :raises ValueError: a header cannot be sent.
     """
@@ -150,19 +151,19 @@ def build_rejection(
     headers: Iterable[tuple[bytes, bytes]] = (),
     body: bytes = b"",
 ) -> bytes:
-    """Build an answer that refuses a request; the connection is to be closed after it.
+    """Build an answer that refuses a request; the server must close the connection afterwards.
 
-    ``Connection`` and ``Content-Length`` are added unless ``headers`` has them, or has a
-    ``Transfer-Encoding``.
+    ``Connection`` is added unless ``headers`` has it. ``Content-Length`` is added unless
+    ``headers`` has ``Content-Length`` or ``Transfer-Encoding``.
 
     :param status_code: three digits.
-    :param reason: the reason phrase; it may be empty.
-    :param body: as it goes on the wire.
+    :param reason: the reason phrase, which may be empty.
+    :param body: the body, as it goes on the wire.
     :raises ValueError: the status line or a header cannot be sent.
     """
     phrase = reason.encode("utf-8")
     if not 100 <= status_code <= 999 or not _is_phrase(phrase):
-        raise ValueError(f"no status line: {status_code!r} {reason!r}")
+        raise ValueError(f"invalid status line: {status_code!r} {reason!r}")
     lines = list(headers)
     names = {name.lower() for name, _value in lines}
     if b"connection" not in names:
@@ -189,17 +190,19 @@ def answer_offer(
     server_no_context_takeover: bool = False,
     client_no_context_takeover: bool = False,
 ) -> tuple[Deflate, str] | None:
-    """Accept the first good offer of permessage-deflate (server side, RFC 7692 section 5.1).
+    """Accept the first valid offer of permessage-deflate (RFC 7692 section 5.1).
 
-    An offer with a wrong parameter is passed over, as section 7.1 wants it.
+    An offer with an invalid parameter is skipped, as section 7.1 requires.
 
-    :param offers: of the request, parsed; other extensions are passed over.
-    :param server_max_window_bits: our largest window for compressing, 8-15.
-    :param client_max_window_bits: the client's largest window, 8-15; it can be asked for only
-        where the client offers to be told.
-    :param server_no_context_takeover: forget our window after each message, asked to or not.
-    :param client_no_context_takeover: have the client do so.
-    :returns: the agreement and the value of ``Sec-WebSocket-Extensions``, or None.
+    :param offers: the parsed extensions of the request; other extensions are skipped.
+    :param server_max_window_bits: the server's largest window for compressing, 8-15.
+    :param client_max_window_bits: the client's largest window, 8-15. The server can limit the
+        client's window only if the client has offered ``client_max_window_bits``.
+    :param server_no_context_takeover: whether the server forgets its window after each message,
+        even if the client has not asked for it.
+    :param client_no_context_takeover: whether the client must forget its window after each message.
+    :returns: the negotiated permessage-deflate and the value of ``Sec-WebSocket-Extensions``, or
+        None.
     """
     for name, offered in offers:
         if name != PERMESSAGE_DEFLATE:
@@ -207,7 +210,7 @@ def answer_offer(
         try:
             parameters = parse_parameters(offered, is_offer=True)
         except CompressionParameterError:
-            continue  # to be declined, which is no error: a later offer may be good
+            continue  # an invalid offer is declined, not refused: a later offer may be valid
         deflate = Deflate(
             compress_wbits=min(parameters.get(SERVER_BITS) or 15, server_max_window_bits),
             decompress_wbits=min(parameters[CLIENT_BITS] or 15, client_max_window_bits)
@@ -226,7 +229,7 @@ def _build_answer(deflate: Deflate, bits_requested: bool) -> str:
         answer.append(SERVER_RESET)
     if deflate.reset_decompress:
         answer.append(CLIENT_RESET)
-    # A limit the client set has to be confirmed, even the largest (section 7.1.2.1).
+    # The server must confirm a limit that the client has set, even 15 (section 7.1.2.1).
     if bits_requested or deflate.compress_wbits < 15:
         answer.append(f"{SERVER_BITS}={deflate.compress_wbits}")
     if deflate.decompress_wbits < 15:
