@@ -1,4 +1,4 @@
-"""The command ``connect``: stdin to a WebSocket, line by line, and its messages to stdout."""
+"""The command ``connect``: sends the lines of stdin, and prints the received messages."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from ..errors import WebSocketError
 from ..status import Status
 from .process import read_stdin, signals_handled
 
-# Closes that are no failure: a goodbye, going away, and one without a code.
+# The close codes of a normal end: normal closure, going away, and a close frame without a code.
 _GOOD_CODES = frozenset({Status.NORMAL, Status.GOING_AWAY, Status.NO_STATUS})
 
 
 class StdioClient(Client):
     """The connection of the command.
 
-    :param wait: seconds to go on receiving when stdin has ended.
+    :param wait: the seconds to go on receiving after the end of stdin.
     """
 
-    close_timeout = 5.0
+    close_timeout = 5.0  # a person waits for the prompt
 
     def __init__(self, url: str, wait: float, options: Mapping[str, Any]) -> None:
         super().__init__(url, **options)
@@ -83,7 +83,7 @@ class StdioClient(Client):
 def run_connect(url: str, wait: float, options: Mapping[str, Any]) -> int:
     """Run the command.
 
-    :returns: the exit status: 0 if the connection was opened, and closed as it should be.
+    :returns: the exit status: 0 if the connection was opened and closed normally, else 1.
     """
     client = StdioClient(url, wait, options)
     with signals_handled(lambda number: client.close()):

@@ -1,4 +1,4 @@
-"""How far a load run has come, for those who watch it."""
+"""Shows the progress of a load run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import gevent
 
 from .tally import Tally
 
-# Seconds between two looks: on a terminal, and where each makes another line.
+# Seconds between two updates: of the line on a terminal, and between two lines elsewhere.
 _LIVE_INTERVAL = 0.2
 _LINE_INTERVAL = 2.0
 
@@ -18,9 +18,9 @@ _CLEAR_LINE = "\r\x1b[K"
 
 
 class Progress:
-    """Show a tally as it grows: in place on a terminal, line by line elsewhere.
+    """Shows a growing tally: in one line on a terminal, line by line elsewhere.
 
-    :param stream: where to.
+    :param stream: the stream to write to.
     """
 
     def __init__(self, tally: Tally, stream: TextIO) -> None:
@@ -32,7 +32,7 @@ class Progress:
         self._last_time = perf_counter()
 
     def follow(self) -> None:
-        """Show it until killed."""
+        """Show the progress until killed."""
         try:
             while True:
                 gevent.sleep(_LIVE_INTERVAL if self._is_live else _LINE_INTERVAL)

@@ -1,6 +1,6 @@
 """A WebSocket server for the tests of a client, in the process of the tests.
 
-:class:`EchoServer` is the server, a behaviour says what it does with a connection, and
+:class:`EchoServer` is the server. A behaviour decides what the server does with a connection.
 :class:`ServerConnection` is the connection that a behaviour, or a test, acts on.
 """
 

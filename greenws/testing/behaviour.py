@@ -22,18 +22,18 @@ Behaviour = Callable[[ServerConnection], object]
 
 
 def echo(connection: ServerConnection) -> None:
-    """Send each message back. A handler only."""
+    """Echo each message. Usable as a handler only."""
     for message in connection:
         connection.send(message)
 
 
 def accept(connection: ServerConnection) -> None:
-    """Accept the upgrade. An opening only, the one there is unless told otherwise."""
+    """Accept the upgrade. Usable as an opening only, and the default opening."""
     connection.accept()
 
 
 def silent(connection: ServerConnection) -> None:
-    """Read everything and answer nothing, neither a ping nor a close frame nor the upgrade."""
+    """Read everything and answer nothing: no ping, no close frame, no upgrade."""
     while connection.receive_raw():
         pass
 
@@ -46,10 +46,11 @@ def stop_reading(connection: ServerConnection) -> None:
 def respond(
     function: Callable[[Message], Message | Iterable[Message] | None], delay: float = 0.0
 ) -> Behaviour:
-    """Answer each message with what ``function`` makes of it. A handler only.
+    """Answer each message with the result of ``function``. Usable as a handler only.
 
-    :param function: gets str or bytes, returns the reply, a list of replies, or None for none.
-    :param delay: seconds to wait before each reply.
+    :param function: a function that gets str or bytes, and returns a reply, a list of replies, or
+        None for no reply.
+    :param delay: the seconds to wait before each reply.
     """
 
     def run(connection: ServerConnection) -> None:
@@ -68,12 +69,12 @@ def respond(
 
 
 def replies(*script: Message | Iterable[Message] | None, delay: float = 0.0) -> Behaviour:
-    """Answer the first message with the first of ``script``, and so on. A handler only.
+    """Answer the n-th message with the n-th item of ``script``. Usable as a handler only.
 
-    Messages after the last of them are read, and not answered.
+    Messages beyond the end of ``script`` are read, but not answered.
 
-    :param script: for each message the reply, a list of replies, or None for none.
-    :param delay: seconds to wait before each reply.
+    :param script: for each message a reply, a list of replies, or None for no reply.
+    :param delay: the seconds to wait before each reply.
     """
 
     def run(connection: ServerConnection) -> None:
@@ -86,8 +87,8 @@ def replies(*script: Message | Iterable[Message] | None, delay: float = 0.0) -> 
 def drop(after: int = 0, reset: bool = True) -> Behaviour:
     """Close the TCP connection without a close frame.
 
-    :param after: how many messages to echo before; 0 in an opening.
-    :param reset: with RST; False: with FIN.
+    :param after: the number of messages to echo before; 0 in an opening.
+    :param reset: True: close with RST; False: close with FIN.
     """
 
     def run(connection: ServerConnection) -> None:
@@ -98,10 +99,10 @@ def drop(after: int = 0, reset: bool = True) -> Behaviour:
 
 
 def close_with(code: int | None = Status.NORMAL, reason: str = "", after: int = 0) -> Behaviour:
-    """Begin the closing handshake. A handler only.
+    """Begin the closing handshake. Usable as a handler only.
 
     :param code: the close code; None for an empty close frame.
-    :param after: how many messages to echo before.
+    :param after: the number of messages to echo before.
     """
 
     def run(connection: ServerConnection) -> None:
@@ -118,7 +119,7 @@ def reject(
     headers: HeaderPairs = (),
     body: bytes = b"",
 ) -> Behaviour:
-    """Answer the upgrade with another status than 101. An opening only."""
+    """Answer the upgrade with a status other than 101. Usable as an opening only."""
     headers = list(headers)
 
     def run(connection: ServerConnection) -> None:
@@ -128,9 +129,9 @@ def reject(
 
 
 def send_raw(data: bytes, then: Behaviour = silent) -> Behaviour:
-    """Send bytes as they are: frames no server should send, or no HTTP at all.
+    """Send bytes unchanged, for example illegal frames or bytes that are not HTTP.
 
-    :param then: what to do next; by default the connection stays open until the client goes.
+    :param then: the next behaviour; by default the connection stays open until the client leaves.
     """
 
     def run(connection: ServerConnection) -> None:
@@ -141,9 +142,10 @@ def send_raw(data: bytes, then: Behaviour = silent) -> Behaviour:
 
 
 def delay(seconds: float, then: Behaviour = echo) -> Behaviour:
-    """Wait before anything else; nothing is read meanwhile.
+    """Wait, and read nothing meanwhile; then run another behaviour.
 
-    :param then: what to do next; in an opening this has to be given.
+    :param seconds: the seconds to wait.
+    :param then: the next behaviour. The default works only in a handler.
     """
 
     def run(connection: ServerConnection) -> None:
@@ -154,9 +156,9 @@ def delay(seconds: float, then: Behaviour = echo) -> Behaviour:
 
 
 def in_turn(*behaviours: Behaviour) -> Behaviour:
-    """Give each connection its own: the first one the first, and so on.
+    """Give the n-th connection the n-th behaviour.
 
-    :param behaviours: at least one; the last is for all connections that follow.
+    :param behaviours: the behaviours, at least one; all later connections get the last one.
     """
     if not behaviours:
         raise ValueError("in_turn() needs at least one behaviour")
