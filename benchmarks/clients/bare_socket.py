@@ -13,7 +13,7 @@ from typing import Any
 from .. import wire
 from .bare import READ_SIZE, client_frames, close, upgrade
 from .meter import Meter
-from .task import Task, Works, run_client
+from .task import Task, run_client
 
 #: Bytes of one write, where frames leave together.
 WRITE_SIZE = 64 * 1024
@@ -134,12 +134,5 @@ def connect(task: Task) -> None:
             left = meter.lap()
 
 
-WORKS: Works = {
-    "receive": receive,
-    "send": send,
-    "echo": echo,
-    "connect": connect,
-}
-
 if __name__ == "__main__":
-    run_client(WORKS)
+    run_client(receive, send, echo, connect)

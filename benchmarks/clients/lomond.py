@@ -10,7 +10,7 @@ from typing import Any
 from lomond import WebSocket
 
 from .meter import MemoryMeter, Meter
-from .task import Task, Works, run_client
+from .task import Task, run_client
 
 
 def listen(ws: Any) -> Iterator[Any]:
@@ -116,13 +116,5 @@ def idle(task: Task) -> None:
     meter.end(task.connections)
 
 
-WORKS: Works = {
-    "receive": receive,
-    "send": send,
-    "echo": echo,
-    "connect": connect,
-    "idle": idle,
-}
-
 if __name__ == "__main__":
-    run_client(WORKS)
+    run_client(receive, send, echo, connect, idle)

@@ -92,19 +92,19 @@ def _context(cafile: str) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=cafile)
 
 
-Works = dict[str, Callable[[Task], None]]
-
-
 def read_task() -> Task:
     """Read the task of this process."""
     return Task(**json.loads(sys.argv[1]))
 
 
-def run_client(works: Works) -> None:
-    """Do the task of this process. The meters print its result and end the process."""
+def run_client(*works: Callable[[Task], None]) -> None:
+    """Do the task of this process. A meter prints the result and ends the process.
+
+    :param works: the works that the client can do; the name of a function is the name of its work.
+    """
     pin("client")
     raise_file_limit()
     task = read_task()
-    works[task.work](task)
+    next(work for work in works if work.__name__ == task.work)(task)
     print(f"{task.work} ended without a result", file=sys.stderr, flush=True)
     os._exit(1)

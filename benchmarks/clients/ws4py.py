@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .task import Task, Works, run_client
+from .task import Task, run_client
 
 if __name__ == "__main__":
     from gevent import monkey
@@ -146,14 +146,5 @@ def fairness(task: Task) -> None:
     wait(flooded)
 
 
-WORKS: Works = {
-    "receive": receive,
-    "send": send,
-    "echo": echo,
-    "connect": connect,
-    "idle": idle,
-    "fairness": fairness,
-}
-
 if __name__ == "__main__":
-    run_client(WORKS)
+    run_client(receive, send, echo, connect, idle, fairness)
