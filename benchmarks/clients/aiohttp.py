@@ -17,7 +17,7 @@ Open = Callable[[str], Any]
 
 
 def opener(task: Task) -> Open:
-    """Make what opens a connection, by one session for all."""
+    """Return a function that opens a connection; all connections share one session."""
     session = ClientSession(connector=TCPConnector(limit=0))
     options: dict[str, Any] = {"compress": 15 if task.is_deflated else 0}
     if task.cafile:

@@ -1,4 +1,4 @@
-"""A floor: gevent.socket with sendall and recv_into, and no WebSocket."""
+"""Bare gevent sockets: ``sendall`` and ``recv_into`` without a WebSocket, as a floor."""
 
 from __future__ import annotations
 
@@ -19,10 +19,13 @@ from .task import Task, run_client
 
 
 def opener(task: Task) -> Callable[[str], tuple[Any, bytes]]:
-    """Make what opens a connection; it returns what came after the handshake, too."""
+    """Return a function that opens a connection.
+
+    The function returns the socket, and the bytes after the response.
+    """
     context = None
     if task.cafile:
-        import ssl  # for the constant alone
+        import ssl  # only for the constant
 
         context = SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.load_verify_locations(task.cafile)

@@ -1,6 +1,6 @@
-"""The floor: stdlib sockets and epoll, whole buffers of frames, and no WebSocket: the system calls.
+"""Bare sockets of the standard library, with epoll and whole buffers of frames, as the floor.
 
-Deflated messages are inflated and deflated by zlib, and that is all: no greenlets, no events.
+Only the system calls remain, and zlib for deflated messages: no WebSocket, no greenlets, no events.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from .bare import READ_SIZE, client_frames, close, upgrade
 from .meter import Meter
 from .task import Task, run_client
 
-#: Bytes of one write, where frames leave together.
+#: The bytes of one write of several frames; greenws also sends a queue of this size.
 WRITE_SIZE = 64 * 1024
 
 

@@ -1,4 +1,4 @@
-"""greenws: a Client subclass with plain handlers."""
+"""greenws: subclasses of Client with plain handlers."""
 
 from __future__ import annotations
 

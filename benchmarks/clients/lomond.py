@@ -1,4 +1,4 @@
-"""lomond: its event loop in the main thread; many connections are as many threads."""
+"""lomond: one connection in the main thread, or a thread for each of many connections."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .task import Task, run_client
 
 
 def listen(ws: Any) -> Iterator[Any]:
-    """Connect, without pings and polls."""
+    """Connect, without pings, and with hardly any polls."""
     events: Iterator[Any] = ws.connect(poll=60, ping_rate=0)
     return events
 
@@ -49,7 +49,7 @@ def echo(task: Task) -> None:
     lock = threading.Lock()
     text = task.texts()[0]
 
-    # Threads that queue for a lock at every message would be what is measured.
+    # If threads waited for a lock at every message, the lock would be measured.
     own_lap = 1 if task.connections == 1 else 10
 
     ready: SimpleQueue[Any] = SimpleQueue()

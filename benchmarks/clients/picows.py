@@ -1,4 +1,4 @@
-"""picows: a listener's methods, on asyncio or uvloop."""
+"""picows: the methods of a listener, on asyncio or uvloop."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .task import Task
 
 
 class Listener(WSListener):
-    """A connection that can be waited for until it is writable again."""
+    """A listener that lets the sender wait until the connection is writable again."""
 
     def __init__(self) -> None:
         self.resumed: asyncio.Event | None = None

@@ -26,7 +26,7 @@ def opener(task: Task) -> Callable[[str], Any]:
 
 
 def run_all(count: int, function: Callable[[], object]) -> None:
-    """Run a function in as many greenlets; one needs none."""
+    """Run a function in ``count`` greenlets; if ``count`` is 1, in the caller's."""
     if count == 1:
         function()
         return

@@ -1,4 +1,4 @@
-"""websockets: its client for asyncio, with its C speedups, on asyncio or uvloop."""
+"""websockets: the asyncio client, with the C extension, on asyncio or uvloop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""websockets: its client for threads, one connection in the main thread."""
+"""websockets: the threading client, with one connection in the main thread."""
 
 from __future__ import annotations
 

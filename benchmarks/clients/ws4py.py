@@ -1,4 +1,4 @@
-"""ws4py: its client for gevent, in a process that gevent has patched."""
+"""ws4py: the gevent client, in a process that gevent has patched."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .meter import MemoryMeter, Meter, RoundTrips
 
 
 class Connection(WebSocketClient):  # type: ignore[misc]
-    """Skips the queue, and its copy of each message."""
+    """A connection without ws4py's queue, which copies each message."""
 
     def received_message(self, message: Any) -> None:
         """Take a message."""
