@@ -19,8 +19,8 @@ from . import events
 from .backoff import find_retry_after
 from .constants import SHORTEST_WAIT
 
-# Seconds between two checks of a threading.Event, for which gevent cannot wait. A check is cheap,
-# and nobody notices an exit that comes this much later.
+# Seconds between two checks of a threading.Event, for which gevent cannot wait: short enough that
+# nobody notices the delay, long enough that the checks cost nothing.
 _THREAD_EVENT_INTERVAL = 0.05
 
 

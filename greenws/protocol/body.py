@@ -29,7 +29,7 @@ class _Expected(enum.Enum):
 
 
 class BodyReader:
-    """Collect the first bytes of a body that arrives in pieces.
+    """Collects the first bytes of a body that arrives in pieces.
 
     A malformed length or chunk is not an error: the body ends before it. If the connection ends
     early, the bytes read so far are the body.

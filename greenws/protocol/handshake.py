@@ -41,8 +41,8 @@ def new_handshake_key() -> bytes:
 
 def accept_for(key: bytes) -> str:
     """Compute the ``Sec-WebSocket-Accept`` that answers a key (RFC 6455 section 4.2.2)."""
-    # The digest only shows that the server speaks WebSocket. It is not for security, and FIPS
-    # builds of Python allow SHA-1 if told so.
+    # The digest only shows that the server speaks WebSocket. FIPS builds of Python allow SHA-1 if
+    # they are told that the digest is not for security.
     digest = sha1(key + WS_KEY, usedforsecurity=False).digest()
     return b2a_base64(digest, newline=False).decode("ascii")
 

@@ -24,15 +24,15 @@ TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 class HeadTooLarge(ValueError):
     """A head has more bytes than its reader allows.
 
-    The error is no :class:`~greenws.errors.WebSocketError`: a caller knows whether the head was a
-    server's answer, a proxy's reply or a client's request, and raises its own error from this one.
+    This error is not a :class:`~greenws.errors.WebSocketError`. A caller knows whether the head was
+    a server's answer, a proxy's reply or a client's request, and raises its own error.
     """
 
 
 class HeadReader:
-    """Find the end of one head in bytes that arrive in pieces.
+    """Finds the end of one head in bytes that arrive in pieces.
 
-    :param limit: the most bytes the head may have, blank lines before it included.
+    :param limit: the largest size of the head, in bytes, including blank lines before the head.
     """
 
     def __init__(self, limit: int = MAX_HEAD_SIZE) -> None:

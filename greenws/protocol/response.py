@@ -21,7 +21,7 @@ class Response(Head):
         self.http_ver: str = version
         #: The three digits of the status line (RFC 7230 section 3.1.2); None if they are missing.
         self.status_code: int | None = int(code) if len(code) == 3 and code.isdigit() else None
-        #: The reason phrase; it may be empty.
+        #: The reason phrase, which may be empty.
         self.status: str = status.rstrip()
         #: The body of a rejection, as far as the session has read it; the session sets the body.
         self.body: bytes = b""

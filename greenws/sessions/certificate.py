@@ -62,7 +62,7 @@ def read_certificate(tls: ssl.SSLObject) -> dict[str, Any] | None:
     """Read the refused certificate; None: this interpreter does not give it.
 
     ``getpeercert`` works only after a successful handshake. The private object of ``ssl`` knows the
-    chain earlier. The method is public from Python 3.13 on, but the public one returns only DER.
+    chain earlier. From Python 3.13 on, ``ssl`` has a public method, but it returns only DER.
     """
     try:
         chain = tls._sslobj.get_unverified_chain()  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""Connecting to the first address that answers (Happy Eyeballs, RFC 8305).
+"""Connects to the first address that answers (Happy Eyeballs, RFC 8305).
 
 Attempts overlap: a new attempt starts 250 ms after the previous attempt, or as soon as an attempt
 has failed. The first successful attempt wins, and the other attempts are closed. The calling
@@ -91,7 +91,7 @@ class _Attempt:
 def new_socket(family: int, options: Sequence[SocketOption]) -> _socket.socket:
     """Make a non-blocking stream socket, and set its options.
 
-    :raises OSError: the system has no socket to give, or does not know an option.
+    :raises OSError: the system cannot make a socket, or does not know an option.
     """
     sock = _socket.socket(family, _socket.SOCK_STREAM | _NONBLOCK, 0)
     try:

@@ -23,7 +23,7 @@ SockAddr = tuple[Any, ...]
 
 
 class Address(NamedTuple):
-    """A numeric address, which can be connected to without a resolver."""
+    """A numeric address; connecting to it needs no resolver."""
 
     family: int
     sockaddr: SockAddr

@@ -45,8 +45,8 @@ class EchoServer:
             client = MyClient(server.url).start()
             ...
 
-    The server echoes every message, unless it gets another behaviour. It runs in the hub of the
-    thread that started the server, patches nothing, and needs no patching. Leaving the block closes
+    The server echoes every message, unless it gets another behaviour. The server runs in the hub of
+    the thread that started it, patches nothing, and needs no patching. Leaving the block closes
     everything, and raises the first exception that came out of a behaviour.
 
     :param handler: the behaviour after the upgrade: a callable that gets a

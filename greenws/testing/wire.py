@@ -1,9 +1,8 @@
 """The transport of one accepted connection: a non-blocking socket, TLS, and a send queue.
 
-One greenlet at a time reads. Before each read it waits in the hub, so that a client that sends
-without a pause takes its turn like every other client. Writing only appends to the queue. The
-queue leaves with the next read or at the end of the hub's turn, whichever is first, in one system
-call.
+One greenlet at a time reads. The reader waits in the hub before each read, so a client that sends
+without a pause takes its turn like every other client. Writing only appends to the queue. The queue
+leaves with the next read or at the end of the hub's turn, whichever is first, in one system call.
 
 The client has a transport and a send queue too, in :mod:`greenws.sessions`. This module is a
 second one on purpose. A test must not judge the client's transport by that same transport: a
