@@ -35,16 +35,16 @@ class StdioClient(Client):
         self._reader: gevent.Greenlet[..., None] | None = None
 
     def on_connect_fail(self, event: events.ConnectFail) -> None:
-        _tell(event.reason)
+        _report(event.reason)
 
     def on_rejected(self, event: events.Rejected) -> None:
-        _tell(f"rejected: {event.reason}")
+        _report(f"rejected: {event.reason}")
         if event.response.body:
-            _tell(event.response.body.decode("utf-8", "replace").rstrip())
+            _report(event.response.body.decode("utf-8", "replace").rstrip())
 
     def on_ready(self, event: events.Ready) -> None:
         agreed = [*event.extensions, *([event.protocol] if event.protocol else [])]
-        _tell("connected" + (f" ({', '.join(agreed)})" if agreed else ""))
+        _report("connected" + (f" ({', '.join(agreed)})" if agreed else ""))
         self._reader = gevent.spawn(self._send_lines)
 
     def on_text(self, event: events.Text) -> None:
@@ -54,14 +54,14 @@ class StdioClient(Client):
         print(event.data.hex(), flush=True)
 
     def on_protocol_error(self, event: events.ProtocolError) -> None:
-        _tell(f"the server violated the protocol: {event.error}")
+        _report(f"the server violated the protocol: {event.error}")
 
     def on_close(self, event: events.Disconnected) -> None:
         if self._reader is not None:
             self._reader.kill()
         if event.graceful and event.code in _GOOD_CODES:
             self.status = 0
-        _tell(f"disconnected: {event.reason} (code {event.code})")
+        _report(f"disconnected: {event.reason} (code {event.code})")
 
     def _send_lines(self) -> None:
         try:
@@ -76,7 +76,7 @@ class StdioClient(Client):
             gevent.sleep(self._wait)
             self.close()
         except WebSocketError as error:
-            _tell(f"not sent: {error}")
+            _report(f"not sent: {error}")
             self.close()
 
 
@@ -91,5 +91,5 @@ def run_connect(url: str, wait: float, options: Mapping[str, Any]) -> int:
     return client.status
 
 
-def _tell(text: str) -> None:
+def _report(text: str) -> None:
     print(text, file=sys.stderr, flush=True)

@@ -90,13 +90,13 @@ class LoadClient(Client):
             pass  # the connection is ending, and on_close reports the cause
 
     def on_ready(self, event: events.Ready) -> None:
-        self._load.note_ready(self)
+        self._load.record_ready(self)
 
     def on_connect_fail(self, event: events.ConnectFail) -> None:
-        self._load.note_failure(self, event.reason)
+        self._load.record_failure(self, event.reason)
 
     def on_rejected(self, event: events.Rejected) -> None:
-        self._load.note_failure(self, f"rejected: {event.reason}")
+        self._load.record_failure(self, f"rejected: {event.reason}")
 
     def on_text(self, event: events.Text) -> None:
         now = perf_counter()
@@ -104,24 +104,24 @@ class LoadClient(Client):
             return
         load = self._load
         if event.text != load.payload:
-            load.note_failure(self, "the server sent a message that is not the echo")
+            load.record_failure(self, "the server sent a message that is not the echo")
             self.close()
             return
-        load.note_echo(now - self._sent_at, now)
+        load.record_echo(now - self._sent_at, now)
         self._left -= 1
         if self._left:
             self.send_next()
         else:
-            load.note_done(self)
+            load.record_done(self)
 
     def on_protocol_error(self, event: events.ProtocolError) -> None:
-        self._load.note_failure(self, f"the server violated the protocol: {event.error}")
+        self._load.record_failure(self, f"the server violated the protocol: {event.error}")
 
     def on_close(self, event: events.Disconnected) -> None:
-        self._load.note_end(self, f"{event.reason} (code {event.code})")
+        self._load.record_end(self, f"{event.reason} (code {event.code})")
 
     def on_error(self, error: Exception) -> None:
-        self._load.note_failure(self, f"{type(error).__name__}: {error}")
+        self._load.record_failure(self, f"{type(error).__name__}: {error}")
         self.close()
 
 
@@ -160,7 +160,7 @@ class LoadRun:
                 self._tally.message_seconds = self._last_echo - self._message_start
                 self._close_all()
 
-    def note_ready(self, client: LoadClient) -> None:
+    def record_ready(self, client: LoadClient) -> None:
         """Record that a connection is open."""
         client.stage = Stage.READY
         self._tally.connected += 1
@@ -168,18 +168,18 @@ class LoadRun:
         self._slots.release()
         self._count_down()
 
-    def note_echo(self, seconds: float, now: float) -> None:
+    def record_echo(self, seconds: float, now: float) -> None:
         """Record the echo of a message."""
         self._tally.messages += 1
         self._tally.latencies.add(seconds)
         self._last_echo = now
 
-    def note_done(self, client: LoadClient) -> None:
+    def record_done(self, client: LoadClient) -> None:
         """Record that all messages of a connection have come back."""
         client.stage = Stage.DONE
         self._count_down()
 
-    def note_failure(self, client: LoadClient, reason: str) -> None:
+    def record_failure(self, client: LoadClient, reason: str) -> None:
         """Record the failure of a connection or of its opening; only the first reason counts."""
         before = client.stage
         if before is Stage.OVER:
@@ -191,10 +191,10 @@ class LoadRun:
         if before is Stage.CONNECTING or before is Stage.TALKING:
             self._count_down()
 
-    def note_end(self, client: LoadClient, reason: str) -> None:
+    def record_end(self, client: LoadClient, reason: str) -> None:
         """Record the end of a connection that was open."""
         self._tally.open -= 1
-        self.note_failure(client, reason)
+        self.record_failure(client, reason)
 
     def _count_down(self) -> None:
         self._waited_for -= 1
@@ -242,7 +242,7 @@ class LoadRun:
             if seen == self._tally.messages:
                 for client in ready:
                     if client.stage is Stage.TALKING:
-                        self.note_failure(client, f"no echo within {self.options.timeout:g} s")
+                        self.record_failure(client, f"no echo within {self.options.timeout:g} s")
             seen = self._tally.messages
 
     def _close_all(self) -> None:

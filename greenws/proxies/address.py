@@ -104,7 +104,7 @@ def choose_proxy(
                 url = proxies[key]
                 return parse_proxy(url, f"proxies[{key!r}]") if url else None
         return None
-    for name, url in _environment(_KEYS[is_secure]):
+    for name, url in _find_variables(_KEYS[is_secure]):
         no_proxy = os.environ.get("no_proxy", os.environ.get("NO_PROXY", ""))
         return None if is_exempt(host, port, no_proxy) else parse_proxy(url, name)
     return None
@@ -171,7 +171,7 @@ def is_exempt(host: str, port: int, no_proxy: str) -> bool:
     return False
 
 
-def _environment(keys: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+def _find_variables(keys: tuple[str, ...]) -> Iterator[tuple[str, str]]:
     """Yield name and value of the variables that are set and not empty, by precedence."""
     for key in keys:
         lower, upper = f"{key}_proxy", f"{key.upper()}_PROXY"

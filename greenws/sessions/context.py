@@ -66,14 +66,14 @@ def client_context(
         None if certfile is None else os.fspath(certfile),
         None if keyfile is None else os.fspath(keyfile),
     )
-    stamps = [None if name is None else _stamp(name) for name in names]
-    key = (verify, names, password, os.environ.get("SSLKEYLOGFILE"), *stamps)
+    fingerprints = [None if name is None else _fingerprint(name) for name in names]
+    key = (verify, names, password, os.environ.get("SSLKEYLOGFILE"), *fingerprints)
     context = _contexts.get(key)
     if context is None:
         if verify and cafile is not None:
-            is_folder = stamps[0] is not None and S_ISDIR(stamps[0][0])
+            is_folder = fingerprints[0] is not None and S_ISDIR(fingerprints[0][0])
             trusted = (None, *trusted) if is_folder else (*trusted, None)
-        context = _contexts[key] = _build(trusted, names[-2], names[-1], password)
+        context = _contexts[key] = _make_context(trusted, names[-2], names[-1], password)
     try:
         _contexts.move_to_end(key)
         while len(_contexts) > MAX_CONTEXTS:
@@ -90,7 +90,7 @@ def _find_trusted() -> tuple[str | None, str | None]:
     return (file, directory) if file or directory else (certifi.where(), None)
 
 
-def _stamp(name: str) -> tuple[int, ...] | None:
+def _fingerprint(name: str) -> tuple[int, ...] | None:
     """Return the facts that change when a file is replaced; the mode comes first."""
     try:
         found = os.stat(name)
@@ -99,7 +99,7 @@ def _stamp(name: str) -> tuple[int, ...] | None:
     return found.st_mode, found.st_mtime_ns, found.st_size, found.st_ino
 
 
-def _build(
+def _make_context(
     trusted: tuple[str | None, ...],
     certfile: str | None,
     keyfile: str | None,
@@ -130,13 +130,15 @@ def _build(
                 subject = f"the key of the client certificate in {keyfile}"
                 open(keyfile, "rb").close()
             subject = f"the client certificate in {certfile}"
-            context.load_cert_chain(certfile, keyfile, _refuse if password is None else password)
+            context.load_cert_chain(
+                certfile, keyfile, _refuse_password if password is None else password
+            )
     except (OSError, ValueError, TypeError) as error:
         raise ConnectFail(f"unable to load {subject}: {_name_load_error(error)}") from error
     return context
 
 
-def _refuse() -> str:
+def _refuse_password() -> str:
     # Without a password callback, OpenSSL would ask for the password on the terminal, and block.
     raise ValueError("the key is encrypted, and there is no ssl_password")
 

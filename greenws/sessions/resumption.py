@@ -45,7 +45,7 @@ class SessionKeeper:
         now = time.time()
         return self.session is None or now >= self._renew_at or now < self._renew_until
 
-    def note_refusal(self) -> None:
+    def record_refusal(self) -> None:
         """Record that the server refused to resume the session."""
         self._renew_until = time.time() + RENEWAL_PERIOD
 

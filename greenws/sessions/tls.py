@@ -340,7 +340,7 @@ class TLSTransport(Transport):
         if version is None:
             return  # the handshake has not been done
         if is_refused:
-            memory.note_refusal()
+            memory.record_refusal()
         session = self._core.session
         # Before its tickets have come, TLS 1.3 shows a session that nothing can be done with.
         if session is not None and (session.has_ticket or version != "TLSv1.3"):

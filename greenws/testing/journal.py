@@ -29,21 +29,21 @@ class Journal:
         self._waiters: set[Event] = set()
         self._raised = 0
 
-    def note_message(self, message: Message) -> None:
+    def record_message(self, message: Message) -> None:
         """Record a message."""
         self.message_count += 1
         self.messages.append(message)
-        self.note_change()
+        self.notify_waiters()
 
-    def note_change(self) -> None:
+    def notify_waiters(self) -> None:
         """Make every greenlet in :meth:`wait_for` check its condition again."""
         for waiter in self._waiters:
             waiter.set()
 
-    def note_error(self, error: BaseException) -> None:
+    def record_error(self, error: BaseException) -> None:
         """Record an exception that came out of a behaviour."""
         self.errors.append(error)
-        self.note_change()
+        self.notify_waiters()
 
     def raise_error(self) -> None:
         """Raise the first exception that was not raised yet, if any."""

@@ -182,7 +182,7 @@ class EchoServer:
         self._listener = self._listen()
         self.port = self._listener.getsockname()[1]
         self._acceptor = gevent.spawn(self._accept, self._listener)
-        self._journal.note_change()
+        self._journal.notify_waiters()
         return self
 
     def stop(self) -> None:
@@ -290,7 +290,7 @@ class EchoServer:
         self._accepted += 1
         connection = ServerConnection(Wire(sock), self._accepted, self._options, self._journal)
         self._current[connection] = gevent.spawn(self._serve, connection)
-        self._journal.note_change()
+        self._journal.notify_waiters()
 
     def _serve(self, connection: ServerConnection) -> None:
         try:
@@ -305,7 +305,7 @@ class EchoServer:
             connection.go_away()
         except (Exception, gevent.Timeout) as error:  # noqa: BLE001  # stop() raises the error
             connection.error = error
-            self._journal.note_error(error)
+            self._journal.record_error(error)
             connection.finish(Status.UNEXPECTED_CONDITION)
         finally:
             self._forget(connection)
@@ -314,7 +314,7 @@ class EchoServer:
         connection.drop(reset=False)
         del self._current[connection]
         self._ended.append(connection)
-        self._journal.note_change()
+        self._journal.notify_waiters()
 
     def _stop(self) -> None:
         if self._listener is None:

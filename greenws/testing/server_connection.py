@@ -152,7 +152,7 @@ class ServerConnection:
                 raise WebSocketClosed("the client's request is invalid") from error
             self._stream = Stream(is_client=False, max_size=self._options.max_size)
             self._stream.receive(reader.rest, 0, len(reader.rest), 0.0)
-            self._journal.note_change()
+            self._journal.notify_waiters()
         return self.request
 
     def accept(self, *, subprotocol: str | None = None, headers: HeaderPairs = ()) -> None:
@@ -165,7 +165,7 @@ class ServerConnection:
         :raises WebSocketUnavailable: the request has been answered already.
         """
         request = self.read_request()
-        self._expect(ConnectionState.OPENING)
+        self._require(ConnectionState.OPENING)
         if subprotocol is None:
             offered = request.protocols
             subprotocol = next((p for p in self._options.subprotocols if p in offered), None)
@@ -179,7 +179,7 @@ class ServerConnection:
                 headers=_encode_headers(headers),
             )
         )
-        self._move(ConnectionState.OPEN)
+        self._move_to(ConnectionState.OPEN)
 
     def reject(
         self,
@@ -196,11 +196,11 @@ class ServerConnection:
         :raises WebSocketUnavailable: the request has been answered already.
         """
         self.read_request()
-        self._expect(ConnectionState.OPENING)
+        self._require(ConnectionState.OPENING)
         self._wire.write(
             build_rejection(status, reason, headers=_encode_headers(headers), body=body)
         )
-        self._move(ConnectionState.ENDED)
+        self._move_to(ConnectionState.ENDED)
 
     def receive(self) -> Message:
         """Wait for a message: text as str, binary as bytes.
@@ -232,10 +232,10 @@ class ServerConnection:
             elif type(event) is Binary:
                 message = event.data
             else:
-                self._control(event)
+                self._handle_control(event)
                 continue
             self.messages.append(message)
-            self._journal.note_message(message)
+            self._journal.record_message(message)
             return message
 
     def receive_raw(self) -> bytes:
@@ -246,7 +246,7 @@ class ServerConnection:
         """
         data = self._wire.read()
         if not data:
-            self._move(ConnectionState.ENDED)
+            self._move_to(ConnectionState.ENDED)
         return data
 
     def send(self, message: Message, compress: bool = True) -> None:
@@ -270,12 +270,12 @@ class ServerConnection:
 
     def send_ping(self, data: bytes = b"") -> None:
         """Send a ping. The client's answer goes to :attr:`pongs`."""
-        self._expect(ConnectionState.OPEN)
+        self._require(ConnectionState.OPEN)
         self.send_frame(Opcode.PING, data)
 
     def send_pong(self, data: bytes = b"") -> None:
         """Send a pong."""
-        self._expect(ConnectionState.OPEN)
+        self._require(ConnectionState.OPEN)
         self.send_frame(Opcode.PONG, data)
 
     def send_frame(
@@ -311,7 +311,7 @@ class ServerConnection:
             raise WebSocketUnavailable("the upgrade was not accepted")
         if self._state is ConnectionState.OPEN:
             self.send_frame(Opcode.CLOSE, build_close_payload(code, reason))
-            self._move(ConnectionState.CLOSING)
+            self._move_to(ConnectionState.CLOSING)
 
     def drop(self, reset: bool = True) -> None:
         """Close the TCP connection at once, without a close frame.
@@ -321,7 +321,7 @@ class ServerConnection:
         self._wire.end(reset)
         if self._stream is not None:
             self._stream.close()
-        self._move(ConnectionState.ENDED)
+        self._move_to(ConnectionState.ENDED)
         self._ended.set()
 
     def wait_ended(self, timeout: float | None = 5.0) -> int | None:
@@ -391,7 +391,7 @@ class ServerConnection:
 
     def _send_message(self, opcode: int, payload: bytes, compress: bool) -> None:
         if self._state is not ConnectionState.OPEN:
-            self._expect(ConnectionState.OPEN)
+            self._require(ConnectionState.OPEN)
         assert self._stream is not None
         deflate = self._stream.deflate
         wire = self._wire
@@ -401,7 +401,7 @@ class ServerConnection:
             append_frame(wire.queue, opcode, payload, False, False)
         wire.flush_soon()
 
-    def _control(self, event: Event) -> None:
+    def _handle_control(self, event: Event) -> None:
         if type(event) is Ping:
             self.pings.append(event.data)
             if self._state is ConnectionState.OPEN:
@@ -413,15 +413,15 @@ class ServerConnection:
             self.close_reason = event.reason
             if self._state is ConnectionState.OPEN:
                 self.send_frame(Opcode.CLOSE, build_close_payload(event.code, event.reason))
-            self._move(ConnectionState.ENDED)
-        self._journal.note_change()
+            self._move_to(ConnectionState.ENDED)
+        self._journal.notify_waiters()
 
     def _refuse(self, error: ProtocolError | CriticalProtocolError) -> None:
         self.error = error
         if self._state is ConnectionState.OPEN:
             self.close(error.code, fit_close_reason(str(error)))
 
-    def _expect(self, state: ConnectionState) -> None:
+    def _require(self, state: ConnectionState) -> None:
         if self._state is state:
             return
         if self._state is ConnectionState.ENDED:
@@ -432,9 +432,9 @@ class ServerConnection:
             raise WebSocketUnavailable("the request has been answered already")
         raise WebSocketUnavailable("the upgrade was not accepted")
 
-    def _move(self, state: ConnectionState) -> None:
+    def _move_to(self, state: ConnectionState) -> None:
         self._state = state
-        self._journal.note_change()
+        self._journal.notify_waiters()
 
 
 def _encode_headers(headers: HeaderPairs) -> list[tuple[bytes, bytes]]:

@@ -40,7 +40,7 @@ def test_session_is_renewed_after_half_its_lifetime() -> None:
 
 def test_refusal_asks_for_fresh_sessions_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     memory = SessionKeeper()
-    memory.note_refusal()
+    memory.record_refusal()
     memory.keep(make_session(lifetime=10**6))
     assert memory.wants_renewal
     now = time.time()
