@@ -28,10 +28,10 @@ _contexts: OrderedDict[tuple[Any, ...], ssl.SSLContext] = OrderedDict()
 def check_context(context: Any) -> None:
     """Check the option ``ssl_context``.
 
-    :raises TypeError: if it is neither an SSLContext nor None.
+    :raises TypeError: ``context`` is neither an SSLContext nor None.
     """
-    # The class that every SSLContext has below: one that was made before monkey patching is no
-    # instance of the class that ssl has afterwards.
+    # Monkey patching replaces ssl.SSLContext, and a context made before is not an instance of the
+    # new class. Both classes have this base class.
     if context is not None and not isinstance(context, _ssl._SSLContext):
         raise TypeError("ssl_context must be an ssl.SSLContext")
 

@@ -38,10 +38,10 @@ def wait(fileno: int, events: int) -> None:
 
 
 def take_turn() -> None:
-    """Let the loop look at all its descriptors and timers once.
+    """Let the loop check all its descriptors and timers once.
 
-    A callback, as ``gevent.sleep(0)`` is one, would not do: the loop runs many of them before it
-    looks again.
+    ``gevent.sleep(0)`` is not enough: it is a callback, and the loop runs many callbacks before the
+    next check.
     """
     hub = get_hub()
     timer = hub.loop.timer(0)
