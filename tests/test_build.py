@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import greenws
-from greenws.build import SourceFinder
+from greenws.implementation import SourceFinder
 from tests.support.pure import load_pure
 
 ROOT = Path(__file__).parents[1]

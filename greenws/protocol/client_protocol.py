@@ -35,8 +35,8 @@ from ..redaction import redact_url
 from ..status import Status
 from ..trace import Tracer
 from ..url import URL
-from .compression import NAME as PERMESSAGE_DEFLATE
 from .compression import Deflate
+from .extensions import PERMESSAGE_DEFLATE
 from .frame import Payload, build_close_payload, build_frame
 from .handshake import check_extensions
 from .opcode import Opcode

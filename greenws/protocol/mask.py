@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 
-from ..build import is_compiled
+from ..implementation import is_compiled
 
 # Keys taken from the operating system at a time: one system call for 1,024 frames.
 _POOL_SIZE = 4096

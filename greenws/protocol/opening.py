@@ -9,14 +9,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from .. import constants, errors
+from .. import constants
 from ..options import HeaderSource
 from ..redaction import redact_url
 from ..url import URL, join_url, parse_url
 from . import handshake
 from .body import BodyReader
-from .compression import OFFER, Deflate
-from .head import HeadReader
+from .compression import Deflate
+from .extensions import OFFER
+from .head import HeadReader, HeadTooLarge
 from .response import Response
 
 # Headers that the opening handshake sets itself. A caller's value could only break it.
@@ -52,7 +53,7 @@ def check_header(name: str | bytes, value: str | bytes) -> tuple[bytes, bytes]:
         name = name.encode("utf-8")
     if isinstance(value, str):
         value = value.encode("utf-8")
-    handshake.check_header(name, value)
+    handshake.check_field(name, value)
     if name.lower() in _OWN_HEADERS:
         raise ValueError(f"header {name.decode()} is set by the opening handshake itself")
     return name, value
@@ -184,7 +185,7 @@ class Opening:
 
     def build_request(self) -> bytes:
         """Return the request (RFC 6455 section 4.1), with a key of its own."""
-        key = self.key = handshake.new_key()
+        key = self.key = handshake.new_handshake_key()
         self._head = self._response = self._body = None
         options = self._options
         target = self.target
@@ -208,7 +209,7 @@ class Opening:
         if options.cookies is not None:
             cookie = options.cookies.build_header(target)
             if cookie:
-                handshake.check_header(b"Cookie", cookie)
+                handshake.check_field(b"Cookie", cookie)
                 lines.append(b"Cookie: " + cookie)
         custom = options.custom_headers()
         if custom:
@@ -231,7 +232,7 @@ class Opening:
                 reader = self._head = HeadReader()
             try:
                 head = reader.feed(data)
-            except errors.HandshakeError as error:
+            except HeadTooLarge as error:
                 return Refused(Response(data[: constants.MAX_HEAD_SIZE]), str(error))
             if head is None:
                 return None

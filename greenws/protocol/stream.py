@@ -18,10 +18,10 @@ from codecs import utf_8_decode
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ..build import is_compiled
 from ..constants import MAX_MESSAGE_SIZE
 from ..errors import CriticalProtocolError, PayloadTooLarge, ProtocolError
 from ..events import AnyEvent, Binary, Closing, Ping, Pong, Text
+from ..implementation import is_compiled
 from ..native import references, utf8
 from .frame import parse_close_payload
 from .mask import mask

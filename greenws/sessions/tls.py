@@ -19,7 +19,7 @@ from typing import Any
 
 from ..url import encode_host
 from .certificate import explain, is_end, read_certificate
-from .resumption import Memory, recall
+from .resumption import SessionKeeper, keeper_for
 from .transport import Transport, copy_out
 from .wait import READ, WRITE, wait
 
@@ -78,7 +78,7 @@ class TLSTransport(Transport):
         self._unsent: bytes | memoryview = b""
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
-        self._memory: Memory | None = recall(context, (name, port))
+        self._memory: SessionKeeper | None = keeper_for(context, (name, port))
         session = self._memory.session if self._memory is not None else None
         self._offered = session is not None
         self._ssl = context.wrap_bio(
@@ -350,7 +350,7 @@ class TLSTransport(Transport):
         if version is None:
             return  # the handshake has not been done
         if is_refused:
-            memory.note_refusal()
+            memory.record_refusal()
         session = self._core.session
         # Before its tickets have come, TLS 1.3 shows a session that nothing can be done with.
         if session is not None and (session.has_ticket or version != "TLSv1.3"):

@@ -1,7 +1,7 @@
-"""Waiting on gevent's hub; the only place where opening a connection switches.
+"""Waiting on gevent's hub; the opening of a connection switches only in this module.
 
-Every watcher made here is stopped and closed again before the call returns or raises, also when
-a kill or a ``gevent.Timeout`` arrives during the wait. A descriptor may be closed right after.
+Each call stops and closes its watchers before the call returns or raises, also if a kill or a
+``gevent.Timeout`` arrives during the wait. The caller may close a descriptor right after the call.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 from gevent import get_hub, sleep
 from gevent.hub import Waiter
 
-#: Events of ``loop.io``, as bits.
+#: The events of ``loop.io``, as bits.
 READ = 1
 WRITE = 2
 
@@ -38,10 +38,10 @@ def wait(fileno: int, events: int) -> None:
 
 
 def take_turn() -> None:
-    """Let the loop look at all its descriptors and timers once.
+    """Let the loop check all its descriptors and timers once.
 
-    A callback, as ``gevent.sleep(0)`` is one, would not do: the loop runs many of them before it
-    looks again.
+    ``gevent.sleep(0)`` is not enough: it is a callback, and the loop runs many callbacks before the
+    next check.
     """
     hub = get_hub()
     timer = hub.loop.timer(0)
@@ -66,10 +66,11 @@ def let_others_catch_up() -> None:
 
 
 def wait_any(watchers: Sequence[Any], seconds: float | None) -> Any:
-    """Wait for the first of several watchers of this thread's hub, which stay the caller's.
+    """Wait for the first of several watchers of this thread's hub.
 
-    :param seconds: at most; None: as long as it takes.
-    :returns: the watcher that fired, or None when the time is over.
+    :param watchers: the watchers, which the caller keeps.
+    :param seconds: the time limit; None: no limit.
+    :returns: the watcher that fired, or None after the time limit.
     """
     hub = get_hub()
     waiter: Waiter[Any] = Waiter(hub)
@@ -81,8 +82,8 @@ def wait_any(watchers: Sequence[Any], seconds: float | None) -> Any:
             timer.start(waiter.switch, None)
         return waiter.get()
     finally:
-        # A second watcher that is ready as well loses nothing: readiness is a level, so the
-        # next wait sees it again.
+        # If a second watcher is ready as well, its event is not lost: readiness is a level, so the
+        # next wait sees the event again.
         for watcher in watchers:
             watcher.stop()
         if timer is not None:

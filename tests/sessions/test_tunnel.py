@@ -81,7 +81,7 @@ def test_http_tunnel_with_credentials(credentials: bytes) -> None:
         (b"", "closed the connection without a reply"),
         (b"HTTP/1.1 200 OK\r\n", "closed the connection without a reply"),
         (b"SSH-2.0-x\r\n", "does not speak HTTP"),
-        (b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 20000, "sent too long a reply"),
+        (b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 20000, "sent a reply that is too long"),
     ],
 )
 def test_http_tunnel_refused(reply: bytes, message: str) -> None:
@@ -254,7 +254,7 @@ def test_socks_proxy_that_talks_nonsense(scheme: str, reply: bytes, message: str
 
 
 def test_socks_host_that_is_none() -> None:
-    with SocksProxy() as proxy, pytest.raises(ProxyFail, match="is no host name"):
+    with SocksProxy() as proxy, pytest.raises(ProxyFail, match="is not a host name"):
         open_socks_tunnel(connect(proxy.port), address("socks5h", proxy.port), "a..b", 80)
 
 
