@@ -23,7 +23,8 @@ MAX_SESSIONS = 256
 _ATTRIBUTE = "_greenws_sessions"
 
 
-#: Seconds after a refusal in which every connection reads a fresh session.
+#: Seconds after a refusal in which every connection reads a fresh session. The period ends, because
+#: the refusal may have been an exception, by a server that has changed its keys for example.
 RENEWAL_PERIOD = 600.0
 
 
