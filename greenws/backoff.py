@@ -6,7 +6,14 @@ from dataclasses import dataclass
 from email.utils import mktime_tz, parsedate_tz
 from random import random
 from time import time
-from typing import Any
+from typing import TYPE_CHECKING
+
+from .errors import ProxyFail
+from .events import ConnectFail
+
+if TYPE_CHECKING:
+    from .events import AnyEvent
+    from .protocol.response import Response
 
 #: The longest ``Retry-After`` that a client respects, in seconds: a server must not be able to make
 #: its clients wait for ever.
@@ -65,15 +72,17 @@ class Backoff:
         return self.max_tries is not None and failures >= self.max_tries
 
 
-def find_retry_after(event: Any) -> float | None:
+def find_retry_after(event: AnyEvent) -> float | None:
     """Return the seconds that the server or the proxy asks the client to wait, or None.
 
     :param event: a :class:`~greenws.events.Rejected`, which has the response of the server, or a
         :class:`~greenws.events.ConnectFail`, whose error may have the response of a proxy.
     """
-    response = getattr(event, "response", None)
-    if response is None:
-        response = getattr(getattr(event, "error", None), "response", None)
+    response: Response | None = None
+    if event.name == "rejected":  # also lomond's
+        response = event.response
+    elif isinstance(event, ConnectFail) and isinstance(event.error, ProxyFail):
+        response = event.error.response
     return None if response is None else parse_retry_after(response.get("retry-after"))
 
 

@@ -382,9 +382,7 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
         finally:
             self._direct = None
             # Close what is open first: on_close finds the connection ended, also after a kill.
-            close = getattr(connection, "close", None)
-            if close is not None:
-                close()
+            connection.close()
             if self._ready_time is not None:
                 if last is None:
                     last = events.Disconnected("killed")

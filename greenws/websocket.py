@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from . import constants
@@ -131,7 +131,7 @@ class WebSocket(Endpoint):
         #: The proxies as they were given; None: the environment is asked at each connect.
         self.given_proxies: Mapping[str, str | None] | None = None
         if proxies is not None:
-            self.given_proxies = _check_proxies(proxies)
+            self.given_proxies = _read_proxies(proxies)
         # The defaults, which most options have, need no check.
         if trace is not None:
             check_option("trace", trace)
@@ -160,7 +160,7 @@ class WebSocket(Endpoint):
         if max_redirects is not constants.MAX_REDIRECTS:
             check_option("max_redirects", max_redirects)
         request = RequestOptions(
-            protocols=_check_protocols(protocols) if protocols else [],
+            protocols=_list_protocols(protocols) if protocols else [],
             agent=constants.USER_AGENT
             if agent is None
             else _check_field("agent", "User-Agent", agent),
@@ -316,7 +316,7 @@ class WebSocket(Endpoint):
         ping_timeout: float | None = RunDefaults.ping_timeout,
         auto_pong: bool = RunDefaults.auto_pong,
         close_timeout: float | None = RunDefaults.close_timeout,
-    ) -> Iterator[AnyEvent]:
+    ) -> Generator[AnyEvent, None, None]:
         """Open the connection and iterate over its events.
 
         :param session_class: called with this WebSocket; the session that it returns moves the
@@ -494,7 +494,7 @@ class WebSocket(Endpoint):
         self._driver.send(opcode, data)
 
 
-def _check_proxies(proxies: Mapping[str, str | None]) -> dict[str, str | None]:
+def _read_proxies(proxies: Mapping[str, str | None]) -> dict[str, str | None]:
     check_option("proxies", proxies)
     for key, url in proxies.items():
         if url:
@@ -502,7 +502,7 @@ def _check_proxies(proxies: Mapping[str, str | None]) -> dict[str, str | None]:
     return dict(proxies)
 
 
-def _check_protocols(protocols: Sequence[str]) -> list[str]:
+def _list_protocols(protocols: Sequence[str]) -> list[str]:
     check_option("protocols", protocols)
     checked = list(protocols)
     if not all(isinstance(protocol, str) for protocol in checked):

@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 from ..errors import CompressionParameterError
 from .compression import Deflate
-from .head import TOKEN
+from .head import TOKEN, is_token
 
 #: Names of extensions, each with its parameters; a parameter without a value has None.
 Extensions: TypeAlias = list[tuple[str, list[tuple[str, str | None]]]]
@@ -29,7 +29,6 @@ _QUOTED = r'"((?:[\t !#-\[\]-~]|\\[\t -~])*)"'
 _EXTENSION = re.compile(rf"[ \t]*({TOKEN})[ \t]*")
 _PARAMETER = re.compile(rf";[ \t]*({TOKEN})[ \t]*(?:=[ \t]*(?:({TOKEN})|{_QUOTED})[ \t]*)?")
 _BLANK = re.compile(r"[ \t]*")
-_is_token = re.compile(TOKEN).fullmatch
 _ESCAPE = re.compile(r"\\(.)")
 
 
@@ -65,7 +64,7 @@ def _parse_parameter(name: str, token: str | None, quoted: str | None) -> tuple[
     if quoted is None:
         return name, token
     unquoted = _ESCAPE.sub(r"\1", quoted)
-    if not _is_token(unquoted):
+    if not is_token(unquoted):
         raise ValueError(f"the value of the extension parameter {name[:40]!r} is not a token")
     return name, unquoted
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ..constants import WS_KEY
 from ..errors import HandshakeError
 from .extensions import PERMESSAGE_DEFLATE, accept_response, parse_extensions
-from .head import TOKEN
+from .head import TOKEN, is_token
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 #: A field-value (RFC 7230 section 3.2) as a regular expression: visible characters, bytes beyond
 #: ASCII, blanks.
 FIELD_VALUE = r"[\t\x20-\x7e\x80-\xff]*"
-_is_token = re.compile(TOKEN).fullmatch
 _is_name = re.compile(TOKEN.encode()).fullmatch
 _is_value = re.compile(FIELD_VALUE.encode()).fullmatch
 _is_http = re.compile(r"HTTP/1\.[0-9]").fullmatch
@@ -72,7 +71,7 @@ def check_protocols(protocols: Iterable[str]) -> None:
     """
     seen: set[str] = set()
     for protocol in protocols:
-        if not _is_token(protocol):
+        if not is_token(protocol):
             raise ValueError(f"subprotocol must be a token: {protocol[:_SHOWN]!r}")
         if protocol in seen:
             raise ValueError(f"subprotocol appears twice: {protocol[:_SHOWN]!r}")

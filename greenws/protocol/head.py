@@ -19,6 +19,7 @@ _OVERLAP = 2
 #: A token (RFC 7230 section 3.2.6) as a regular expression: the grammar of the names of methods,
 #: headers, extensions and subprotocols.
 TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+is_token = re.compile(TOKEN).fullmatch
 
 
 class HeadTooLarge(ValueError):

@@ -2,7 +2,7 @@ cimport cython
 
 from greenws.sessions.clock cimport Alarm
 
-cdef int _PATIENCE
+cdef int _MAX_CALM_TURNS
 cdef Py_ssize_t _CHAIN
 
 

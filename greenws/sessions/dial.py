@@ -52,7 +52,7 @@ class Trace(Protocol):
     def __call__(self, stage: str, /, **fields: Any) -> object: ...
 
 
-class Progress:
+class DialProgress:
     """Tells what a dial is doing, for the message of whoever cuts it short."""
 
     __slots__ = ("_facts", "_stage", "_started", "step")
@@ -92,7 +92,7 @@ def dial(
     is_home: bool = True,
     trace: Trace = ignore,
     is_traced: bool = True,
-    progress: Progress | None = None,
+    progress: DialProgress | None = None,
 ) -> tuple[Transport, str | None]:
     """Open a connection.
 
@@ -116,7 +116,9 @@ def dial(
     :raises ConnectFail: a step failed; the message names the step, and the cause.
     :raises ProxyFail: it was a step to or through the proxy.
     """
-    return _Dial(target, options, proxy, is_home, trace, is_traced, progress or Progress()).run()
+    return _Dial(
+        target, options, proxy, is_home, trace, is_traced, progress or DialProgress()
+    ).run()
 
 
 class _Dial:
@@ -140,7 +142,7 @@ class _Dial:
         is_home: bool,
         trace: Trace,
         is_traced: bool,
-        progress: Progress,
+        progress: DialProgress,
     ) -> None:
         self._target = target
         self._options = options

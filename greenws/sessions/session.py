@@ -83,10 +83,6 @@ if TYPE_CHECKING:
 #: 7.1.1). A server ends it in one round trip, and few round trips take a second.
 LINGER = 1.0
 
-# Reads of what TLS holds decrypted before the loop gets a turn: 16 records of 16 KiB are some 0.3
-# ms of decryption.
-_BURST = 16
-
 # Bytes of one read until the handshake is done. A server can send endless 1xx responses, and HTTP
 # heads parse slower than frames.
 _OPENING_READ_SIZE = 8 * 1024
@@ -176,7 +172,7 @@ class GeventSession(HubSession):
         ping_timeout: float | None = None,
         auto_pong: bool = True,
         close_timeout: float | None = 30.0,
-    ) -> Iterator[AnyEvent]:
+    ) -> Generator[AnyEvent, None, None]:
         """Open the connection, and iterate over what happens until it has ended.
 
         Whatever ends the iteration, an exception thrown into it and its being abandoned included,

@@ -16,7 +16,6 @@ import _socket
 import contextlib
 import ssl
 import struct
-from collections.abc import Callable
 from typing import Any
 
 from gevent import get_hub
@@ -53,6 +52,7 @@ class Wire:
         "_reader",
         "_room",
         "_sock",
+        "_tls",
         "_write_watcher",
         "is_ended",
     )
@@ -60,6 +60,8 @@ class Wire:
     def __init__(self, sock: _socket.socket) -> None:
         self._hub = get_hub()
         self._sock: Any = sock
+        # The same socket, once it speaks TLS.
+        self._tls: ssl.SSLSocket | None = None
         self._queue = bytearray()
         self._flush_queued = False
         # Set while the queue has room; made when the queue is full for the first time.
@@ -76,7 +78,7 @@ class Wire:
         :raises WebSocketClosed: the handshake failed.
         """
         try:
-            self._sock = context.wrap_socket(
+            self._sock = self._tls = context.wrap_socket(
                 self._sock, server_side=True, do_handshake_on_connect=False
             )
             while True:
@@ -97,10 +99,9 @@ class Wire:
         :raises RuntimeError: another greenlet is reading.
         """
         self.flush_now()
-        pending: Callable[[], int] | None = getattr(self._sock, "pending", None)
         while True:
             # TLS may hold decrypted bytes, for which the descriptor is not readable.
-            if pending is None or not pending():
+            if self._tls is None or not self._tls.pending():
                 self._wait_readable()
             try:
                 return self._sock.recv(_READ_SIZE)  # type: ignore[no-any-return]
@@ -189,10 +190,10 @@ class Wire:
             self._room.set()
 
     def _finish_sending(self) -> None:
-        if hasattr(self._sock, "unwrap"):
+        if self._tls is not None:
             # unwrap() sends close_notify. The server does not wait for the client's answer.
             with contextlib.suppress(OSError):
-                self._sock.unwrap()
+                self._tls.unwrap()
         self._sock.shutdown(_socket.SHUT_WR)
         # Linux sends RST if a socket is closed with unread bytes, and a RST can overtake bytes that
         # the client has not read yet.

@@ -22,7 +22,7 @@ from greenws.errors import ConnectFail, ProxyFail
 from greenws.proxies.address import parse_proxy
 from greenws.sessions import dial as dial_module
 from greenws.sessions import wait as wait_module
-from greenws.sessions.dial import Progress
+from greenws.sessions.dial import DialProgress
 from greenws.sessions.tls import TLSTransport, handshake
 from tests.sessions.scripted import (
     Authority,
@@ -90,7 +90,7 @@ def fake_resolver(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
 
 def test_plain_connection(steps: Steps, trace: Any) -> None:
     with Server() as server:
-        progress = Progress()
+        progress = DialProgress()
         options = DialOptions("127.0.0.1", server.port)
         assert echo_through(options, trace=trace, progress=progress) is None
         assert progress.step == f"connecting to 127.0.0.1:{server.port}"
@@ -443,7 +443,7 @@ def test_secrets_are_nowhere(
             ssl_cafile=authority.cafile,
             ssl_password=SECRET,
         )
-        progress = Progress()
+        progress = DialProgress()
         shown = [repr(options), str(options.proxy), repr(options.proxy)]
         try:
             transport, url = dial(options, trace, progress)
@@ -584,7 +584,7 @@ def test_kill_in_each_phase_leaves_nothing(stall: Stall) -> None:
 
 def test_timeout_in_each_phase_is_the_callers(stall: Stall) -> None:
     before = count_descriptors()
-    progress = Progress()
+    progress = DialProgress()
     with gevent.Timeout(0.1) as timeout, pytest.raises(gevent.Timeout) as caught:
         dial(stall.options, progress=progress)
     assert caught.value is timeout
