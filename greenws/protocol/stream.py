@@ -29,8 +29,8 @@ from .mask import mask
 if TYPE_CHECKING:
     from .compression import Deflate
 
-# An event that its handler has not kept serves again for the next message: nobody can tell, and
-# it is less work than a new one. None while it is in use.
+# An event that its handler has not kept is used again for the next message: nobody can tell, and it
+# is less work than a new one (references.pxd has the figure). None while the event is in use.
 _spare_text: Text | None = None
 _spare_binary: Binary | None = None
 
