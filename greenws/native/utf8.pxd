@@ -11,9 +11,10 @@ cdef enum:
     SHORT_TEXT = 1024
 
 
-# Nearly all text is ASCII, so a short one is copied into a new str while it is looked at: a seventh
-# off the CPU time of a 64-byte text received, against PyUnicode_DecodeUTF8 alone. Empty texts and
-# single characters are left to that, as the interpreter has them already.
+# Nearly all text is ASCII, so a short one is copied into a new str while it is looked at. With
+# PyUnicode_DecodeUTF8 alone, a 64-byte text that is received costs 16 % more CPU time; once that is
+# as quick, the loop can go. It writes only into a str that nobody else has seen, which is what
+# PyUnicode_New is for. Empty texts and single characters exist in the interpreter already.
 cdef inline str decode(const unsigned char *data, Py_ssize_t start, Py_ssize_t stop):
     cdef Py_ssize_t size = stop - start, i
     cdef unsigned char seen = 0
@@ -34,7 +35,6 @@ cdef inline str decode(const unsigned char *data, Py_ssize_t start, Py_ssize_t s
         return None
 
 
-# Python's own method is looked up first, which takes a fifth of what it costs to send 64 bytes of
-# text.
+# With Python's own method, which has to be looked up, a 64-byte text that is sent costs 23 % more.
 cdef inline bytes encode(text):
     return PyUnicode_AsUTF8String(text)

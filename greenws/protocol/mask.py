@@ -11,7 +11,7 @@ import os
 
 from ..implementation import is_compiled
 
-# Keys taken from the operating system at a time: one system call for 1,024 frames.
+# Random bytes taken from the operating system at a time: one system call for 1,024 keys.
 _POOL_SIZE = 4096
 
 _pool = b""
@@ -21,7 +21,7 @@ _used = 0
 def new_key() -> bytes:
     """Return four unpredictable bytes (RFC 6455 section 10.3), never the same ones again."""
     global _pool, _used
-    # In locals: another thread may come in between, and a key must be four bytes even then.
+    # Locals, as another thread may come in between: a key has four bytes even then.
     pool = _pool
     start = _used
     if start >= len(pool):

@@ -10,7 +10,7 @@ cdef bint _IS_COMPILED
 
 
 cdef class Stream:
-    # What every message touches stands together, in as few cache lines as it takes.
+    # The fields that every message touches come first, in as few cache lines as possible.
     cdef object _chunk
     cdef object _export
     cdef Py_ssize_t _pos

@@ -1,5 +1,9 @@
 # REPLACES the functions of syscalls.py in every compiled module that cimports this file.
 
+# The socket's own methods look at its timeout, let other threads in, and raise an exception where
+# there is nothing to read. With them, an echo among 2,000 connections costs 4 to 12 % more CPU
+# time, and a ping-pong 2 to 4. Only public calls are made. Once the methods are as quick, this file
+# can go, and with it the descriptor in SocketTransport.
 cdef extern from *:
     """
     #ifdef MS_WINDOWS
@@ -32,10 +36,12 @@ cdef extern from *:
     #define MSG_NOSIGNAL 0  /* the interpreter ignores SIGPIPE, unless it was told otherwise */
     #endif
 
-    /* Up to here the copying of the kernel takes less time than letting other threads in. */
+    /* Bytes of a send during which no other thread is let in: the kernel copies 32 KiB in some
+       microseconds, and a thread that gets the lock may keep it for 5 ms. */
     #define GREENWS_SMALL 32768
 
-    /* The number as an object, or None; NULL with an error set, or without one: once again. */
+    /* Returns the number as an object, or None if the call would have had to wait. NULL without an
+       error set: call again. */
     static CYTHON_UNUSED PyObject *greenws_result(Py_ssize_t count, int error) {
         if (count >= 0)
             return PyLong_FromSsize_t(count);
