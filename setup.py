@@ -20,7 +20,11 @@ ROOT = Path(__file__).resolve().parent
 SANITIZER = os.environ.get("GREENWS_SANITIZE", "")
 PARSER = ("greenws/events.pxd", "greenws/protocol/*.pxd")
 
-INLINED = ("greenws/native/*.pxd", "greenws/sessions/syscalls.pxd")
+INLINED = (
+    "greenws/native/*.pxd",
+    "greenws/sessions/syscalls.pxd",
+    "greenws/sessions/threads.pxd",
+)
 
 DIRECTIVES = {
     "language_level": 3,
@@ -77,6 +81,11 @@ def find_extensions() -> list[Extension]:
 
 class BuildAllOrNone(build_ext):
     """Compiled modules use each other's C level, so a part of them is worse than none."""
+
+    def finalize_options(self) -> None:
+        super().finalize_options()
+        if self.parallel is None:  # one compiler for each core: half the time of an install
+            self.parallel = os.cpu_count()
 
     def build_extensions(self) -> None:
         super().build_extensions()

@@ -21,7 +21,6 @@ ROWS: tuple[tuple[str, ...], ...] = (
     (
         "native.buffers",
         "native.references",
-        "native.threads",
         "native.utf8",
         "version",
         "implementation",
@@ -51,6 +50,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("proxies.address", "proxies.http", "proxies.socks"),
     (
         "sessions.syscalls",
+        "sessions.threads",
         "sessions.clock",
         "sessions.busypoll",
         "sessions.crowd",

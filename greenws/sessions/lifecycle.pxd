@@ -1,6 +1,6 @@
 cimport cython
 
-cimport greenws.native.threads as threads
+cimport greenws.sessions.threads as threads
 
 
 # It refers to nothing that could refer back.

@@ -16,7 +16,7 @@ from __future__ import annotations
 import enum
 from types import ModuleType
 
-from ..native import threads
+from . import threads
 
 
 class SessionLife(enum.IntEnum):

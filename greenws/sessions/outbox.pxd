@@ -1,6 +1,6 @@
 cimport cython
 
-cimport greenws.native.threads as threads
+cimport greenws.sessions.threads as threads
 from greenws.protocol.frame cimport append_frame
 from greenws.sessions.clock cimport Clock
 from greenws.sessions.lifecycle cimport Lifecycle

@@ -16,8 +16,8 @@ from typing import Any
 from gevent import get_hub, getcurrent
 from gevent.event import Event as Drained
 
-from ..native import threads
 from ..protocol.frame import Payload, append_frame
+from . import threads
 from .clock import Alarm
 from .lifecycle import READY, Lifecycle
 from .reactor import Reactor

@@ -1,6 +1,6 @@
 cimport cython
 
-cimport greenws.native.threads as threads
+cimport greenws.sessions.threads as threads
 cimport greenws.native.utf8 as utf8
 from greenws.protocol.stream cimport Stream
 from greenws.sessions.clock cimport Clock

@@ -48,10 +48,11 @@ from typing import TYPE_CHECKING, Any
 from gevent import get_hub, getcurrent
 
 from .. import constants, errors, events
-from ..native import threads, utf8
+from ..native import utf8
 from ..protocol.frame import Payload
 from ..protocol.opcode import Opcode
 from ..protocol.stream import HEADROOM, Stream
+from . import threads
 from .approach import Approach, Interrupted
 from .clock import NEVER
 from .contract import DrivenWebSocket, Target
