@@ -42,7 +42,7 @@ log = logging.getLogger("greenws.client")
 
 ClientT = TypeVar("ClientT", bound="Client")
 
-# As a plain number: it is passed on with every message.
+# A plain number, not a member of Opcode, for speed: it is passed on with every message.
 _BINARY = int(Opcode.BINARY)
 
 
@@ -56,13 +56,13 @@ class ClientOptions(WebSocketOptions, RunOptions, total=False):
 class ClientLife(enum.IntEnum):
     """Where a client stands."""
 
-    IDLE = 0  #: it was not started yet
+    IDLE = 0  #: not started yet
     CONNECTING = 1  #: a connection is being opened
     READY = 2  #: a connection became ready
-    WAITING = 3  #: it waits before it connects again
+    WAITING = 3  #: the wait before the next connection
     STOPPING = 4  #: close() was called, or a handler has failed: this connection is the last
-    KILLED = 5  #: kill() was called
-    ENDED = 6  #: nothing runs any more
+    KILLED = 5  #: kill() was called, and the greenlet has not ended yet
+    ENDED = 6  #: nothing runs any more; start() and run() may begin anew
 
 
 # The members by names of the module. To look one up in the class takes ten times as long before
@@ -84,16 +84,16 @@ CLIENT_STEPS: dict[ClientLife, frozenset[ClientLife]] = {
 
 
 class _ClientGreenlet(Greenlet):  # type: ignore[type-arg]  # a generic for mypy alone
-    # gevent would keep ten frames of whoever started it, for every connection.
+    # gevent would keep ten frames of the stack that started the greenlet, for every client.
     spawning_stack_limit = 0
 
 
 class Client(Handlers, WebSocketDefaults, RunDefaults):
     """A WebSocket client, to be subclassed.
 
-    Options are class attributes of the subclass, or keywords of the constructor, which win. They
-    are those of :class:`~greenws.WebSocket` and of :meth:`~greenws.WebSocket.connect`, with the
-    same defaults, and ``reconnect``. ``headers`` and ``trace`` may be methods of the subclass.
+    Options are class attributes of the subclass, or keywords of the constructor, which win. The
+    options are those of :class:`~greenws.WebSocket` and of :meth:`~greenws.WebSocket.connect`, with
+    the same defaults, and ``reconnect``. ``headers`` and ``trace`` may be methods of the subclass.
 
     Handlers are methods ``on_<name>(event)``, called one after the other in the greenlet that
     runs the client. They may switch; only this connection waits meanwhile. Only those that a
@@ -121,7 +121,7 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
     #: The URL, for a subclass that knows its own.
     url: str | None = None
 
-    #: Called with the WebSocket; what it returns moves the bytes.
+    #: Called with the WebSocket; returns the session that moves the bytes.
     session_class: SessionClass = GeventSession
     #: Connect again after a connection has ended, or could not be opened: False, True (with the
     #: defaults of :class:`~greenws.Backoff`), or a :class:`~greenws.Backoff`.
@@ -140,20 +140,20 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
         check_run_options(self.poll, self.ping_rate, self.ping_timeout, self.close_timeout)
         #: The WebSocket underneath: one object, whatever the number of connections.
         self.websocket = WebSocket(self.url, **self._websocket_options())
-        # Where it stands; see _step().
+        # The state of the client; only _step() changes it.
         self._life = _IDLE
-        # Of the events worth asking for beforehand (_COSTLY), those that are handled.
+        # The names of those events of _COSTLY that have a handler.
         self._handled: frozenset[str] = frozenset()
         self._greenlet: _ClientGreenlet | None = None
         # The greenlet that calls the handlers, while they are called.
         self._runner: Any = None
-        # The session, while messages may go straight there: nothing is deflated or traced.
+        # The session, if messages go straight to it, as nothing is deflated or traced; or None.
         self._direct: GeventSession | None = None
         # When the present connection became ready, in seconds of the monotonic clock, or None.
         self._ready_time: float | None = None
-        # What came out of a handler: it comes out of run() and join() too.
+        # The exception that came out of a handler. It comes out of run() and join() too.
         self._error: BaseException | None = None
-        # Set when it is ready or has ended, when it has ended, and when it is to stop; each is made
+        # Signals: the client is ready or has ended; it has ended; it has to stop. Each is made only
         # when somebody waits for it.
         self._settled: Event | None = None
         self._ended: Event | None = None
@@ -186,7 +186,7 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
         self._run()
 
     def join(self, timeout: float | None = None) -> None:
-        """Wait until it has ended, or for ``timeout`` seconds.
+        """Wait until the client has ended, or for ``timeout`` seconds.
 
         :raises Exception: what came out of a handler, as from :meth:`run`.
         :raises RuntimeError: if a handler calls it without a timeout: it would wait for itself.
@@ -204,8 +204,8 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
     def wait_ready(self, timeout: float | None = None) -> bool:
         """Wait until messages may be sent.
 
-        :returns: True when they may, or might for a moment, as a server can close at once; False
-            if ``timeout`` seconds have passed, or the opening has failed for good.
+        :returns: True if the client is ready, or was ready meanwhile: a server can close at once.
+            False if ``timeout`` seconds have passed, or the opening has failed for good.
         """
         before = self._ready_time
         if not self.is_ready and self.is_running:
@@ -221,7 +221,7 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
 
     @property
     def is_running(self) -> bool:
-        """Whether it is connected, connecting, or waiting to connect again."""
+        """Whether the client is connected, connecting, or waiting to connect again."""
         return self._life not in (_IDLE, _ENDED)
 
     def close(self, code: int | None = Status.NORMAL, reason: str | bytes = b"goodbye") -> None:
@@ -301,7 +301,7 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
         return self._life >= _STOPPING
 
     def _stop(self, life: ClientLife = _STOPPING) -> None:
-        """Make the present connection the last one; of a client that does not run: nothing."""
+        """Make the present connection the last one. A client that does not run stays as it is."""
         if self.is_running and self._life < life:
             self._step(life)
         if self._stopped is not None:
@@ -323,7 +323,7 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
         except GreenletExit:
             raise
         except BaseException as error:
-            # A gevent.Timeout of the user's is none of Exception, and no less an error.
+            # Not only Exception: a gevent.Timeout of the user's derives from BaseException.
             self._error = error
             raise
         finally:
@@ -344,7 +344,8 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
                 raise self._error
             if backoff is None or self._is_stopping:
                 return
-            # From ready on: an opening may take long to fail, and has failed all the same.
+            # The time since ready counts, and not since connecting: an opening that took long to
+            # fail is a failure like any other.
             ready_time = self._ready_time
             if ready_time is not None and monotonic() - ready_time >= backoff.reset_after:
                 failures = 0
@@ -421,7 +422,7 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
             and isinstance(session_class, type)
             and issubclass(session_class, GeventSession)
         ):
-            poll = 0  # nobody looks: no reason to wake up for it
+            poll = 0  # no handler, so no reason to wake up
         return {
             "session_class": session_class,
             "poll": poll,
@@ -445,7 +446,7 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
         attribute = HANDLER_NAMES.get(name or event.name)
         if attribute is None:  # another session class may have events of its own
             return
-        # One that is not overridden is called as well: that is cheaper than to find out.
+        # A handler that is not overridden does nothing. To call it is cheaper than to find out.
         handler: Callable[[Any], object] = getattr(self, attribute)
         try:
             handler(event)
@@ -455,7 +456,7 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
     def _handler_failed(self, error: Exception) -> None:
         """Let on_error decide what an exception of a handler means."""
         if self._error is not None:
-            # It is over already, and one exception can come out of run(); this one is another.
+            # Another exception ends the client already, and only one can come out of run().
             log.error("%r: a handler failed while closing", self, exc_info=error)
             return
         try:
@@ -477,8 +478,9 @@ def _overrides(name: str) -> Callable[[Client], bool]:
     return lambda client: getattr(get(client), "__func__", None) is not default
 
 
-# Events that are not even made when nobody handles them, and what tells whether somebody does.
+# Events that are not even made without a handler, and functions that tell whether a client has one.
 _COSTLY = tuple((name, _overrides(HANDLER_NAMES[name])) for name in ("text", "binary", "poll"))
+# The results of _find_handled.
 _COMBINATIONS: dict[frozenset[str], frozenset[str]] = {}
 
 _get_websocket_options = attrgetter(*WEBSOCKET_OPTIONS)

@@ -1,7 +1,8 @@
 """The half of a WebSocket that a session drives: received bytes in, events out.
 
-Users meet it by the names of :class:`greenws.WebSocket`, which derives from it; nothing in here is
-for them to call."""
+:class:`greenws.WebSocket` derives from :class:`Endpoint`, and adds the half that a user calls. The
+methods of this module are for sessions.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Endpoint(DrivenWebSocket):
-    """What a session drives. To be subclassed.
+    """The half of a WebSocket that a session drives. To be subclassed.
 
     :param url: where to connect to.
     :param request: what the user wants in the opening request.
@@ -49,7 +50,11 @@ class Endpoint(DrivenWebSocket):
         self._renew(None, None)
 
     def _renew(self, session: Any, driver: FullSession | None) -> None:
-        """Begin with a connection that has nothing of the last one."""
+        """Forget the last connection, and prepare for the next one.
+
+        :param session: the session of the next connection, as ``session_class`` returned it.
+        :param driver: the same session, or the adapter of a session of others.
+        """
         tracer = self._tracer
         tracer.meter = None
         protocol = self._protocol = ClientProtocol(
@@ -75,7 +80,7 @@ class Endpoint(DrivenWebSocket):
 
     @property
     def home(self) -> URL:
-        """Where the URL leads."""
+        """Where the URL leads, before any redirect."""
         return self._url
 
     @property
@@ -85,7 +90,7 @@ class Endpoint(DrivenWebSocket):
 
     @property
     def state(self) -> ClientProtocol:
-        """What is known of the present or last connection, and of no other."""
+        """The protocol of the present or last connection: its phase and its close codes."""
         return self._protocol
 
     @property
@@ -100,7 +105,7 @@ class Endpoint(DrivenWebSocket):
     parser = stream
 
     def is_driven_by(self, session: object) -> bool:
-        """Whether ``session`` is that of the present or last connection."""
+        """Whether ``session`` is the session of the present or last connection."""
         return self._session is session
 
     @property
@@ -110,13 +115,13 @@ class Endpoint(DrivenWebSocket):
 
     @property
     def tracer(self) -> Tracer:
-        """What tells ``trace`` and the log of the steps."""
+        """The tracer, which tells ``trace`` and the log of the steps."""
         return self._tracer
 
     @property
     def is_traced(self) -> bool:
-        """Whether messages and bytes of this connection are told to ``trace``, or to the log at
-        DEBUG. That is decided when it connects.
+        """Whether ``trace``, or the log at DEBUG, is told of the messages and bytes of this
+        connection. connect() decides, for the whole connection.
         """
         return self._protocol.stream.tracer is not None
 
@@ -148,8 +153,8 @@ class Endpoint(DrivenWebSocket):
     def feed(self, data: bytes | bytearray | memoryview) -> Iterator[AnyEvent]:
         """Take received bytes and iterate over the events they make. Called by the session.
 
-        :param data: the bytes. A bytearray is read in place: it may change when the iteration has
-            ended.
+        :param data: the bytes. A bytearray is read in place: it must not change before the
+            iteration has ended.
         """
         protocol = self._protocol
         if protocol.phase is CLOSED:
@@ -169,8 +174,8 @@ class Endpoint(DrivenWebSocket):
                     return
             yield from self.pending_events()
         except GeneratorExit:
-            # The consumer has left in the midst of an event: no session may keep the socket open
-            # for nobody.
+            # The iteration was abandoned at this event. Nobody will read on, so the session must
+            # not keep the socket open.
             if self._protocol is protocol:
                 self.on_disconnect()
             raise
@@ -217,7 +222,7 @@ class Endpoint(DrivenWebSocket):
             self.close(event.code, event.reason if event.code is not None else "")
 
     def on_disconnect(self) -> None:
-        """Close the session, and be closed. Called when the connection has ended."""
+        """Take note that the connection has ended, and close the session; idempotent."""
         if self._driver is not None:
             self._driver.close()
         self._protocol.end()

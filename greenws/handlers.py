@@ -6,8 +6,8 @@ from . import events
 
 
 class Handlers:
-    """What a :class:`~greenws.Client` calls. None of these methods does anything by itself, but
-    :meth:`on_error`.
+    """The methods that a :class:`~greenws.Client` calls. All of them do nothing, but for
+    :meth:`on_error`, and wait to be overridden.
     """
 
     __slots__ = ()
@@ -25,7 +25,7 @@ class Handlers:
         """The transport is open, and the request for the upgrade is on its way."""
 
     def on_rejected(self, event: events.Rejected) -> None:
-        """The server refused the upgrade; ``event.response`` is what it said."""
+        """The server refused the upgrade; ``event.response`` is the server's answer."""
 
     def on_ready(self, event: events.Ready) -> None:
         """Messages may be sent."""
@@ -67,23 +67,27 @@ class Handlers:
         """A message with an unknown opcode. Only another session class may yield these."""
 
     def on_close(self, event: events.Disconnected) -> None:
-        """The end of what began with :meth:`on_ready`: called exactly once for each connection
-        that became ready, whatever ended it, :meth:`kill` included, and last.
+        """A connection that became ready has ended.
 
-        :param event: ``event.code`` is the close code received, ``event.reason`` why it ended.
+        This method is the counterpart of :meth:`on_ready`, and the last handler of a connection:
+        called exactly once, whatever ended the connection, :meth:`kill` included.
+
+        :param event: ``event.code`` is the close code received, ``event.reason`` says why the
+            connection ended.
         """
 
     def on_error(self, error: Exception) -> None:
         """A handler raised ``error``.
 
-        As it is, the server is told with 1011, no message is handled any more, and the exception
-        comes out of :meth:`run` and :meth:`join`. Override it and return, and the connection goes
-        on as if nothing had happened.
+        The default raises ``error`` again: the connection is closed with 1011, no further message
+        is handled, and the exception comes out of :meth:`run` and :meth:`join`. If an override
+        returns instead, the connection goes on as if nothing had happened.
         """
         raise error
 
 
-#: The name of the handler of each event, by the name of the event; ``close`` is the bookend.
+#: The name of the handler of each event, by the name of the event. No event is called ``close``;
+#: that name stands for :meth:`Handlers.on_close`.
 HANDLER_NAMES: dict[str, str] = {
     name.removeprefix("on_"): name
     for name in vars(Handlers)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Path = str | os.PathLike[str]
 Name = str | bytes
-#: What the user may give as headers: a mapping, or pairs.
+#: Headers as a user may give them: a mapping, or pairs of name and value.
 HeaderSource = Mapping[str, Name] | Mapping[bytes, Name] | Iterable[tuple[Name, Name]]
 #: ``(level, option, value)``, as ``setsockopt`` takes them.
 SocketOption = tuple[int, int, int | bytes]
@@ -67,7 +67,7 @@ class WebSocketOptions(TypedDict, total=False):
 
 
 class RunOptions(TypedDict, total=False):
-    """What a session is told when it runs: the options of ``WebSocket.connect()`` but its class."""
+    """The options of ``WebSocket.connect()`` but ``session_class``, which Session.run() gets."""
 
     poll: float | None
     ping_rate: float | None
@@ -103,7 +103,7 @@ class RequestDefaults:
 
 class TransportDefaults:
     """The options by which a session opens and runs a transport, as attributes with their
-    defaults: a websocket that a session drives has all of them.
+    defaults. Every WebSocket that a session drives has all of them.
     """
 
     __slots__ = ()
@@ -116,7 +116,7 @@ class TransportDefaults:
     ssl_cafile: Path | None = None
     #: PEM file of the client's certificate.
     ssl_certfile: Path | None = None
-    #: PEM file of its key; None: the key is in ``ssl_certfile``.
+    #: PEM file of the key of that certificate; None: the key is in ``ssl_certfile``.
     ssl_keyfile: Path | None = None
     #: The password of that key.
     ssl_password: Password | None = None
@@ -170,7 +170,7 @@ RUN_OPTIONS: tuple[str, ...] = tuple(RunOptions.__annotations__)
 
 
 # Checks. Each takes the name and the value of an option, and returns nothing: an option is kept as
-# it was given. Grammar (headers, protocols, proxy URLs) is checked where the grammar is known.
+# the user gave it. The modules that know a grammar (headers, protocols, proxy URLs) check it.
 
 Check = Callable[[str, Any], None]
 
@@ -269,7 +269,7 @@ def _check_callable(name: str, value: Any) -> None:
 
 
 def _check_nothing(name: str, value: Any) -> None:
-    """Leave the check to whoever knows what the option is for."""
+    """Leave the check to the module that uses the option."""
 
 
 def _check_seconds(name: str, value: Any) -> None:
@@ -286,23 +286,23 @@ CHECKS: dict[str, Check] = {
     "protocols": _check_protocols,
     "agent": _check_text,
     "compress": _check_flag,
-    "ssl_context": _check_nothing,  # by the sessions, which may import ssl
+    "ssl_context": _check_nothing,  # checked by the sessions, which may import ssl
     "ssl_verify": _check_flag,
     "ssl_cafile": _check_path,
     "ssl_certfile": _check_path,
     "ssl_keyfile": _check_path,
     "ssl_password": _check_password,
     "server_hostname": _check_text,
-    "headers": _check_nothing,  # by the opening handshake, which knows their grammar
+    "headers": _check_nothing,  # checked by the opening handshake, which knows the grammar
     "origin": _check_text,
-    "cookies": _check_nothing,  # by the opening handshake, which may import http.cookiejar
+    "cookies": _check_nothing,  # checked by greenws.cookies, which may import http.cookiejar
     "max_redirects": _check_max_redirects,
     "max_size": _check_size,
     "open_timeout": _check_timeout,
     "send_timeout": _check_timeout,
     "write_limit": _check_write_limit,
     "source_address": _check_source_address,
-    "socket": _check_nothing,  # by the dial, which knows the kinds of sockets
+    "socket": _check_nothing,  # checked by the dial, which knows the kinds of sockets
     "unix_path": _check_unix_path,
     "socket_options": _check_socket_options,
     "trace": _check_callable,

@@ -1,4 +1,4 @@
-"""What a connection does, step by step, told to the user's ``trace`` and to the log at DEBUG."""
+"""Tells the user's ``trace``, and the log at DEBUG, of each step of a connection."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ class Meter(Protocol):
     """Something that counts the bytes of a connection."""
 
     def take(self) -> list[tuple[str, int]]:
-        """Return the stages and numbers of bytes since the last call; nothing where none."""
+        """Return a stage and a number of bytes for each direction that has moved bytes since the
+        last call.
+        """
 
 
 class Tracer:
-    """What tells of the steps of one WebSocket.
+    """Tells of the steps of one WebSocket.
 
     :param url: the URL of the WebSocket, shown without credentials.
     :param callback: the user's ``trace``, or None.
@@ -32,9 +34,9 @@ class Tracer:
         self._url = url
         #: Called with a dict for each step, or None.
         self.callback = callback
-        #: What counts the bytes of a traced connection, while that connection is open. What it has
-        #: counted is told before the next step: a record for each read would be one for each
-        #: switch.
+        #: Counts the bytes of a traced connection while the connection is open; None: nothing is
+        #: counted. The counts are told before the next step, all at once: a record for each read
+        #: would be one for each switch of greenlets.
         self.meter: Meter | None = None
 
     @property
@@ -44,7 +46,7 @@ class Tracer:
 
     @staticmethod
     def now() -> float:
-        """Return the time by which steps are measured, in seconds."""
+        """Return the time, in seconds, for the durations of steps."""
         return monotonic()
 
     def tell(self, stage: str, /, **fields: Any) -> None:

@@ -92,8 +92,8 @@ class WebSocket(Endpoint):
         a host or with a bad port, say, or a line break in a header.
     """
 
-    # An idle connection keeps few objects. The options that have their defaults are those of the
-    # class; others, and attributes of the user's own, are kept in the dict, which most never get.
+    # An idle connection has to be small. Options that have their defaults are attributes of the
+    # class. Other options, and attributes that a user adds, make a dict, which most never need.
     __slots__ = ("__dict__", "__weakref__", "given_proxies", "url")
 
     def __init__(
@@ -251,7 +251,7 @@ class WebSocket(Endpoint):
 
     @property
     def trace(self) -> TraceCallback | None:
-        """What is called with a dict for each step."""
+        """The callable that is given a dict for each step, or None."""
         return self._tracer.callback
 
     @trace.setter
@@ -391,7 +391,7 @@ class WebSocket(Endpoint):
             if not isinstance(data, (bytes, bytearray, memoryview)):
                 raise TypeError("data argument must be bytes")
             if isinstance(data, memoryview):
-                data = bytes(data)  # its length may count items of more than a byte
+                data = bytes(data)  # its len() counts items, which may be larger than a byte
         self._send_message(Opcode.BINARY, data, compress)
 
     def send_json(self, _obj: Any = ..., **kwargs: Any) -> None:
@@ -451,7 +451,7 @@ class WebSocket(Endpoint):
         except Exception as error:
             if not is_gone(error):
                 raise
-            # The connection has ended already: the iteration will say so.
+            # The connection has ended already, and the iteration says so.
         protocol.begin_close(payload)
         self._sent_close_time = driver.session_time
         if self._tracer.is_heard:
@@ -478,7 +478,7 @@ class WebSocket(Endpoint):
         if compression is None:
             driver.send(opcode, payload)
         else:
-            driver.check_send()  # a message that is deflated has to be sent
+            driver.check_send()  # first, as a message that is deflated has to be sent
             # No switch from here to the queue: the wire has the order of deflating.
             driver.send_compressed(opcode, compression.compress(payload))
 

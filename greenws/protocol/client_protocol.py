@@ -73,11 +73,11 @@ class ClientProtocol:
     """The client's side of one connection.
 
     :param url: the URL to connect to.
-    :param request: what the user wants in the opening request; None: nothing of his own.
+    :param request: what the user wants in the opening request; None: the defaults.
     :param max_size: bytes of one received message, after inflation; None: no limit.
     :param follows_redirects: whether the driver can connect to another :attr:`target`.
-    :param waits_for_body: whether the driver calls :meth:`receive_eof`; without that, a rejection
-        is complete with its head, as nobody would tell where its body ends.
+    :param waits_for_body: whether the driver calls :meth:`receive_eof`; if not, a
+        rejection is complete with its head, as nobody would tell where its body ends.
     :param tracer: told of the steps of the handshake.
     """
 
@@ -227,8 +227,11 @@ class ClientProtocol:
             self.stream.receive(data, 0, len(data), received_time)
 
     def receive_eof(self) -> None:
-        """Take the end of the stream: :meth:`next_event` then makes a rejection of what there is of
-        an answer, if it is one. The phase stays, for the driver to judge; see :meth:`end`.
+        """Take the end of the stream.
+
+        If the answer to the request is a rejection whose body had not ended, :meth:`next_event`
+        returns the rejection now, with the body so far. The phase stays: the driver judges whether
+        the connection has ended, and calls :meth:`end`.
         """
         if self._opening is not None:
             self._opening.waits_for_body = False
@@ -245,9 +248,9 @@ class ClientProtocol:
     def take_close(self, event: events.Closing) -> events.Closing | events.Closed | None:
         """Take a close frame of the server's.
 
-        :returns: the event for the user: ``closing`` if the server is the first to close, who has
-            to be answered by :meth:`encode_close`; ``closed`` if the frame is the server's answer;
-            None after the end.
+        :returns: the event for the user: ``closing`` if the server is the first to close, and
+            has to be answered by :meth:`encode_close`; ``closed`` if the frame is the server's
+            answer; None after the end.
         """
         if self.close_code is None:
             self.close_code = Status.NO_STATUS if event.code is None else event.code
@@ -311,7 +314,7 @@ class ClientProtocol:
     # Sending
 
     def check_open(self) -> None:
-        """Raise the error for a message that cannot be sent now.
+        """Raise an error if a message cannot be sent now.
 
         :raises WebSocketUnavailable: before the upgrade.
         :raises WebSocketClosing: after our close frame.

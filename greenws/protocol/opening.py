@@ -20,7 +20,7 @@ from .extensions import OFFER
 from .head import HeadReader, HeadTooLarge
 from .response import Response
 
-# Headers that the opening handshake sets itself. A caller's value could only break it.
+# Headers that the opening handshake sets itself. A user's value could only break the handshake.
 _OWN_HEADERS = frozenset(
     {
         b"connection",
@@ -91,7 +91,7 @@ class RequestOptions:
     max_redirects: int = constants.MAX_REDIRECTS
 
     def custom_headers(self) -> list[tuple[bytes, bytes]]:
-        """The user's own headers, asked for afresh."""
+        """Return the user's own headers; a callable is called each time."""
         if self.headers is None and not self.added_headers:
             return []
         headers = self.headers() if callable(self.headers) else self.headers
@@ -109,7 +109,7 @@ class Upgraded:
 
 
 class Refused:
-    """The answer was no upgrade, and will not become one."""
+    """The answer is final, and is no upgrade."""
 
     __slots__ = ("reason", "response")
 
@@ -135,7 +135,7 @@ class Opening:
 
     :param url: the URL of the WebSocket.
     :param follows_redirects: whether the session can connect elsewhere.
-    :param waits_for_body: whether the end of the stream is told by :meth:`end`; without that, a
+    :param waits_for_body: whether the session calls :meth:`end` at the end of the stream; if not, a
         rejection is complete with its head.
     """
 
@@ -174,9 +174,9 @@ class Opening:
         self._obstacle = ""
         #: Whether a rejection is held back until its body has ended.
         self.waits_for_body = waits_for_body
-        #: Bytes of the answer that were not looked at yet.
+        #: Received bytes of the answer that were not given to :meth:`feed` yet.
         self.unread = b""
-        #: When the request was made, by the clock of whoever has one.
+        #: When the request was made, by the clock of the tracer; 0.0: nobody listens to the trace.
         self.requested_at = 0.0
         #: Where the request goes.
         self.target = url
@@ -277,7 +277,7 @@ class Opening:
         )
 
     def _redirect(self, location: str) -> str:
-        """Set the new target, or return why it must not be followed."""
+        """Set the new target and return "", or return why the redirect must not be followed."""
         limit = self._options.max_redirects
         if not self._follows:
             return "redirects are not followed here"

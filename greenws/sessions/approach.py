@@ -1,4 +1,4 @@
-"""On the way to the server: a dial that can be cut short from outside."""
+"""A dial that its session can cut short from outside, at any switch."""
 
 from __future__ import annotations
 

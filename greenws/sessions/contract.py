@@ -74,7 +74,7 @@ class Session(Protocol):
 class FullSession(Session, Protocol):
     """A session with the further abilities that :class:`~greenws.GeventSession` has.
 
-    Each of them may also be offered by a session of others; :mod:`.lomond` fills in the rest.
+    A session of others may offer some of them; the adapter in :mod:`.lomond` makes up for the rest.
     """
 
     def run(
@@ -89,8 +89,8 @@ class FullSession(Session, Protocol):
 
     @property
     def signals_eof(self) -> bool:
-        """Whether the end of the stream is told by ``websocket.feed_eof()``: the body of a
-        rejection is waited for then.
+        """Whether the session calls ``websocket.feed_eof()`` at the end of the stream. Only then
+        can the WebSocket wait for the body of a rejection.
         """
 
     @property
@@ -98,20 +98,20 @@ class FullSession(Session, Protocol):
         """Whether the session connects to another ``websocket.target`` when that changes."""
 
     def check_send(self) -> None:
-        """Raise what a message to be sent now would be refused with.
+        """Raise an error if a message would be refused now.
 
-        It is called before a message is deflated, which cannot be undone.
+        The WebSocket calls it before deflating a message, which cannot be undone.
         """
 
     def end(self) -> None:
-        """End the connection as soon as what is queued has left: the server broke the protocol."""
+        """End the connection when the queue has left: the server broke the protocol."""
 
 
 SessionClass = Callable[[Any], Session]
 
 
 class Target(Protocol):
-    """Where to connect to, as :class:`greenws.url.URL` says it."""
+    """The place to connect to; a :class:`greenws.url.URL` is one."""
 
     @property
     def host(self) -> str: ...
@@ -154,7 +154,7 @@ class DrivenWebSocket(TransportDefaults):
 
     @property
     def tracer(self) -> Tracer:
-        """To be told of the steps."""
+        """The tracer, to be told of each step."""
         raise NotImplementedError
 
     @property
@@ -164,7 +164,7 @@ class DrivenWebSocket(TransportDefaults):
 
     @property
     def parser(self) -> Stream | None:
-        """The parser that may be given bytes directly once ready; None: ``feed`` takes all."""
+        """The parser, for bytes received once ready; None: ``feed`` takes those, too."""
         raise NotImplementedError
 
     @property

@@ -3,8 +3,9 @@
 When many descriptors are readable at once, the sessions behind them run one after the other without
 the hub in between: each switches to the next when it parks. That is half the switches, and with
 thousands of connections most of the cost of a switch is memory that is not in the cache. Sessions
-of a crowd also send in a row; see :meth:`.reactor.Reactor.flush_parking`. docs/tuning.rst has the
-figures."""
+of a crowd also send in a row; see :meth:`.turn.Turn.flush_parking`. docs/tuning.rst has the
+figures.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +17,8 @@ from greenlet import greenlet
 
 from .clock import Alarm
 
-# Unbound, so that a switch looks nothing up. gevent's Hub.switch would first ask the current
-# greenlet for a switch_out(), which ours does not have.
+# The unbound method, so that a switch looks nothing up. gevent's Hub.switch would first ask the
+# current greenlet for a switch_out(), which ours does not have.
 _switch = greenlet.switch
 
 #: The environment variable for :data:`CROWD`.
@@ -39,24 +40,24 @@ def parse_size(text: str | None) -> int:
 #: four, the watcher at the end of a poll costs more than the crowd saves.
 CROWD = parse_size(os.environ.get(CROWD_VARIABLE))
 
-# Turns without a crowd after which the watcher is stopped. Few, as it costs in each of them; but a
-# server that answers 1,000 clients does not do so in every single turn.
+# Turns without a crowd after which the check watcher is stopped. Few, as the watcher costs a little
+# in each turn; but several, as a server that answers 1,000 clients does not do so in every turn.
 _MAX_CALM_TURNS = 16
 
-# Sessions that run one after the other before the hub has a look: other watchers, and callbacks,
+# Sessions that run one after the other before the hub runs again: other watchers, and callbacks,
 # wait meanwhile.
 _CHAIN = 64
 
 
 class Member(Alarm):
-    """A greenlet that parks and is resumed, with its alarm. To be subclassed."""
+    """Has a greenlet that parks and is resumed, and an alarm. To be subclassed."""
 
     __slots__ = ("_crowd", "_greenlet", "_hub", "_is_parked")
 
     def __init__(self) -> None:
         Alarm.__init__(self)
         self._hub: Any = None
-        # There is one as soon as the greenlet runs; before that, nothing asks for it.
+        # Set when the greenlet begins to run; nothing asks for the crowd before.
         self._crowd: Crowd = None  # type: ignore[assignment]
         # The greenlet that waits, or that waited last.
         self._greenlet: Any = None

@@ -1,7 +1,7 @@
 """Opening a connection: name, address, proxy, TLS; step by step, in the calling greenlet.
 
 Whatever ends it early, an error, a kill or a ``gevent.Timeout`` of the caller's at any switch,
-everything opened so far is closed. There is no timer for the whole here: whoever calls has one.
+everything opened so far is closed. The deadline for all steps together is the caller's.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Trace(Protocol):
 
 
 class DialProgress:
-    """Tells what a dial is doing, for the message of whoever cuts it short."""
+    """The step that a dial is at, for the error of a caller that cuts the dial short."""
 
     __slots__ = ("_facts", "_stage", "_started", "step")
 
@@ -302,7 +302,7 @@ class _Dial:
             self._progress.trace_success(self._trace, results())
 
     def _trace_failure(self, error: ConnectFail) -> None:
-        # A proxy's failure tells whose that of the step is.
+        # A ProxyFail wraps the failure of the step: trace the inner one.
         cause = error.__cause__
         failure = cause if isinstance(cause, ConnectFail) else error
         self._progress.trace_failure(self._trace, str(failure))
@@ -316,7 +316,7 @@ def _find_source(source_address: tuple[str, int]) -> list[Address]:
 
 
 def _choose(addresses: list[Address], scheme: str) -> str:
-    """Choose the address a SOCKS proxy is given: the first it can express."""
+    """Choose the address to give to a SOCKS proxy: the first that its protocol can express."""
     usable = [a for a in addresses if scheme != "socks4" or a.family == _socket.AF_INET]
     host: str = (usable or addresses)[0].sockaddr[0]
     return host

@@ -1,7 +1,8 @@
-"""What a session reads: its watcher, and what is known of the bytes that a transport still holds.
+"""The receiving half of a session: its watcher, and whether its transport still holds bytes.
 
-An inbox never calls back, and never waits: its session asks whether there may be something to read,
-waits if not, and then has it read into the buffer that all sessions of the hub share.
+An inbox never calls its session, and never waits. The session asks whether there may be something
+to read, waits if not, and then has the inbox read into the buffer that all sessions of the hub
+share.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from .wait import READ
 
 #: The size of a read that found neither bytes nor the end of the stream.
 NOTHING = -1
-_NOTHING = NOTHING  # a C integer when compiled, which other modules cannot import
+_NOTHING = NOTHING  # this second name is a C integer when compiled; modules import the first
 
 #: Bytes of a read after which more are likely to have come by the time it is handled.
 LARGE_READ = 32 * 1024
@@ -47,11 +48,11 @@ class Inbox:
         self._is_buffering = False
         self._watcher: Any = None
         self._is_watching = False
-        # Handlers were quick with a large read, so more is looked for before the session parks; and
-        # the bytes that were read so since the loop had its turn.
+        # Whether to read once more before the session parks, because handlers were quick with a
+        # large read; and the bytes of large reads since the session waited last.
         self._is_flowing = False
         self._streak = 0
-        # Reads of what the transport held since the loop had its turn.
+        # Reads without waiting, of bytes that the transport held, since the loop had its turn.
         self._burst = 0
 
     def open(self, transport: Transport, loop: Any) -> None:

@@ -7,7 +7,8 @@
               +-----------+ a redirect leads elsewhere
 
 Any of them may go to FAILED or DROPPED, as another greenlet, or the hub, can end a session at any
-moment: the greenlet that runs the session sees it when it is woken, says why, and goes on to ENDED.
+moment. The greenlet that runs the session sees the new state when it is woken, yields the event
+with the reason, and goes on to ENDED.
 Any of them may go to FORKED: the process is a child, and the connection belongs to its parent.
 """
 
@@ -27,10 +28,10 @@ class SessionLife(enum.IntEnum):
     UPGRADING = 2  #: the request is out, its answer is awaited
     READY = 3  #: messages go both ways
     CLOSING = 4  #: our close frame is queued or out
-    LINGERING = 5  #: all is said; the peer has to end the TCP connection (RFC 6455 section 7.1.1)
-    FAILED = 6  #: there is a reason to end, which run() has not told yet
-    DROPPED = 7  #: the socket was closed by close(), which run() has not told yet
-    ENDED = 8  #: nothing is open, and run() has told so
+    LINGERING = 5  #: the server has to end the TCP connection (RFC 6455 section 7.1.1)
+    FAILED = 6  #: there is a reason to end, which run() has not yielded yet
+    DROPPED = 7  #: close() has closed the socket, and run() has not yielded the end yet
+    ENDED = 8  #: nothing is open any more; run() is over, or yields its last event
     FORKED = 9  #: the connection belongs to the parent process
 
 
@@ -66,7 +67,7 @@ OF_THE_PARENT = "the connection belongs to the parent process"
 class Lifecycle:
     """The state of one session, the reason of its end, and the close codes of both sides.
 
-    A session of ours also drives WebSockets of others, which keep no close codes.
+    The codes are kept here, too, as a session also drives lomond's WebSockets, which keep none.
 
     :param errors: the module of the errors that refusals are made of: ours or lomond's.
     """
@@ -75,17 +76,17 @@ class Lifecycle:
 
     def __init__(self, errors: ModuleType) -> None:
         self.errors = errors
-        #: The thread whose hub it is, as the interpreter numbers threads; 0: it does not run yet.
+        #: The number of the thread that runs the session; 0: the session does not run yet.
         self.thread: int = 0
         #: A member of :class:`SessionLife`.
         self.state: int = 0
-        #: Whether the upgrade has succeeded: what comes in are frames.
+        #: Whether the upgrade has succeeded: received bytes are frames.
         self.is_upgraded: bool = False
-        #: Why it is over, as soon as it is; the first reason counts.
+        #: Why the session ends; None: it does not end yet. The first reason counts.
         self.reason: str | None = None
         #: The close code received, 1005 for an empty close frame; None: no close frame.
         self.close_code: int | None = None
-        #: The close code that was sent, likewise.
+        #: The close code sent, 1005 for an empty close frame; None: no close frame was sent.
         self.sent_code: int | None = None
 
     def step(self, state: int) -> None:
@@ -101,7 +102,7 @@ class Lifecycle:
             self.is_upgraded = True
 
     def fail(self, reason: str) -> None:
-        """Note why it is over. The first reason counts."""
+        """Note why the session ends. The first reason counts."""
         if self.reason is None:
             self.reason = reason
         if self.state < FAILED:
@@ -109,7 +110,7 @@ class Lifecycle:
 
     @property
     def has_ended(self) -> bool:
-        """Whether nothing is open any more: of this process, at least."""
+        """Whether this process has nothing open any more for the session."""
         return self.state >= ENDED
 
     @property

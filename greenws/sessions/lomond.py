@@ -42,7 +42,7 @@ def is_gone(error: Exception) -> bool:
 
 
 class ForeignTracer(Tracer):
-    """Tells lomond's WebSocket of steps, by the method that its own session uses."""
+    """Tells lomond's WebSocket of steps, by the method that lomond's own session calls."""
 
     __slots__ = ("_emit",)
 
@@ -200,7 +200,7 @@ class ForeignSession:
             check()
 
     def end(self) -> None:
-        # A session that cannot wait until the close frame is out drops the connection.
+        # A session without end() cannot wait until the close frame is out: drop the connection.
         getattr(self._session, "end", self._session.force_disconnect)()
 
 
@@ -209,7 +209,7 @@ def _iterate(events: Iterator[AnyEvent]) -> Generator[AnyEvent, None, None]:
 
 
 def _find_errors(websocket: Any) -> ModuleType:
-    """Find the errors that the WebSocket's own code, and its users, catch."""
+    """Find the module of the errors that the WebSocket's own code, and its users, catch."""
     for base in type(websocket).__mro__:
         package = base.__module__.rpartition(".")[0]
         module = sys.modules.get(f"{package}.errors")

@@ -1,8 +1,8 @@
-"""The sending half of a session: a queue of frames, its high-water mark, and who waits at it.
+"""The sending half of a session: a queue of frames, and the senders that wait while it is full.
 
-Frames are built in one buffer, which is handed to the transport at the end of the turn, when the
-session parks, or when it is large; whoever is there does it. Bytes that the peer does not take stay
-until the descriptor is writable.
+Frames are built in one buffer, the queue. The queue is handed to the transport at the end of the
+turn, when the session parks, or when the queue is large; the greenlet that runs at that moment, or
+the hub, does it. Bytes that the peer does not take stay until the descriptor is writable.
 
 An outbox never calls its session. When sending fails, it notes why in the session's
 :class:`~.lifecycle.Lifecycle`, and has the session's alarm rung.
@@ -35,7 +35,7 @@ class Outbox(Flushable):
     """The queue of one session.
 
     :param life: where the session stands: frames are taken while it is READY.
-    :param alarm: what is rung when sending has failed: the session.
+    :param alarm: the alarm to ring when sending has failed, which is the session itself.
     :param write_limit: the high-water mark, in bytes.
     :param send_timeout: seconds that a sender waits at the mark; None: no limit.
     """
@@ -63,20 +63,20 @@ class Outbox(Flushable):
         self._alarm = alarm
         self._write_limit = write_limit
         self._send_timeout = send_timeout
-        # There is one as soon as there is a transport.
+        # Set together with the transport; nothing asks for the reactor before.
         self._reactor: Reactor = None  # type: ignore[assignment]
         #: Where the bytes go; None: there is no connection.
         self.transport: Transport | None = None
         # Whether the transport may keep bytes of its own, which have to be flushed too.
         self._is_buffering = False
-        #: Whether TLS takes nothing before more was read.
+        #: Whether TLS takes nothing before the session has read more.
         self.is_stalled: bool = False
         # The queued bytes; None: there are none.
         self._queue: bytearray | None = None
         self._watcher: Any = None
         # Set when senders that wait may go on; None: nobody waits.
         self._drained: Drained | None = None
-        # Bytes that were flushed before the end of a turn, since the loop had its turn.
+        # Bytes that were flushed early, since a sender let the loop have its turn.
         self._passed = 0
 
     def open(self, transport: Transport, reactor: Reactor) -> None:
@@ -115,7 +115,7 @@ class Outbox(Flushable):
     # Queueing
 
     def check(self) -> None:
-        """Raise what a frame to be queued now would be refused with."""
+        """Raise an error if a frame would be refused now."""
         life = self._life
         if life.state != READY or life.thread != threads.get_ident():
             raise life.refusal()
@@ -207,7 +207,7 @@ class Outbox(Flushable):
         if self._is_buffering:
             if not is_left and transport.wants_write:
                 is_left = not transport.flush()
-            # Then the session tries again after its next read.
+            # The session flushes a stalled outbox again after its next read.
             self.is_stalled = is_left and transport.wants_read
             is_left = is_left and not self.is_stalled
         return is_left
@@ -221,7 +221,8 @@ class Outbox(Flushable):
         life = self._life
         if life.reason is None and self.transport is not None:
             if self.size < self._write_limit:
-                # A peer that takes everything as fast as it comes is no reason to keep the hub.
+                # The peer takes everything as fast as it comes, so the sender never waits: without
+                # this turn, the sender would keep the hub.
                 if self._passed >= self._write_limit:
                     self._passed = 0
                     take_turn()
@@ -243,7 +244,7 @@ class Outbox(Flushable):
             self._reactor.clock.set(self._alarm, monotonic())
 
     def _release(self) -> None:
-        """Wake those who wait at the mark, because there is room, or because it is over."""
+        """Wake the senders that wait at the mark: there is room, or the session is over."""
         if self._drained is not None:
             self._drained.set()
             self._drained = None

@@ -33,12 +33,14 @@ from .turn import BufferPool, Turn
 #: took 64-byte messages from 1.94 to 2.05 times picows.
 READ_SIZE = 768 * 1024
 
-# Bytes of the first reads, as nobody knows yet how long messages take to handle; and the least.
+# Bytes of the first reads, when nobody knows yet how long messages take to handle; and the least
+# that reads shrink to.
 _FIRST_READ_SIZE = 64 * 1024
 _MIN_READ_SIZE = 8 * 1024
 
-# Seconds that the messages of one read may take, as other connections wait meanwhile: a fifth of
-# promise 4's 50 ms, for there is more than one connection. Below _FAST_READ, reads may grow.
+# Seconds that the messages of one read may take, as other connections wait meanwhile. Beside one
+# flooded connection, 99 of 100 round trips of 50 others have to stay below 50 ms. 8 ms are a sixth
+# of that, as more than one connection may be slow. Below _FAST_READ, reads may grow.
 _SLOW_READ = 0.008
 _FAST_READ = 0.002
 
@@ -47,13 +49,13 @@ _LAST = -2
 
 
 class HubSession(Member):
-    """What a reactor knows of a session. To be subclassed."""
+    """A session, as far as its reactor knows it. To be subclassed."""
 
     __slots__ = ("_reactor",)
 
     def __init__(self) -> None:
         Member.__init__(self)
-        # There is one as soon as the session runs; before that, nothing asks for it.
+        # Set when the session begins to run; nothing asks for the reactor before.
         self._reactor: Reactor = None  # type: ignore[assignment]
 
     def _detach(self) -> None:
@@ -61,7 +63,9 @@ class HubSession(Member):
         raise NotImplementedError
 
     def _abandon(self) -> None:
-        """Let go of the connection without a byte: this is a child, and it is the parent's."""
+        """Close the descriptor without a byte: this process is a forked child, and the connection
+        belongs to its parent.
+        """
         raise NotImplementedError
 
 
@@ -89,9 +93,10 @@ class Reactor:
         self.clock = Clock(loop)
         #: Empty buffers for frames.
         self.pool = BufferPool()
-        #: What is read into; parsers may write in the HEADROOM bytes before.
+        #: The receive buffer; a parser may write into its first HEADROOM bytes.
         self.buffer = bytearray()
         buffers.extend(self.buffer, HEADROOM + READ_SIZE)  # in C, memory only once it is used
+        #: The part of the buffer to read into.
         self.view = memoryview(self.buffer)[HEADROOM:]
         #: Bytes to read at once now.
         self.read_size = _FIRST_READ_SIZE
@@ -126,7 +131,7 @@ class Reactor:
         return self.view
 
     def give_back(self, session: HubSession) -> None:
-        """Take note that what ``session`` has read is parsed."""
+        """Take note that the bytes of ``session`` in the buffer are parsed."""
         if self.holder is session:
             self.holder = None
 
@@ -135,7 +140,7 @@ class Reactor:
 
         A flood whose handler is slow would keep the hub: 12,000 messages fit into one read.
 
-        :returns: whether that was so quick that more may be read at once.
+        :returns: whether the handling was so quick that more may be read at once.
         """
         if size >= self.read_size:
             if seconds > _SLOW_READ:
@@ -147,7 +152,7 @@ class Reactor:
         return seconds < _FAST_READ
 
     def add(self, session: HubSession) -> None:
-        """Know a session that runs now."""
+        """Take in a session that runs now, so that it is told of a fork."""
         self.sessions.add(session)
         self.turn.start()
 
@@ -160,7 +165,7 @@ class Reactor:
             self.turn.stop()
 
     def abandon(self) -> None:
-        """Let go of everything: this is a child, and all of it is the parent's."""
+        """Let go of everything: this process is a forked child, and all of it is its parent's."""
         sessions = list(self.sessions)
         self.sessions.clear()
         self.turn.clear()
@@ -168,8 +173,8 @@ class Reactor:
         self.holder = None
         try:
             if sessions and self.is_libuv:
-                # Until then both poll the same set, and to stop a watcher here would deafen the
-                # parent.
+                # Parent and child poll the same set of descriptors until the child's loop is made
+                # anew: a watcher that is stopped before would be stopped in the parent, too.
                 self.loop.reinit()
         finally:
             for session in sessions:

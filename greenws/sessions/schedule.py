@@ -10,15 +10,13 @@ from .clock import NEVER
 
 # Seconds by which a rung alarm must be late for its hub to count as blocked. A blocked hub lets no
 # ping out and hears no pong: silence is then no fault of the peer's. A loaded hub is late by some
-# 10 ms (docs/tuning.rst); the 100 ms of promise 4 are its limit.
+# 10 ms (docs/tuning.rst); greenws' own limit, beside a flood, is 100 ms.
 _LATE = 0.1
 
-# Whether silence may be our own fault.
-_NO = 0
-#: The hub was blocked.
-_MAYBE = 1
-#: The peer was given its time once more for that, and is not given it again.
-_USED = 2
+# Whether silence may be our own fault (Schedule._excuse).
+_NO = 0  # the hub was not blocked
+_MAYBE = 1  # the hub was blocked since bytes were received last
+_USED = 2  # for that, the peer was given ping_timeout once more; never again until it is heard
 
 
 class Schedule:
@@ -43,7 +41,7 @@ class Schedule:
         self.poll: float = NEVER
         #: Seconds between pings.
         self.ping_rate: float = NEVER
-        #: Seconds of silence that are too many.
+        #: Seconds of silence after which the peer counts as gone.
         self.ping_timeout: float = NEVER
         #: Seconds that the peer has to answer a close frame.
         self.close_timeout: float = NEVER
@@ -78,7 +76,7 @@ class Schedule:
             self.close_due = now + self.close_timeout
 
     def begin_lingering(self, now: float, seconds: float) -> None:
-        """Have nothing due but the end, in ``seconds`` or ``close_timeout``."""
+        """Have nothing due but the end, in ``seconds``, or ``close_timeout`` if that is less."""
         self.open_due = self.next_poll = self.next_ping = self.close_due = NEVER
         self.ping_timeout = NEVER
         self.linger_due = now + min(seconds, self.close_timeout)

@@ -9,11 +9,12 @@ One greenlet runs a session: the one that iterates over its events. It *parks* i
   it rings too early, it is set again;
 * other greenlets that close, or whose sending failed.
 
-The alarm itself sends pings, and whoever is there at the end of the turn sends queued frames:
-neither waits for a handler.
+Pings are sent by the alarm, in the hub. Queued frames are sent at the end of the turn, in whichever
+greenlet runs then. So neither waits for a handler.
 
-What the session knows stands in leaf objects that never call back: where it stands
-(:mod:`.lifecycle`), what is due when (:mod:`.schedule`), what is queued (:mod:`.outbox`).
+The state of a session is in leaf objects, which never call the session: where the session stands
+(:mod:`.lifecycle`), what is due when (:mod:`.schedule`), how bytes come in (:mod:`.inbox`), what is
+queued (:mod:`.outbox`). docs/architecture.rst has the way of a byte through all of them.
 
 **Verbs for ending.** Each ends one thing, and each may be called twice.
 
@@ -26,18 +27,19 @@ force_disconnect() the connection, after one attempt to send  any greenlet of th
                    what is queued
 end()              the connection, when what is queued has    the greenlet that runs the session
                    left: the server broke the protocol
-_fail(reason)      nothing by itself: notes why it is over,   any greenlet of the thread, and the
-hub
-                   and wakes the greenlet to say so
+_fail(reason)      nothing by itself: notes why the session   any greenlet of the thread, and the
+                   is over, and wakes the greenlet to say so  hub
 _linger()          our half of the stream, and waits for the  the greenlet that runs the session
                    peer's
 _abandon()         the parent's connection, in a child        the fork hook
 _let_go()          the socket and its watchers                all of the above
-_release()         everything; the last one                   the greenlet that runs the session
+_release()         everything; the last one                   the greenlet that runs the session,
+                                                              and the fork hook
 ================== ========================================== ==================================
 
 Two exceptions steer: ``_End`` leaves the loop, with the reason for ``disconnected``;
-``Interrupted`` gets the greenlet out of a dial, which waits in many places (:mod:`.approach`)."""
+``Interrupted`` gets the greenlet out of a dial, which waits in many places (:mod:`.approach`).
+"""
 
 from __future__ import annotations
 
@@ -94,7 +96,7 @@ _CLOSE = int(Opcode.CLOSE)
 
 
 class _End(Exception):
-    """The loop is over."""
+    """Leaves the loop of a session, with the reason for ``disconnected``."""
 
     def __init__(self, reason: str, graceful: bool = False) -> None:
         super().__init__(reason)
@@ -111,7 +113,8 @@ class GeventSession(HubSession):
     :param websocket: a :class:`~greenws.WebSocket`, or lomond's.
     """
 
-    #: The body of a rejection is waited for, and its end told by ``websocket.feed_eof``.
+    #: The session tells the end of the stream by ``websocket.feed_eof``, so the WebSocket can wait
+    #: for the body of a rejection.
     signals_eof = True
 
     __slots__ = (
@@ -140,9 +143,9 @@ class GeventSession(HubSession):
         )
         # The dial that is under way, where only an exception reaches the greenlet; or None.
         self._approach: Approach | None = None
-        # When it became ready; 0.0: it did not.
+        # When the session became ready, in seconds of the monotonic clock; 0.0: not yet.
         self._start_time = 0.0
-        # Something other than bytes wants to be looked at by the greenlet; it is (also) the time.
+        # Whether the greenlet has to call _attend, and whether a time that was due is a reason.
         self._attention = False
         self._due = False
 
@@ -151,7 +154,7 @@ class GeventSession(HubSession):
 
     @property
     def follows_redirects(self) -> bool:
-        """Whether it can connect elsewhere: not with a socket or a path that it was given."""
+        """Whether the session can connect elsewhere: not if the user gave a socket or a path."""
         return self._websocket.socket is None and self._websocket.unix_path is None
 
     @property
@@ -244,7 +247,7 @@ class GeventSession(HubSession):
         duration = monotonic() - started
         self._websocket.tracer.tell("connect_fail", reason=reason, duration=duration)
         self._release()
-        # Its traceback would keep all that was alive in its frames.
+        # The traceback would keep all that is alive in its frames.
         return events.ConnectFail(reason, error.with_traceback(None))
 
     def _connect(self) -> tuple[Target, str | None]:
@@ -420,7 +423,7 @@ class GeventSession(HubSession):
         return size
 
     def _end_answer(self) -> Iterator[AnyEvent]:
-        """Have the websocket make a rejection of what there is of an answer, if it is one."""
+        """Yield the rejection and leave the loop, if the answer so far is a rejection."""
         yield from self._websocket.feed_eof()
         if self._websocket.is_closed:
             raise _End("closed", True)
@@ -435,8 +438,7 @@ class GeventSession(HubSession):
             raise _End("the server closed the connection without answering the upgrade")
         if websocket.is_active:
             raise _End("socket fail; connection lost")
-        # lomond counts the end of the stream as the answer to a close frame; so does a user, if
-        # the server had said that it closes.
+        # The phase is CLOSING. The end is graceful if the server has sent a close frame, too.
         raise _End("closed", life.close_code is not None)
 
     def __call__(self) -> None:
@@ -532,13 +534,13 @@ class GeventSession(HubSession):
         now = monotonic()
         if schedule.is_silent(now):
             if not self._inbox.is_dry:
-                # Handlers have taken their time, and there may be more to read: look again then.
+                # Handlers were slow, and there may be bytes to read: judge after the next read.
                 self._attention = self._due = True
             elif not schedule.take_excuse(now):
                 yield events.Unresponsive()
                 raise _End(f"disconnected; exceeded {schedule.ping_timeout:g}s ping timeout")
             elif schedule.ping_rate != NEVER:
-                # Our pings may not have left either.
+                # The blocked hub may have kept our pings from leaving, too.
                 self._send_ping()
         if schedule.take_poll(now):
             yield events.Poll()
@@ -547,7 +549,7 @@ class GeventSession(HubSession):
 
     def _send_ping(self) -> None:
         if self._outbox.is_full:
-            return  # it could not leave; and bytes that arrive count as life as well
+            return  # the ping could not leave; and any received byte counts as life without it
         try:
             self._websocket.send_ping()
         except (errors.WebSocketError, self._websocket.errors.WebSocketError):
@@ -640,16 +642,16 @@ class GeventSession(HubSession):
         self._fail("disconnected; protocol error")
 
     def _fail(self, reason: str) -> None:
-        """Note why it is over, and have the greenlet say so."""
+        """Note why the session is over, and have the greenlet yield it."""
         if not self._life.has_ended:
             self._outbox.fail(reason)
             self._wake()
 
     def _linger(self) -> None:
-        """Let what is queued leave, say that it was all, and wait for the peer to say so too.
+        """Let the queue leave, end our half of the stream, and wait for the peer to end its half.
 
-        To close while bytes of the peer are unread would reset the connection, and the peer might
-        never see the close frame.
+        A close of the socket while bytes of the peer are unread would reset the connection, and the
+        peer might never see the close frame.
         """
         outbox = self._outbox
         transport = outbox.transport
@@ -665,7 +667,7 @@ class GeventSession(HubSession):
             if is_shut:
                 transport.shutdown_write()
                 if self._read() == 0:
-                    return  # it has said so already, as servers do
+                    return  # the peer has ended its half already, as servers do
             while outbox.transport is not None and not self._attention:
                 if not is_shut and outbox.is_empty:
                     transport.shutdown_write()
@@ -705,7 +707,7 @@ class GeventSession(HubSession):
             transport.close()
 
     def _release(self) -> None:
-        """Be over: close everything, and let everybody go who waits; idempotent."""
+        """End the session: close everything, and wake every sender that waits; idempotent."""
         life = self._life
         if life.state == ENDED:
             return
@@ -716,6 +718,7 @@ class GeventSession(HubSession):
         if self._reactor is not None:
             self._reactor.clock.set(self, NEVER)
             self._reactor.remove(self)
-        # The websocket may have been connected again, and this iteration been dropped only then.
+        # If the websocket was connected again before this iteration was dropped, its present
+        # connection is not ours.
         if not life.is_forked and self._websocket.is_driven_by(self):
             self._websocket.on_disconnect()

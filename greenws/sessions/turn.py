@@ -1,8 +1,8 @@
 """The end of a turn of the loop: what was queued during the turn leaves when it ends.
 
-With libev, a prepare watcher does it that has a lower priority than gevent's own: that one runs the
-callbacks and greenlets of the turn, and ours comes right before the loop waits. libuv knows no
-priorities; a callback is scheduled there.
+On libev a prepare watcher flushes. gevent's own prepare watcher runs the callbacks and greenlets of
+the turn; ours has a lower priority, and so comes after that, right before the loop waits. libuv has
+no priorities, so the turn schedules a callback there.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Flushable:
     __slots__ = ("is_dirty",)
 
     def __init__(self) -> None:
-        #: Whether it waits for the end of the turn.
+        #: Whether the item is queued to be flushed at the end of the turn.
         self.is_dirty: bool = False
 
     def flush(self) -> None:
@@ -38,8 +38,8 @@ class Flushable:
 
 
 class BufferPool:
-    """Empty buffers for the frames of one hub: one of them is in the cache when it is needed, and
-    an idle connection has none.
+    """Empty buffers for frames, lent to the sessions of one hub. The buffer that came back last is
+    still in the cache, and an idle connection has no buffer.
     """
 
     __slots__ = ("_buffers",)
@@ -75,7 +75,7 @@ class Turn:
         self._crowd = crowd
         self._nudge = loop.timer(0)
         self._queued: list[Flushable] = []
-        # Whether the end of this turn will be seen.
+        # Whether the end of this turn will be seen: _end or _flush_once is going to be called.
         self._is_armed = False
         self._is_flushing = False
 
@@ -83,14 +83,14 @@ class Turn:
         """See the end of every turn from now on.
 
         Called before there is a frame: a watcher that is started by a callback misses the end of
-        that turn, and the loop would sleep on the frame.
+        that turn, and the loop would sleep with the frame unsent.
         """
         if self._prepare is not None and not self._is_armed:
             self._is_armed = True
             self._prepare.start(self._end)
 
     def stop(self) -> None:
-        """See no more ends: nobody is left who could send."""
+        """Watch for no more ends of turns: no session is left that could send."""
         if self._prepare is not None and self._is_armed:
             self._prepare.stop()
             self._is_armed = False
@@ -98,7 +98,7 @@ class Turn:
             self._crowd.disperse()
 
     def clear(self) -> None:
-        """Forget what waits: this is a child, and all of it is the parent's."""
+        """Forget what is queued: this process is a forked child, and the queues its parent's."""
         self._queued.clear()
         self._crowd.clear()
 
@@ -121,7 +121,7 @@ class Turn:
             self._flush_all()
 
     def run_callback(self, function: Callable[[], object]) -> None:
-        """Have ``function`` called by the hub, soon, wherever in the turn we are."""
+        """Have the hub call ``function`` soon, also after this turn has run its callbacks."""
         self._loop.run_callback(function)
         self.stay_awake()
 
