@@ -16,6 +16,7 @@ from hypothesis import settings as hypothesis_settings
 
 import greenws
 from greenws.build import is_pure_forced
+from tests.support.authority import Authority
 from tests.support.leftovers import Holdings, find_leftovers, watch_greenlets
 from tests.support.stale import find_stale
 from tests.support.ticker import Ticker
@@ -102,6 +103,12 @@ def _nothing_left_behind(_warm_hub: None) -> Iterator[None]:
     leftovers = find_leftovers(before)
     if leftovers:
         pytest.fail("left behind:\n" + "\n".join(leftovers), pytrace=False)
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """A certificate authority, one for the tests of a module."""
+    return Authority(tmp_path_factory.mktemp("authority"))
 
 
 @pytest.fixture

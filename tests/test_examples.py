@@ -10,11 +10,11 @@ import textwrap
 from pathlib import Path
 
 import pytest
-import trustme
 from gevent import subprocess
 
 from greenws import Backoff, Client, WebSocket, events
 from greenws.testing import EchoServer, close_with
+from tests.support.authority import Authority
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
@@ -111,20 +111,16 @@ def test_tls() -> None:
     assert re.match("no connection: .*TLS", run("tls.py"))
 
 
-def test_tls_on_a_server(tmp_path: Path) -> None:
+def test_tls_on_a_server(authority: Authority) -> None:
     import ssl
 
-    authority = trustme.CA()
-    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-    mine = authority.issue_cert("client@example.org")
-    mine.private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "mine.pem"))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("localhost").configure_cert(context)
-    authority.configure_trust(context)
+    mine = authority.issue_file("mine.pem", "client@example.org")
+    context = authority.server_context("localhost")
+    context.load_verify_locations(authority.cafile)
     context.verify_mode = ssl.CERT_REQUIRED
     with EchoServer(ssl_context=context) as server:
         url = server.url.replace("127.0.0.1", "localhost")
-        arguments = (url, str(tmp_path / "ca.pem"), str(tmp_path / "mine.pem"))
+        arguments = (url, authority.cafile, mine)
         assert run("tls.py", *arguments) == "connected\n"
         other = run("tls.py", server.url, *arguments[1:])
         assert "no connection" in other

@@ -16,7 +16,6 @@ from typing import Any
 import gevent
 import gevent.os
 import pytest
-import trustme
 from gevent import subprocess
 
 from greenws import __version__
@@ -34,6 +33,7 @@ from greenws.testing import (
     send_raw,
     silent,
 )
+from tests.support.authority import Authority
 
 ROOT = Path(__file__).parents[2]
 
@@ -372,12 +372,8 @@ def test_echo_and_connect() -> None:
     assert done.stderr.splitlines()[-1].startswith("disconnected: ")
 
 
-def test_echo_and_connect_over_tls(tmp_path: Path) -> None:
-    authority = trustme.CA()
-    certificate, cafile = str(tmp_path / "server.pem"), str(tmp_path / "ca.pem")
-    issued = authority.issue_cert("127.0.0.1")
-    issued.private_key_and_cert_chain_pem.write_to_path(certificate)
-    authority.cert_pem.write_to_path(cafile)
+def test_echo_and_connect_over_tls(authority: Authority) -> None:
+    certificate, cafile = authority.issue_file("server.pem", "127.0.0.1"), authority.cafile
     with echo_process("--certfile", certificate) as url:
         assert url.startswith("wss://127.0.0.1:")
         trusting = run("connect", url, "--cafile", cafile, text="hello")

@@ -28,7 +28,7 @@ import trustme
 import greenws
 from greenws.sessions import tls
 from greenws.sessions.dial import DialOptions, dial
-from tests.network.parts import Certificates, Nginx
+from tests.support.programs import Certificates, Nginx
 from tests.support.servers import ForeignServer
 
 CONNECTS = 200

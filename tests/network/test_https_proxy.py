@@ -7,7 +7,7 @@ import json
 import pytest
 
 from tests.network.conftest import Visit
-from tests.network.parts import PASSWORD, USER, Certificates, Nginx
+from tests.support.programs import PASSWORD, USER, Certificates, Nginx
 from tests.support.servers import ForeignServer
 
 

@@ -13,8 +13,8 @@ import pytest
 
 from greenws.sessions import context
 from tests.network.conftest import Visit
-from tests.network.parts import Certificates, Nginx, needs_ipv6
 from tests.network.test_http_proxy import stages
+from tests.support.programs import Certificates, Nginx, needs_ipv6
 
 
 @pytest.fixture

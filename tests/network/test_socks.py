@@ -7,8 +7,8 @@ import json
 import pytest
 
 from tests.network.conftest import Visit
-from tests.network.parts import PASSWORD, USER, Certificates, Nginx, needs_ipv6
-from tests.sessions.scripted import closed_port
+from tests.support.loopback import closed_port
+from tests.support.programs import PASSWORD, USER, Certificates, Nginx, needs_ipv6
 from tests.support.servers import ForeignServer
 
 

@@ -13,9 +13,9 @@ import gevent.event
 import pytest
 
 import greenws
-from tests.network import parts
 from tests.network.conftest import Visit
-from tests.network.parts import Certificates
+from tests.support import programs
+from tests.support.programs import Certificates
 from tests.support.ticker import Ticker
 
 KINDS = ["tinyproxy", "microsocks", "nginx as https proxy", "nginx as server"]
@@ -36,7 +36,7 @@ class Stopped:
 def stopped(
     request: pytest.FixtureRequest, tmp_path: Path, certificates: Certificates
 ) -> Iterator[Stopped]:
-    (port,) = parts.find_ports(1)
+    (port,) = programs.find_ports(1)
     place = f"127.0.0.1:{port}"
     if request.param == "tinyproxy":
         config = tmp_path / "tinyproxy.conf"
@@ -52,7 +52,7 @@ def stopped(
         files = certificates.server
         config = tmp_path / "nginx.conf"
         config.write_text(
-            f"load_module {parts.STREAM_MODULE}; daemon off; master_process off; events {{}}"
+            f"load_module {programs.STREAM_MODULE}; daemon off; master_process off; events {{}}"
             f" pid {tmp_path}/pid; error_log {tmp_path}/error;"
             f" stream {{ server {{ listen {place} ssl; proxy_pass 127.0.0.1:1;"
             f" ssl_certificate {files}; ssl_certificate_key {files}; }} }}"
@@ -63,7 +63,7 @@ def stopped(
         else:
             url = f"https://{place}"
             what = Stopped({"proxies": {"all": url}}, f"doing the TLS handshake with proxy {url}")
-    with parts.run(*command, ports=[port]) as process:
+    with programs.run_program(*command, ports=[port]) as process:
         _stop(process)
         yield what
 

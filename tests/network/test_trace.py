@@ -13,9 +13,9 @@ import pytest
 
 import greenws
 from tests.network.conftest import Visit
-from tests.network.parts import PASSWORD, USER, Certificates, Nginx
 from tests.network.visitor import visit
-from tests.sessions.scripted import closed_port
+from tests.support.loopback import closed_port
+from tests.support.programs import PASSWORD, USER, Certificates, Nginx
 
 SECRETS = ("s3cret", PASSWORD, "pay-load")
 

@@ -9,22 +9,19 @@ import pytest
 
 from greenws.sessions.certificate import explain, is_end
 from greenws.sessions.context import client_context
-from tests.sessions.scripted import Authority, Server
 from tests.sessions.test_tls import open_tls
+from tests.support.authority import Authority
+from tests.support.loopback import LoopbackServer, echo_bytes
 
 PAST = datetime.datetime(2001, 1, 1, tzinfo=datetime.timezone.utc)
 FUTURE = datetime.datetime(2999, 1, 1, tzinfo=datetime.timezone.utc)
 
 
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("ca"))
-
-
 def refuse(authority: Authority, server_context: ssl.SSLContext, name: str = "localhost") -> str:
     context = client_context(cafile=authority.cafile)
-    with Server(server_context) as server, pytest.raises(ssl.SSLError) as caught:
-        open_tls(server.port, context, name)
+    with LoopbackServer(echo_bytes, server_context) as server:
+        with pytest.raises(ssl.SSLError) as caught:
+            open_tls(server.port, context, name)
     return str(caught.value)
 
 
@@ -62,15 +59,11 @@ def test_unknown_issuer_is_named(authority: Authority, tmp_path: Path) -> None:
 def test_self_signed(authority: Authority, tmp_path: Path) -> None:
     # A CA that shows its own certificate as the server's.
     other = Authority(tmp_path)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     key = tmp_path / "ca.key"
     other.ca.private_key_pem.write_to_path(str(key))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(other.cafile, key)
-    from gevent.ssl import SSLContext
-
-    served = SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    served.load_cert_chain(other.cafile, key)
-    assert refuse(authority, served) == "certificate is self-signed: unknown issuer"
+    assert refuse(authority, context) == "certificate is self-signed: unknown issuer"
 
 
 def make_verification_error(code: int, text: str) -> ssl.SSLCertVerificationError:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenws.sessions.clock import NEVER, Alarm, Clock
-from tests.support.peer import PATIENCE
+from tests.support.waiting import PATIENCE
 
 
 class FakeTimer:

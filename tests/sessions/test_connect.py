@@ -21,7 +21,8 @@ from greenws.sessions.connect import (
     interleave,
 )
 from greenws.sessions.resolver import Address
-from tests.sessions.scripted import closed_port, count_descriptors, full_listener, full_socket
+from tests.support.leftovers import count_descriptors
+from tests.support.loopback import closed_port, full_listener, full_port
 from tests.support.ticker import Ticker
 
 
@@ -49,7 +50,7 @@ def port() -> Iterator[int]:
 
 @pytest.fixture
 def dead_port() -> Iterator[int]:
-    with full_listener() as port:
+    with full_port() as port:
         yield port
 
 
@@ -168,7 +169,7 @@ def test_dead_address_costs_a_quarter_of_a_second(
 
 @has_ipv6
 def test_dead_ipv6_gives_way_to_ipv4(port: int) -> None:
-    with full_listener("::1") as dead:
+    with full_port("::1") as dead:
         addresses = [v6(dead), v6(dead), v4(port)]
         started = time.monotonic()
         sock, address = connect_tcp("t", addresses)
@@ -208,7 +209,7 @@ def accept_until_dead(listener: _socket.socket, greenlet: gevent.Greenlet[..., A
 
 
 def test_slow_address_still_wins_over_failures() -> None:
-    with full_socket() as listener:
+    with full_listener() as listener:
         addresses = [v4(listener.getsockname()[1]), v4(closed_port())]
         greenlet = gevent.spawn(connect_tcp, "t", addresses)
         gevent.sleep(0.3)
@@ -238,7 +239,7 @@ def test_kill_closes_the_only_attempt(dead_port: int) -> None:
 
 
 def test_only_address_is_waited_for() -> None:
-    with full_socket() as listener:
+    with full_listener() as listener:
         address = listener.getsockname()
         greenlet = gevent.spawn(connect_tcp, "t", [v4(address[1])])
         gevent.sleep(0.02)

@@ -21,29 +21,18 @@ import pytest
 from greenws.errors import ConnectFail, ProxyFail
 from greenws.proxies.address import parse_proxy
 from greenws.sessions.dial import DialOptions, Progress, dial
-from tests.sessions.scripted import (
-    Authority,
-    HTTPProxy,
-    ScriptedServer,
-    Server,
-    SocksProxy,
-    closed_port,
-    count_descriptors,
-    echo_through,
-    exchange,
-    full_listener,
-)
+from tests.support.authority import Authority
+from tests.support.leftovers import count_descriptors
+from tests.support.loopback import LoopbackServer, closed_port, echo_bytes, full_listener, full_port
+from tests.support.peer import RawServerPeer
+from tests.support.proxies import HTTPProxy, SocksProxy
 from tests.support.ticker import Ticker
+from tests.support.transports import echo_through, exchange
 
 ROOT = Path(__file__).parents[2]
 NAME = "name.of.target"
 
 Steps = list[tuple[str, dict[str, Any]]]
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("ca"))
 
 
 @pytest.fixture
@@ -85,7 +74,7 @@ def fake_resolver(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
 
 
 def test_plain_connection(steps: Steps, trace: Any) -> None:
-    with Server() as server:
+    with LoopbackServer(echo_bytes) as server:
         progress = Progress()
         options = DialOptions("127.0.0.1", server.port)
         assert echo_through(options, trace=trace, progress=progress) is None
@@ -103,7 +92,7 @@ def test_plain_connection(steps: Steps, trace: Any) -> None:
     ids=["ours", "user's"],
 )
 def test_size_of_the_send_buffer(given: Any, largest: int, trace: Any) -> None:
-    with Server() as server:
+    with LoopbackServer(echo_bytes) as server:
         options = DialOptions("127.0.0.1", server.port, socket_options=given)
         transport, _ = dial(options, trace)
         exchange(transport, bytes(6 * 1024 * 1024))
@@ -117,7 +106,7 @@ def test_size_of_the_send_buffer(given: Any, largest: int, trace: Any) -> None:
 
 
 def test_tls_connection(authority: Authority, steps: Steps, trace: Any) -> None:
-    with Server(authority.server_context()) as server:
+    with LoopbackServer(echo_bytes, authority.server_context()) as server:
         options = DialOptions("localhost", server.port, is_secure=True, ssl_cafile=authority.cafile)
         for _ in range(2):
             echo_through(options, trace=trace)
@@ -131,7 +120,7 @@ def test_tls_connection(authority: Authority, steps: Steps, trace: Any) -> None:
 
 def test_tls_options(authority: Authority) -> None:
     server_context = authority.server_context("inner.example")
-    with Server(server_context) as server:
+    with LoopbackServer(echo_bytes, server_context) as server:
         base: dict[str, Any] = {"host": "127.0.0.1", "port": server.port, "is_secure": True}
         cafile: dict[str, Any] = {"ssl_cafile": authority.cafile}
         echo_through(DialOptions(**base, **cafile, server_hostname="inner.example"))
@@ -147,26 +136,24 @@ def test_tls_options(authority: Authority) -> None:
             dial(DialOptions(**base, ssl_cafile="/no/such"))
 
 
-def test_client_certificate_is_not_shown_to_a_proxy(authority: Authority, tmp_path: Path) -> None:
-    both = str(tmp_path / "both.pem")
-    authority.ca.issue_cert("me@example.org").private_key_and_cert_chain_pem.write_to_path(both)
+def test_client_certificate_is_not_shown_to_a_proxy(authority: Authority) -> None:
+    both = authority.issue_file("both.pem", "me@example.org")
     shown: list[Any] = []
     target_context, proxy_context = authority.server_context(), authority.server_context()
     for context in (target_context, proxy_context):
         context.verify_mode = ssl.CERT_OPTIONAL
         context.load_verify_locations(authority.cafile)
 
-    class Looking(Server):
-        def handle(self, sock: Any) -> None:
-            shown.append(sock.getpeercert())
-            super().handle(sock)
+    def look(peer: RawServerPeer) -> None:
+        shown.append(peer.sock.getpeercert())
+        echo_bytes(peer)
 
     class LookingProxy(HTTPProxy):
-        def handle(self, sock: Any) -> None:
-            shown.append(sock.getpeercert())
-            super().handle(sock)
+        def handle(self, peer: RawServerPeer) -> None:
+            shown.append(peer.sock.getpeercert())
+            super().handle(peer)
 
-    with Looking(target_context) as server, LookingProxy(proxy_context) as proxy:
+    with LoopbackServer(look, target_context) as server, LookingProxy(proxy_context) as proxy:
         options = DialOptions(
             "localhost",
             server.port,
@@ -196,7 +183,7 @@ def test_failing_step_is_named(host: str, message: str, steps: Steps, trace: Any
 
 
 def test_server_that_ends_the_tls_handshake(authority: Authority) -> None:
-    with ScriptedServer(lambda sock: sock.recv(100)) as server:
+    with LoopbackServer(lambda peer: peer.sock.recv(100)) as server:
         options = DialOptions("127.0.0.1", server.port, is_secure=True, ssl_verify=False)
         with pytest.raises(ConnectFail) as caught:
             dial(options)
@@ -206,7 +193,7 @@ def test_server_that_ends_the_tls_handshake(authority: Authority) -> None:
 
 def test_source_address(fake_resolver: dict[str, list[str]]) -> None:
     seen: list[str] = []
-    with ScriptedServer(lambda sock: seen.append(sock.getpeername()[0])) as server:
+    with LoopbackServer(lambda peer: seen.append(peer.sock.getpeername()[0])) as server:
         for source in (("127.0.0.7", 0), ("", 0)):
             transport, _ = dial(DialOptions("127.0.0.1", server.port, source_address=source))
             transport.recv_into(bytearray(1), 1)
@@ -220,21 +207,11 @@ def test_source_address(fake_resolver: dict[str, list[str]]) -> None:
 def test_dead_first_address_costs_a_quarter_of_a_second(
     fake_resolver: dict[str, list[str]],
 ) -> None:
-    with Server() as server:
-        # Connecting to 127.0.0.77 from elsewhere hangs: its queue at that port is full.
-        listener = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)
-        listener.bind(("127.0.0.77", server.port))
-        listener.listen(0)
-        fillers = []
-        for _ in range(4):
-            fillers.append(_socket.socket(_socket.AF_INET, _socket.SOCK_STREAM))
-            fillers[-1].setblocking(False)
-            fillers[-1].connect_ex(("127.0.0.77", server.port))
-        fake_resolver["dual.example"] = ["127.0.0.77", "127.0.0.1"]
-        with gevent.Timeout(0.6):
-            echo_through(DialOptions("dual.example", server.port))
-        for sock in (*fillers, listener):
-            sock.close()
+    with LoopbackServer(echo_bytes) as server:
+        with full_listener("127.0.0.77", server.port):
+            fake_resolver["dual.example"] = ["127.0.0.77", "127.0.0.1"]
+            with gevent.Timeout(0.6):
+                echo_through(DialOptions("dual.example", server.port))
 
 
 # What the caller brings
@@ -242,7 +219,7 @@ def test_dead_first_address_costs_a_quarter_of_a_second(
 
 @pytest.mark.parametrize("make", [socket, gevent.socket], ids=["stdlib", "gevent"])
 def test_callers_socket_is_taken_over(make: Any) -> None:
-    with Server() as server:
+    with LoopbackServer(echo_bytes) as server:
         theirs = gevent.socket.create_connection(("127.0.0.1", server.port))
         if make is socket:
             theirs = socket.socket(fileno=theirs.detach())
@@ -280,7 +257,7 @@ def test_callers_tls_socket_is_refused() -> None:
 
 
 def test_callers_socket_with_tls_over_it(authority: Authority) -> None:
-    with Server(authority.server_context("inner.example")) as server:
+    with LoopbackServer(echo_bytes, authority.server_context("inner.example")) as server:
         theirs = gevent.socket.create_connection(("127.0.0.1", server.port))
         echo_through(
             DialOptions(
@@ -318,7 +295,7 @@ def make_proxy(scheme: str, authority: Authority, **kwargs: Any) -> Iterator[Any
         context = authority.server_context("localhost", "127.0.0.1")
         server = HTTPProxy(context if scheme == "https" else None, **kwargs)
     with server as proxy:
-        proxy.url = f"{scheme}://localhost:{proxy.port}"
+        proxy.scheme = scheme
         yield proxy
 
 
@@ -333,7 +310,7 @@ def test_proxy(
     resolves = scheme not in ("socks4", "socks5")
     host = NAME if resolves else "localhost"
     context = authority.server_context(host) if is_secure else None
-    with Server(context) as server, make_proxy(scheme, authority) as proxy:
+    with LoopbackServer(echo_bytes, context) as server, make_proxy(scheme, authority) as proxy:
         options = DialOptions(
             host,
             server.port,
@@ -354,7 +331,10 @@ def test_proxy(
 
 @pytest.mark.parametrize("scheme", ["http", "socks5h"])
 def test_tunnel_keeps_what_follows_the_reply(authority: Authority, scheme: str) -> None:
-    with Server() as server, make_proxy(scheme, authority, greeting=b"early") as proxy:
+    with (
+        LoopbackServer(echo_bytes) as server,
+        make_proxy(scheme, authority, greeting=b"early") as proxy,
+    ):
         options = DialOptions("127.0.0.1", server.port, proxy=parse_proxy(proxy.url))
         transport, _ = dial(options)
         assert exchange(transport, b"later") == b"early"
@@ -377,7 +357,7 @@ def test_socks4_takes_an_ipv4_address(
     fake_resolver["dual.example"] = ["2001:db8::1", "127.0.0.1"]
     fake_resolver["six.example"] = ["2001:db8::1"]
     fake_resolver["localhost"] = ["127.0.0.1"]
-    with Server() as server, make_proxy("socks4", authority) as proxy:
+    with LoopbackServer(echo_bytes) as server, make_proxy("socks4", authority) as proxy:
         proxy_address = parse_proxy(proxy.url)
         echo_through(DialOptions("dual.example", server.port, proxy=proxy_address))
         with pytest.raises(ProxyFail, match="SOCKS4 cannot reach the IPv6 address 2001:db8::1"):
@@ -402,7 +382,7 @@ def test_socks4_takes_an_ipv4_address(
     ],
 )
 def test_unreachable_proxy_is_named(url: str, message: str) -> None:
-    with Server() as server:
+    with LoopbackServer(echo_bytes) as server:
         ports = {"closed": closed_port(), "plain": server.port}
         with pytest.raises(ProxyFail) as caught:
             dial(DialOptions("h", 1, proxy=parse_proxy(url.format(**ports))))
@@ -410,7 +390,7 @@ def test_unreachable_proxy_is_named(url: str, message: str) -> None:
 
 
 def test_tls_of_the_tunnel_is_the_targets(authority: Authority) -> None:
-    with Server() as server, make_proxy("http", authority) as proxy:
+    with LoopbackServer(echo_bytes) as server, make_proxy("http", authority) as proxy:
         options = DialOptions(
             "127.0.0.1", server.port, is_secure=True, proxy=parse_proxy(proxy.url)
         )
@@ -441,11 +421,13 @@ def test_secrets_are_nowhere(
     right = f"{USER}:{SECRET}".encode()
     wrong = b"other:" + b"x" * 5
     with contextlib.ExitStack() as stack:
-        server = stack.enter_context(Server())
+        server = stack.enter_context(LoopbackServer(echo_bytes))
         proxy = stack.enter_context(
             make_proxy(scheme, authority, credentials=wrong if fault == "refused" else right)
         )
-        junk = stack.enter_context(ScriptedServer(lambda sock: sock.sendall(b"\0\xff junk\r\n")))
+        junk = stack.enter_context(
+            LoopbackServer(lambda peer: peer.sock.sendall(b"\0\xff junk\r\n"))
+        )
         place = {
             "unreachable": f"127.0.0.1:{closed_port()}",
             "unresolvable": "nohost.invalid:1",
@@ -499,8 +481,8 @@ PHASES = [
 ]
 
 
-class Stall:
-    """What a dial runs into at some phase, and whether it has got there."""
+class StalledDial:
+    """The options of a dial that stalls, and whether it has got there."""
 
     def __init__(self, options: DialOptions, reached: gevent.event.Event) -> None:
         self.options = options
@@ -513,7 +495,7 @@ def stall(
     authority: Authority,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
-) -> Iterator[Stall]:
+) -> Iterator[StalledDial]:
     """Options of a dial that gets to a phase, and no further."""
     phase = request.param
     reached = gevent.event.Event()
@@ -522,11 +504,11 @@ def stall(
         "socks5 proxy, second reply": b"\x05\x00",
     }
 
-    def be_silent(sock: Any) -> None:
-        sock.recv(4096)
-        sock.sendall(replies.get(phase, b""))
+    def be_silent(peer: RawServerPeer) -> None:
+        peer.sock.recv(4096)
+        peer.sock.sendall(replies.get(phase, b""))
         reached.set()
-        while sock.recv(4096):
+        while peer.sock.recv(4096):
             pass
 
     def getaddrinfo(host: str, port: int, *args: object) -> Any:
@@ -541,11 +523,11 @@ def stall(
         proxy = None
         options: dict[str, Any] = {"is_secure": "tls" in phase, "ssl_cafile": authority.cafile}
         through_tls = phase == "https proxy, reply"
-        port = stack.enter_context(ScriptedServer(be_silent, context if through_tls else None)).port
+        port = stack.enter_context(LoopbackServer(be_silent, context if through_tls else None)).port
         if phase in ("resolve", "socks5 proxy, resolve"):
             options["host"] = "stalls.example"
         if phase == "connect":
-            port = stack.enter_context(full_listener())
+            port = stack.enter_context(full_port())
             gevent.spawn_later(0.02, reached.set)
         elif phase == "unix":
             options["unix_path"] = str(tmp_path / "s")
@@ -562,7 +544,7 @@ def stall(
         if proxy is not None:
             options["proxy"] = parse_proxy(proxy)
         options = {"host": "127.0.0.1", "port": port, **options}
-        yield Stall(DialOptions(**options), reached)
+        yield StalledDial(DialOptions(**options), reached)
 
 
 def _unix_listener(path: Path) -> _socket.socket:
@@ -572,7 +554,7 @@ def _unix_listener(path: Path) -> _socket.socket:
     return listener
 
 
-def test_hub_goes_on_in_each_phase(stall: Stall, ticking: Ticker) -> None:
+def test_hub_goes_on_in_each_phase(stall: StalledDial, ticking: Ticker) -> None:
     greenlet = gevent.spawn(dial, stall.options)
     assert stall.reached.wait(5)
     ticking.reset()
@@ -583,7 +565,7 @@ def test_hub_goes_on_in_each_phase(stall: Stall, ticking: Ticker) -> None:
     greenlet.kill()
 
 
-def test_kill_in_each_phase_leaves_nothing(stall: Stall) -> None:
+def test_kill_in_each_phase_leaves_nothing(stall: StalledDial) -> None:
     # What else is open belongs to the servers; their ends close when they see ours go.
     greenlet = gevent.spawn(dial, stall.options)
     assert stall.reached.wait(5)
@@ -597,7 +579,7 @@ def test_kill_in_each_phase_leaves_nothing(stall: Stall) -> None:
     assert len(closed) == (1 if expects_socket else 0)
 
 
-def test_timeout_in_each_phase_is_the_callers(stall: Stall) -> None:
+def test_timeout_in_each_phase_is_the_callers(stall: StalledDial) -> None:
     before = count_descriptors()
     progress = Progress()
     with gevent.Timeout(0.1) as timeout, pytest.raises(gevent.Timeout) as caught:
@@ -613,7 +595,7 @@ def test_timeout_in_each_phase_is_the_callers(stall: Stall) -> None:
 def test_kill_in_each_turn_leaves_nothing(
     is_secure: bool, turns: int, authority: Authority
 ) -> None:
-    with Server(authority.server_context() if is_secure else None) as server:
+    with LoopbackServer(echo_bytes, authority.server_context() if is_secure else None) as server:
         options = DialOptions(
             "127.0.0.1", server.port, is_secure=is_secure, ssl_cafile=authority.cafile
         )
@@ -635,7 +617,7 @@ def test_those_of_one_turn_take_each_step_together(authority: Authority) -> None
     def trace(stage: str, /, **fields: Any) -> None:
         stages.append(stage)
 
-    with Server(authority.server_context()) as server:
+    with LoopbackServer(echo_bytes, authority.server_context()) as server:
         options = DialOptions(
             "127.0.0.1", server.port, is_secure=True, ssl_cafile=authority.cafile, is_traced=True
         )
@@ -660,7 +642,7 @@ def test_failing_trace_leaves_nothing() -> None:
         if stage == failing:
             raise RuntimeError(stage)
 
-    with Server() as server:
+    with LoopbackServer(echo_bytes) as server:
         for failing in ("resolve", "connect"):
             before = count_descriptors()
             with pytest.raises(RuntimeError, match=failing):
@@ -670,7 +652,7 @@ def test_failing_trace_leaves_nothing() -> None:
 
 
 def test_dial_nobody_traces_tells_failures_only(steps: Steps, trace: Any) -> None:
-    with Server() as server:
+    with LoopbackServer(echo_bytes) as server:
         options = DialOptions("127.0.0.1", server.port, is_traced=False)
         assert echo_through(options, trace=trace) is None
     assert steps == []
@@ -682,7 +664,7 @@ def test_dial_nobody_traces_tells_failures_only(steps: Steps, trace: Any) -> Non
 
 
 def test_many_dials_leak_nothing(authority: Authority) -> None:
-    with Server(authority.server_context()) as server:
+    with LoopbackServer(echo_bytes, authority.server_context()) as server:
         options = DialOptions("127.0.0.1", server.port, is_secure=True, ssl_cafile=authority.cafile)
         echo_through(options)
         before = count_descriptors()
@@ -705,14 +687,18 @@ from gevent import monkey
 monkey.patch_all()
 import socket
 from greenws.proxies.address import parse_proxy
-from tests.sessions.scripted import Authority, HTTPProxy, Server, SocksProxy, echo_through
+from tests.support.authority import Authority
+from tests.support.loopback import LoopbackServer, echo_bytes
+from tests.support.proxies import HTTPProxy, SocksProxy
 from tests.support.ticker import Ticker
+from tests.support.transports import echo_through
 ticker = Ticker()
 with tempfile.TemporaryDirectory() as folder:
     authority = Authority(pathlib.Path(folder))
     early.load_verify_locations(authority.cafile)
     late = ssl.create_default_context(cafile=authority.cafile)
-    with (Server() as plain, Server(authority.server_context()) as secure,
+    with (LoopbackServer(echo_bytes) as plain,
+          LoopbackServer(echo_bytes, authority.server_context()) as secure,
           HTTPProxy() as http, HTTPProxy(authority.server_context()) as https,
           SocksProxy() as socks):
         echo_through(DialOptions("localhost", plain.port))

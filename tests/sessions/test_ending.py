@@ -17,22 +17,22 @@ from hypothesis import strategies as st
 import greenws
 from greenws import errors
 from greenws.sessions.reactor import get_reactor
+from tests.support.loopback import LoopbackServer
 from tests.support.peer import (
     BINARY,
     CLOSE,
-    PATIENCE,
     PING,
-    STALLS,
     TEXT,
-    Peer,
-    Run,
-    Server,
+    RawServerPeer,
     accept_and_stop,
     accept_and_wait,
     build,
     build_close,
     build_text,
 )
+from tests.support.run import Run
+from tests.support.stalls import STALLS
+from tests.support.waiting import PATIENCE
 
 DEFLATE = b"Sec-WebSocket-Extensions: permessage-deflate\r\n"
 
@@ -62,14 +62,14 @@ def _reactor_is_empty() -> Iterator[None]:
 def test_close_returns_at_once_and_what_was_sent_goes_first() -> None:
     got = []
 
-    def script(peer: Peer) -> None:
+    def script(peer: RawServerPeer) -> None:
         peer.accept()
         gevent.sleep(0.05)
         got.append(len(peer.expect(BINARY).payload))
         got.append(peer.expect(CLOSE).code)
         peer.send(build_close(1000))
 
-    with Server(script, buffer=4096) as server:
+    with LoopbackServer(script, buffer=4096) as server:
         websocket, run = start(server.url, write_limit=10_000_000)
         began = time.monotonic()
         websocket.send_binary(bytes(6_000_000))
@@ -82,7 +82,7 @@ def test_close_returns_at_once_and_what_was_sent_goes_first() -> None:
 
 
 def test_close_ends_in_close_timeout_when_nothing_is_read() -> None:
-    with Server(accept_and_stop, buffer=4096) as server:
+    with LoopbackServer(accept_and_stop, buffer=4096) as server:
         websocket, run = start(server.url, {"close_timeout": 0.1}, write_limit=10_000_000)
         websocket.send_binary(bytes(8_000_000))
         websocket.close()
@@ -94,12 +94,12 @@ def test_close_ends_in_close_timeout_when_nothing_is_read() -> None:
 
 
 def test_close_ends_in_close_timeout_although_the_server_chatters_on() -> None:
-    def script(peer: Peer) -> None:
+    def script(peer: RawServerPeer) -> None:
         peer.accept()
         while True:
             peer.send(build_text("and another thing") * 1000)
 
-    with Server(script) as server:
+    with LoopbackServer(script) as server:
         websocket, run = start(server.url, {"close_timeout": 0.1})
         websocket.close()
         began = time.monotonic()
@@ -120,7 +120,7 @@ def test_close_frees_a_handler_that_waits_at_the_mark_in_close_timeout() -> None
             except errors.TransportFail as error:
                 caught.append(str(error))
 
-    with Server(accept_and_stop, buffer=4096) as server:
+    with LoopbackServer(accept_and_stop, buffer=4096) as server:
         client = Sender(server.url, proxies={}).start()
         assert client.wait_ready(PATIENCE)
         gevent.sleep(0.01)
@@ -133,12 +133,12 @@ def test_close_frees_a_handler_that_waits_at_the_mark_in_close_timeout() -> None
 
 
 def test_close_ends_in_close_timeout_against_pings_that_cannot_be_answered() -> None:
-    def script(peer: Peer) -> None:
+    def script(peer: RawServerPeer) -> None:
         peer.accept()
         while True:
             peer.send(build(PING, bytes(125)) * 500)
 
-    with Server(script, buffer=4096) as server:
+    with LoopbackServer(script, buffer=4096) as server:
         websocket, run = start(server.url, {"close_timeout": 0.1}, write_limit=50_000)
         with gevent.Timeout(PATIENCE):
             while websocket.session.queued_bytes < 40_000:
@@ -150,7 +150,7 @@ def test_close_ends_in_close_timeout_against_pings_that_cannot_be_answered() -> 
 
 
 def test_force_disconnect_frees_a_handler_that_waits_at_the_mark() -> None:
-    with Server(accept_and_stop, buffer=4096) as server:
+    with LoopbackServer(accept_and_stop, buffer=4096) as server:
         websocket = make(server.url, write_limit=50_000)
 
         def handle(event: Any) -> None:
@@ -178,12 +178,12 @@ def test_close_while_opening_gives_up(stall: str) -> None:
 
 
 def test_both_sides_may_close_at_once() -> None:
-    def script(peer: Peer) -> None:
+    def script(peer: RawServerPeer) -> None:
         peer.accept()
         peer.send(build_close(1001))
         assert peer.expect(CLOSE).code == 1000
 
-    with Server(script) as server:
+    with LoopbackServer(script) as server:
         websocket = make(server.url)
         run = Run(
             websocket.connect(ping_rate=0),
@@ -196,13 +196,13 @@ def test_both_sides_may_close_at_once() -> None:
 
 
 def test_the_servers_close_is_echoed_and_the_end_of_the_stream_waited_for() -> None:
-    def script(peer: Peer) -> None:
+    def script(peer: RawServerPeer) -> None:
         peer.accept(then=build_close(4000, "bye"))
         frame = peer.expect(CLOSE)
         assert (frame.code, frame.payload[2:]) == (4000, b"bye")
         assert peer.read_until_end() == b""  # a FIN and no RST
 
-    with Server(script) as server:
+    with LoopbackServer(script) as server:
         websocket = make(server.url)
         events = list(websocket)
         server.join()
@@ -210,23 +210,23 @@ def test_the_servers_close_is_echoed_and_the_end_of_the_stream_waited_for() -> N
 
 
 def test_a_close_frame_without_a_code_is_answered_by_one() -> None:
-    def script(peer: Peer) -> None:
+    def script(peer: RawServerPeer) -> None:
         peer.accept(then=build(CLOSE))
         peer.expect(CLOSE, b"")
 
-    with Server(script) as server:
+    with LoopbackServer(script) as server:
         events = list(make(server.url))
         server.join()
     assert (events[-1].code, events[-1].sent_code) == (1005, 1005)
 
 
 def test_lingering_is_bounded_when_the_server_does_not_end_the_stream() -> None:
-    def script(peer: Peer) -> None:
+    def script(peer: RawServerPeer) -> None:
         peer.accept(then=build_close(1000))
         peer.expect(CLOSE)
         gevent.sleep(30)
 
-    with Server(script) as server:
+    with LoopbackServer(script) as server:
         began = time.monotonic()
         events = list(make(server.url).connect(close_timeout=0.2))
         assert time.monotonic() - began < 0.5
@@ -234,12 +234,12 @@ def test_lingering_is_bounded_when_the_server_does_not_end_the_stream() -> None:
 
 
 def test_lingering_is_bounded_and_fair_when_the_server_talks_on(ticking: Any) -> None:
-    def script(peer: Peer) -> None:
+    def script(peer: RawServerPeer) -> None:
         peer.accept(then=build_close(1000))
         while True:
             peer.send(build_text("and another thing") * 1000)
 
-    with Server(script) as server:
+    with LoopbackServer(script) as server:
         began = time.monotonic()
         events = list(make(server.url).connect(close_timeout=0.2))
         assert time.monotonic() - began < 0.5
@@ -250,30 +250,32 @@ def test_lingering_is_bounded_and_fair_when_the_server_talks_on(ticking: Any) ->
 # The end of the stream
 
 
-@pytest.mark.parametrize("drop", [Peer.reset, lambda peer: peer.sock.close()], ids=["rst", "fin"])
+@pytest.mark.parametrize(
+    "drop", [RawServerPeer.reset, lambda peer: peer.sock.close()], ids=["rst", "fin"]
+)
 @pytest.mark.parametrize(
     "sent",
     [b"", build_text("half")[:3], build(TEXT, b"part", fin=False)],
     ids=["", "frame", "part"],
 )
 def test_a_stream_that_breaks_off_is_disconnected_with_1006(drop: Any, sent: bytes) -> None:
-    def script(peer: Peer) -> None:
+    def script(peer: RawServerPeer) -> None:
         peer.accept(then=build_text("whole") + sent)
         gevent.sleep(0.01)
         drop(peer)
 
-    with Server(script) as server:
+    with LoopbackServer(script) as server:
         events = list(make(server.url).connect(ping_rate=0))
     assert [event.name for event in events[-1:]] == ["disconnected"]
     assert (events[-1].code, events[-1].sent_code, events[-1].graceful) == (1006, None, False)
 
 
 def test_an_end_without_an_answer_to_close_is_not_graceful() -> None:
-    def script(peer: Peer) -> None:
+    def script(peer: RawServerPeer) -> None:
         peer.accept()
         peer.expect(CLOSE)
 
-    with Server(script) as server:
+    with LoopbackServer(script) as server:
         websocket, run = start(server.url)
         websocket.close()
         last = run.join()
@@ -318,13 +320,13 @@ def test_a_violation_gets_its_close_code(name: str, compress: bool) -> None:
     if compress and name == "rsv1":
         code = 1007  # a compressed message now, and a broken one
 
-    def script(peer: Peer) -> None:
+    def script(peer: RawServerPeer) -> None:
         peer.accept(
             DEFLATE if compress else b"", then=build_text("before") + data + build_text("after")
         )
         assert peer.expect(CLOSE).code == code
 
-    with Server(script) as server:
+    with LoopbackServer(script) as server:
         websocket = make(server.url, max_size=1000, compress=compress)
         events = list(websocket.connect(ping_rate=0, poll=0))
         server.join()
@@ -338,24 +340,24 @@ def test_an_inflated_message_beyond_the_limit_gets_1009() -> None:
     deflate = zlib.compressobj(9, zlib.DEFLATED, -15)
     bomb = deflate.compress(bytes(50_000_000)) + deflate.flush(zlib.Z_SYNC_FLUSH)
 
-    def script(peer: Peer) -> None:
+    def script(peer: RawServerPeer) -> None:
         peer.accept(DEFLATE, build(BINARY, bomb[:-4], rsv=4))
         assert peer.expect(CLOSE).code == 1009
 
-    with Server(script) as server:
+    with LoopbackServer(script) as server:
         events = list(make(server.url, compress=True, max_size=1_000_000).connect(ping_rate=0))
         server.join()
     assert events[-1].sent_code == 1009
 
 
 def test_a_violation_after_close_ends_the_connection() -> None:
-    def script(peer: Peer) -> None:
+    def script(peer: RawServerPeer) -> None:
         peer.accept()
         peer.expect(CLOSE)
         peer.send(build(3))
         assert peer.read_until_end() == b""
 
-    with Server(script) as server:
+    with LoopbackServer(script) as server:
         websocket, run = start(server.url)
         websocket.close()
         last = run.join(3)
@@ -365,16 +367,16 @@ def test_a_violation_after_close_ends_the_connection() -> None:
 
 
 @pytest.fixture(scope="module")
-def rambler() -> Iterator[tuple[Server, list[bytes]]]:
+def rambler() -> Iterator[tuple[LoopbackServer, list[bytes]]]:
     """A server that sends what is put into the list, and no more."""
     script: list[bytes] = []
 
-    def ramble(peer: Peer) -> None:
+    def ramble(peer: RawServerPeer) -> None:
         data, *compressed = script
         peer.accept(DEFLATE if compressed else b"", then=data[: len(data) // 2])
         peer.send(data[len(data) // 2 :])
 
-    with Server(ramble) as server:
+    with LoopbackServer(ramble) as server:
         yield server, script
 
 
@@ -392,7 +394,7 @@ FRAMES = st.builds(
     st.one_of(st.binary(max_size=200), st.lists(FRAMES, max_size=6).map(b"".join)), st.booleans()
 )
 def test_any_bytes_give_events_only(
-    rambler: tuple[Server, list[bytes]], data: bytes, compress: bool
+    rambler: tuple[LoopbackServer, list[bytes]], data: bytes, compress: bool
 ) -> None:
     server, script = rambler
     script[:] = [data, b"compressed"] if compress else [data]
@@ -405,7 +407,7 @@ def test_any_bytes_give_events_only(
 @settings(max_examples=40)
 @given(st.binary(max_size=200))
 def test_any_bytes_in_place_of_the_answer_give_events_only(
-    stranger: tuple[Server, list[bytes]], data: bytes
+    stranger: tuple[LoopbackServer, list[bytes]], data: bytes
 ) -> None:
     server, script = stranger
     script[:] = [data]
@@ -414,16 +416,16 @@ def test_any_bytes_in_place_of_the_answer_give_events_only(
 
 
 @pytest.fixture(scope="module")
-def stranger() -> Iterator[tuple[Server, list[bytes]]]:
+def stranger() -> Iterator[tuple[LoopbackServer, list[bytes]]]:
     """A server that has not heard of WebSocket."""
     script: list[bytes] = []
     prefixes = iter([b"", b"HTTP/1.1 101 ", b"HTTP/1.1 403 No\r\nContent-Length: "] * 1000)
 
-    def answer(peer: Peer) -> None:
+    def answer(peer: RawServerPeer) -> None:
         peer.read_head()
         peer.send(next(prefixes) + script[0] + b"\r\n\r\n")
 
-    with Server(answer) as server:
+    with LoopbackServer(answer) as server:
         yield server, script
 
 
@@ -461,7 +463,7 @@ def test_an_opening_may_be_stopped_at_any_step(stall: str, blow: Blow) -> None:
 
 
 def test_an_idle_connection_may_be_stopped(blow: Blow) -> None:
-    with Server(accept_and_wait) as server:
+    with LoopbackServer(accept_and_wait) as server:
         websocket, run = start(server.url)
         blow(run)
         server.join()  # it has seen the end
@@ -469,7 +471,7 @@ def test_an_idle_connection_may_be_stopped(blow: Blow) -> None:
 
 
 def test_a_handler_may_be_stopped_while_it_writes(blow: Blow) -> None:
-    with Server(accept_and_stop, buffer=4096) as server:
+    with LoopbackServer(accept_and_stop, buffer=4096) as server:
         websocket = make(server.url, write_limit=50_000)
         run = Run(
             iter(websocket),
@@ -488,11 +490,11 @@ def test_a_handler_may_be_stopped_in_the_midst_of_a_chunk(blow: Blow) -> None:
             in_handler.set()
             gevent.sleep(30)
 
-    def script(peer: Peer) -> None:
+    def script(peer: RawServerPeer) -> None:
         peer.accept(then=build_text("one") * 100)
         peer.read_until_end()
 
-    with Server(script) as server:
+    with LoopbackServer(script) as server:
         run = Run(iter(make(server.url)), handle)
         assert in_handler.wait(PATIENCE)
         blow(run)
@@ -500,14 +502,14 @@ def test_a_handler_may_be_stopped_in_the_midst_of_a_chunk(blow: Blow) -> None:
 
 
 def test_a_connection_may_be_stopped_while_it_lingers(blow: Blow) -> None:
-    def script(peer: Peer) -> None:
+    def script(peer: RawServerPeer) -> None:
         peer.accept(then=build_close(1000))
         peer.expect(CLOSE)
         echoed.set()
         gevent.sleep(30)
 
     echoed = gevent.event.Event()
-    with Server(script) as server:
+    with LoopbackServer(script) as server:
         run = Run(make(server.url).connect(ping_rate=0))
         assert echoed.wait(PATIENCE)
         blow(run)
@@ -522,7 +524,7 @@ def test_a_client_may_be_killed_while_it_waits_to_connect_again() -> None:
         def on_back_off(self, event: Any) -> None:
             waiting.set()
 
-    with Server(lambda peer: None) as server:
+    with LoopbackServer(lambda peer: None) as server:
         client = Persistent(server.url, proxies={}).start()
         assert waiting.wait(PATIENCE)
         gevent.sleep(0)
@@ -532,11 +534,11 @@ def test_a_client_may_be_killed_while_it_waits_to_connect_again() -> None:
 
 @pytest.mark.parametrize("name", ["connecting", "connected", "ready", "poll", "text", "closing"])
 def test_an_iteration_may_be_left_at_any_event(name: str) -> None:
-    def script(peer: Peer) -> None:
+    def script(peer: RawServerPeer) -> None:
         peer.accept(then=build_text("one") * 10 + build_close(1000))
         peer.read_until_end()
 
-    with Server(script) as server:
+    with LoopbackServer(script) as server:
         websocket = make(server.url)
         for event in websocket:
             if event.name == name:
@@ -550,7 +552,7 @@ def test_an_iteration_may_be_left_at_any_event(name: str) -> None:
 
 
 def test_an_iteration_that_is_only_made_opens_nothing() -> None:
-    with Server() as server:
+    with LoopbackServer() as server:
         websocket = make(server.url)
         events = websocket.connect()
         del events
@@ -559,7 +561,7 @@ def test_an_iteration_that_is_only_made_opens_nothing() -> None:
 
 
 def test_an_exception_thrown_into_the_iteration_closes_everything() -> None:
-    with Server(accept_and_wait) as server:
+    with LoopbackServer(accept_and_wait) as server:
         events: Any = iter(make(server.url))
         while next(events).name != "ready":
             pass
@@ -570,7 +572,7 @@ def test_an_exception_thrown_into_the_iteration_closes_everything() -> None:
 
 def test_twenty_kills_leave_the_loop_as_it_was(blow: Blow) -> None:
     loop = gevent.get_hub().loop
-    with Server(accept_and_wait) as server:
+    with LoopbackServer(accept_and_wait) as server:
         gevent.sleep(0.01)
         before = getattr(loop, "activecnt", 0)
         for _ in range(20):
@@ -587,7 +589,7 @@ def test_twenty_kills_leave_the_loop_as_it_was(blow: Blow) -> None:
 def test_an_exception_of_a_client_handler_is_told_to_the_server() -> None:
     codes = []
 
-    def script(peer: Peer) -> None:
+    def script(peer: RawServerPeer) -> None:
         peer.accept(then=build_text("bad"))
         codes.append(peer.expect(CLOSE).code)
         peer.send(build_close(1011))
@@ -596,7 +598,7 @@ def test_an_exception_of_a_client_handler_is_told_to_the_server() -> None:
         def on_text(self, event: Any) -> None:
             raise LookupError("of the handler")
 
-    with Server(script) as server:
+    with LoopbackServer(script) as server:
         client = Failing(server.url, proxies={}, ping_rate=0).start()
         with pytest.raises(LookupError, match="of the handler"):
             client.join(PATIENCE)

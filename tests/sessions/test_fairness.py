@@ -12,9 +12,10 @@ import pytest
 
 import greenws
 from greenws.sessions.reactor import get_reactor
-from tests.support.peer import PATIENCE, Run
+from tests.support.run import Run
 from tests.support.servers import ForeignServer
 from tests.support.ticker import Ticker
+from tests.support.waiting import PATIENCE
 
 # Seconds that the flood lasts.
 DURATION = 0.7

@@ -9,8 +9,9 @@ import gevent
 import pytest
 
 import greenws
-from tests.support.peer import PATIENCE, Run
+from tests.support.run import Run
 from tests.support.servers import KINDS, ForeignServer
+from tests.support.waiting import PATIENCE
 
 SIZES = (0, 1, 125, 126, 127, 65_535, 65_536, 65_537, 1_000_000)
 

@@ -10,18 +10,10 @@ import gevent
 import gevent.event
 import pytest
 
-from tests.support.peer import (
-    CLOSE,
-    PATIENCE,
-    PING,
-    TEXT,
-    Peer,
-    Server,
-    accept_and_echo,
-    build,
-    build_text,
-    run_script,
-)
+from tests.support.loopback import LoopbackServer
+from tests.support.peer import CLOSE, PING, TEXT, RawServerPeer, accept_and_echo, build, build_text
+from tests.support.run import run_script
+from tests.support.waiting import PATIENCE
 
 # What the scripts share. The child says what it has seen over a pipe, and leaves without cleaning
 # up after its parent.
@@ -87,7 +79,7 @@ class Recorder:
     def __init__(self) -> None:
         self.frames: list[Any] = []
 
-    def __call__(self, peer: Peer) -> None:
+    def __call__(self, peer: RawServerPeer) -> None:
         peer.accept()
         while True:
             frame = peer.read_frame()
@@ -99,7 +91,7 @@ class Recorder:
 
 def test_a_send_in_the_child_raises(fork: str) -> None:
     recorder = Recorder()
-    with Server(recorder) as server:
+    with LoopbackServer(recorder) as server:
         said = run(
             """
             websocket, greenlet, names = connect(ping_rate=0, poll=0)
@@ -120,7 +112,7 @@ def test_a_send_in_the_child_raises(fork: str) -> None:
 
 def test_a_close_in_the_child_writes_nothing(fork: str) -> None:
     recorder = Recorder()
-    with Server(recorder) as server:
+    with LoopbackServer(recorder) as server:
         said = run(
             """
             websocket, greenlet, names = connect(ping_rate=0)
@@ -149,7 +141,7 @@ def test_a_close_in_the_child_writes_nothing(fork: str) -> None:
 def test_a_child_whose_hub_goes_on_writes_nothing(fork: str) -> None:
     # Pings are due and frames are queued, in both; only the parent's may arrive.
     recorder = Recorder()
-    with Server(recorder) as server:
+    with LoopbackServer(recorder) as server:
         run(
             """
             websocket, greenlet, names = connect(ping_rate=0.1)
@@ -171,7 +163,7 @@ def test_a_child_whose_hub_goes_on_writes_nothing(fork: str) -> None:
 def test_the_iteration_of_a_child_that_forked_in_a_handler_raises(fork: str) -> None:
     recorder = Recorder()
 
-    def script(peer: Peer) -> None:
+    def script(peer: RawServerPeer) -> None:
         peer.read_head()
         peer.send(peer.answer() + b"".join(build_text(str(n)) for n in range(5)))
         peer.read_frame()
@@ -179,7 +171,7 @@ def test_the_iteration_of_a_child_that_forked_in_a_handler_raises(fork: str) -> 
         recorder.frames.append(peer.read_frame().opcode)
         recorder.frames.append(peer.read_until_end())
 
-    with Server(script) as server:
+    with LoopbackServer(script) as server:
         said = run(
             """
             websocket = greenws.WebSocket(sys.argv[1], proxies={})
@@ -212,12 +204,12 @@ def test_the_iteration_of_a_child_that_forked_in_a_handler_raises(fork: str) -> 
 
 
 def test_a_client_that_forks_in_a_handler_handles_no_more_in_the_child(fork: str) -> None:
-    def script(peer: Peer) -> None:
+    def script(peer: RawServerPeer) -> None:
         peer.accept(then=b"".join(build_text(str(n)) for n in range(5)) + build(CLOSE, b"\x03\xe8"))
         peer.expect(CLOSE)
         assert peer.read_until_end() == b""
 
-    with Server(script) as server:
+    with LoopbackServer(script) as server:
         said = run(
             """
             class Forker(greenws.Client):
@@ -253,14 +245,14 @@ def test_a_child_forked_while_connecting_does_not_go_on_with_it(fork: str, secur
     got: list[bytes] = []
     forked = gevent.event.Event()
 
-    def script(peer: Peer) -> None:
+    def script(peer: RawServerPeer) -> None:
         got.append(peer.sock.recv(65536))
         forked.wait(PATIENCE)
         # Who goes on with the handshake answers this alert, or closes, or says that it failed.
         peer.send(b"\x15\x03\x03\x00\x02\x02\x28" if secure else REFUSAL)
         got.append(peer.read_until_end())
 
-    with Server(script) as server:
+    with LoopbackServer(script) as server:
         url = server.url.replace("ws:", "wss:") if secure else server.url
         process = gevent.spawn(
             run,
@@ -351,7 +343,7 @@ def test_a_child_forked_while_the_answer_is_pending_does_not_go_on(first: str) -
 
 
 def test_a_child_does_not_look_for_its_parents_answers(fork: str) -> None:
-    with Server(accept_and_echo) as server:
+    with LoopbackServer(accept_and_echo) as server:
         said = run(
             """
             from greenws.sessions import busypoll

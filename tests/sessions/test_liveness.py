@@ -11,19 +11,19 @@ import gevent
 import gevent.event
 
 import greenws
+from tests.support.loopback import LoopbackServer
 from tests.support.peer import (
-    PATIENCE,
     PING,
     PONG,
     TEXT,
-    Peer,
-    Run,
-    Server,
+    RawServerPeer,
     accept_and_echo,
     accept_and_wait,
     build,
     build_text,
 )
+from tests.support.run import Run
+from tests.support.waiting import PATIENCE
 
 Handler = Callable[[greenws.WebSocket, Any], object]
 
@@ -43,7 +43,7 @@ class Pings:
         self._answer = answer
         self._changed = gevent.event.Event()
 
-    def __call__(self, peer: Peer) -> None:
+    def __call__(self, peer: RawServerPeer) -> None:
         peer.accept()
         while True:
             frame = peer.expect(PING)
@@ -68,7 +68,7 @@ class Pings:
 
 def test_pings_leave_on_time_whatever_poll_is() -> None:
     pings = Pings()
-    with Server(pings) as server:
+    with LoopbackServer(pings) as server:
         websocket, run = start(server.url, ping_rate=0.03, poll=60)
         pings.wait(6)
         run.kill()
@@ -82,7 +82,7 @@ def test_pings_leave_on_time_while_a_handler_sleeps() -> None:
         if event.name == "ready":
             pings.wait(6)  # meanwhile nothing is read
 
-    with Server(pings) as server:
+    with LoopbackServer(pings) as server:
         websocket, run = start(server.url, handle, ping_rate=0.03)
         pings.wait(6)
         run.kill()
@@ -92,7 +92,7 @@ def test_pings_leave_on_time_while_a_handler_sleeps() -> None:
 def test_pings_leave_on_time_under_a_steady_stream_of_messages() -> None:
     pings = []
 
-    def script(peer: Peer) -> None:
+    def script(peer: RawServerPeer) -> None:
         peer.accept()
         reader = gevent.spawn(read, peer)
         try:
@@ -102,12 +102,12 @@ def test_pings_leave_on_time_under_a_steady_stream_of_messages() -> None:
         finally:
             reader.kill()
 
-    def read(peer: Peer) -> None:
+    def read(peer: RawServerPeer) -> None:
         while len(pings) < 4:
             peer.expect(PING)
             pings.append(time.monotonic())
 
-    with Server(script) as server:
+    with LoopbackServer(script) as server:
         websocket, run = start(server.url, ping_rate=0.05)
         server.join()
         run.kill()
@@ -115,11 +115,11 @@ def test_pings_leave_on_time_under_a_steady_stream_of_messages() -> None:
 
 
 def test_no_pings_are_sent_with_a_rate_of_zero() -> None:
-    def script(peer: Peer) -> None:
+    def script(peer: RawServerPeer) -> None:
         peer.accept()
         peer.expect(TEXT, b"not a ping")
 
-    with Server(script) as server:
+    with LoopbackServer(script) as server:
         websocket, run = start(server.url, ping_rate=0)
         run.wait("ready")
         gevent.sleep(0.05)  # for anything that should not come
@@ -132,7 +132,7 @@ def test_no_pings_are_sent_with_a_rate_of_zero() -> None:
 
 
 def test_a_silent_server_is_unresponsive_after_ping_timeout() -> None:
-    with Server(accept_and_wait) as server:
+    with LoopbackServer(accept_and_wait) as server:
         websocket, run = start(server.url, ping_rate=0.1, ping_timeout=0.25)
         run.wait("ready")
         began = time.monotonic()
@@ -144,7 +144,7 @@ def test_a_silent_server_is_unresponsive_after_ping_timeout() -> None:
 
 
 def test_silence_is_noticed_without_pings_and_polls() -> None:
-    with Server(accept_and_wait) as server:
+    with LoopbackServer(accept_and_wait) as server:
         websocket, run = start(server.url, ping_rate=0, poll=0, ping_timeout=0.1)
         run.join(2)
     assert run.names[-2:] == ["unresponsive", "disconnected"]
@@ -153,7 +153,7 @@ def test_silence_is_noticed_without_pings_and_polls() -> None:
 def test_silence_counts_from_the_last_byte() -> None:
     last = []
 
-    def script(peer: Peer) -> None:
+    def script(peer: RawServerPeer) -> None:
         peer.accept()
         for _ in range(4):
             gevent.sleep(0.08)
@@ -161,7 +161,7 @@ def test_silence_counts_from_the_last_byte() -> None:
         last.append(time.monotonic())
         peer.read_until_end()
 
-    with Server(script) as server:
+    with LoopbackServer(script) as server:
         websocket, run = start(server.url, ping_timeout=0.2)
         run.join(3)
         took = time.monotonic() - last[0]
@@ -170,12 +170,12 @@ def test_silence_counts_from_the_last_byte() -> None:
 
 
 def test_any_byte_counts_as_life() -> None:
-    def script(peer: Peer) -> None:
+    def script(peer: RawServerPeer) -> None:
         peer.accept()
         peer.dribble(build_text("a long message, slowly"), 0.02)  # 0.5 s until it is one
         peer.close()
 
-    with Server(script) as server:
+    with LoopbackServer(script) as server:
         websocket, run = start(server.url, ping_timeout=0.2)
         run.join()
     assert not run.all("unresponsive")
@@ -187,11 +187,11 @@ def test_a_handler_that_was_slow_once_does_not_put_off_the_notice_of_silence() -
         if event.name == "text":
             gevent.sleep(0.15)  # several polls are due meanwhile
 
-    def script(peer: Peer) -> None:
+    def script(peer: RawServerPeer) -> None:
         peer.accept(then=build_text("first"))
         peer.read_until_end()
 
-    with Server(script) as server:
+    with LoopbackServer(script) as server:
         websocket, run = start(server.url, handle, poll=0.02, ping_timeout=0.3)
         run.wait("text")
         began = time.monotonic()
@@ -210,11 +210,11 @@ def test_a_slow_handler_is_not_taken_for_a_dead_server() -> None:
         elif event.name == "text":
             websocket.close()
 
-    def script(peer: Peer) -> None:
+    def script(peer: RawServerPeer) -> None:
         peer.accept(then=build_text("slow"))
         peer.echo()
 
-    with Server(script) as server:
+    with LoopbackServer(script) as server:
         websocket, run = start(server.url, handle, ping_rate=0.05, ping_timeout=0.15)
         run.join()
     assert not run.all("unresponsive")
@@ -229,11 +229,11 @@ def test_slow_handlers_of_one_chunk_are_not_taken_for_a_dead_server() -> None:
             if event.text == "last":
                 websocket.close()
 
-    def script(peer: Peer) -> None:
+    def script(peer: RawServerPeer) -> None:
         peer.accept(then=b"".join(map(build_text, ("first", "second", "third", "last"))))
         peer.echo()
 
-    with Server(script) as server:
+    with LoopbackServer(script) as server:
         websocket, run = start(server.url, handle, ping_rate=0.05, ping_timeout=0.15)
         run.join()
     assert len(run.all("text")) == 4
@@ -249,11 +249,11 @@ def test_a_blocked_hub_is_not_taken_for_a_dead_server() -> None:
         elif event.name == "text":
             websocket.close()
 
-    def script(peer: Peer) -> None:
+    def script(peer: RawServerPeer) -> None:
         peer.accept(then=build_text("block"))
         peer.echo()
 
-    with Server(script) as server:
+    with LoopbackServer(script) as server:
         websocket, run = start(server.url, handle, ping_rate=0.1, ping_timeout=0.2)
         run.join()
     assert not run.all("unresponsive")
@@ -261,7 +261,7 @@ def test_a_blocked_hub_is_not_taken_for_a_dead_server() -> None:
 
 
 def test_a_hub_blocked_by_another_greenlet_is_not_taken_for_a_dead_server() -> None:
-    with Server(accept_and_echo) as server:
+    with LoopbackServer(accept_and_echo) as server:
         websocket, run = start(server.url, ping_rate=0.1, ping_timeout=0.2)
         run.wait("ready")
         time.sleep(0.5)
@@ -273,7 +273,7 @@ def test_a_hub_blocked_by_another_greenlet_is_not_taken_for_a_dead_server() -> N
 
 
 def test_a_dead_server_is_noticed_though_the_hub_is_blocked_time_and_again() -> None:
-    with Server(accept_and_wait) as server:
+    with LoopbackServer(accept_and_wait) as server:
         websocket, run = start(server.url, ping_rate=0.1, ping_timeout=0.3)
         run.wait("ready")
         began = time.monotonic()
@@ -286,7 +286,7 @@ def test_a_dead_server_is_noticed_though_the_hub_is_blocked_time_and_again() -> 
 
 
 def test_silence_while_closing_ends_the_connection() -> None:
-    with Server(accept_and_wait) as server:
+    with LoopbackServer(accept_and_wait) as server:
         websocket, run = start(server.url, ping_timeout=0.1, close_timeout=30)
         run.wait("ready")
         websocket.close()
@@ -298,7 +298,7 @@ def test_silence_while_closing_ends_the_connection() -> None:
 
 
 def test_nothing_survives_from_an_earlier_connection() -> None:
-    with Server(accept_and_echo) as server:
+    with LoopbackServer(accept_and_echo) as server:
         websocket = greenws.WebSocket(server.url, proxies={})
         first = Run(websocket.connect(ping_rate=0, poll=0, ping_timeout=0.2, close_timeout=0.2))
         first.wait("ready")
@@ -315,7 +315,7 @@ def test_nothing_survives_from_an_earlier_connection() -> None:
 
 
 def test_an_earlier_iteration_that_is_dropped_late_does_not_end_the_next_one() -> None:
-    with Server(accept_and_echo) as server:
+    with LoopbackServer(accept_and_echo) as server:
         websocket = greenws.WebSocket(server.url, proxies={})
         events = iter(websocket)
         while next(events).name != "ready":
@@ -334,7 +334,7 @@ def test_an_earlier_iteration_that_is_dropped_late_does_not_end_the_next_one() -
 
 
 def test_polls_come_at_their_rate() -> None:
-    with Server(accept_and_wait) as server:
+    with LoopbackServer(accept_and_wait) as server:
         websocket, run = start(server.url, poll=0.05)
         first = run.wait("poll", 1)
         last = run.wait("poll", 5)
@@ -343,7 +343,7 @@ def test_polls_come_at_their_rate() -> None:
 
 
 def test_the_first_poll_follows_ready_at_once() -> None:
-    with Server(accept_and_wait) as server:
+    with LoopbackServer(accept_and_wait) as server:
         websocket, run = start(server.url, poll=60)
         run.wait("poll")
         run.kill()
@@ -355,7 +355,7 @@ def test_polls_do_not_pile_up_behind_a_slow_handler() -> None:
         if event.name == "ready":
             gevent.sleep(0.2)
 
-    with Server(accept_and_wait) as server:
+    with LoopbackServer(accept_and_wait) as server:
         websocket, run = start(server.url, handle, poll=0.02)
         run.wait("poll", 1)
         assert len(run.all("poll")) <= 2

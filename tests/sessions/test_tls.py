@@ -10,22 +10,22 @@ from collections.abc import Iterator
 from typing import Any
 
 import gevent
+import gevent.socket
 import gevent.ssl
 import pytest
 
 from greenws.sessions.tls import STEP, TLSTransport, handshake
 from greenws.sessions.transport import Transport
 from greenws.sessions.wait import WRITE, wait, wait_read
-from tests.sessions.scripted import Authority, ScriptedServer, Server, exchange, receive
+from tests.support.authority import Authority
+from tests.support.loopback import LoopbackServer, echo_bytes
+from tests.support.peer import RawServerPeer
+from tests.support.proxies import relay
 from tests.support.ticker import Ticker
+from tests.support.transports import exchange, receive
 
 # Application data, by its head, that decrypts to nothing.
 BAD_RECORD = b"\x17\x03\x03\x00\x20" + b"?" * 32
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("ca"))
 
 
 @pytest.fixture(params=["1.2", "1.3"])
@@ -46,8 +46,8 @@ def context(authority: Authority) -> ssl.SSLContext:
 
 
 @pytest.fixture
-def server(server_context: ssl.SSLContext) -> Iterator[Server]:
-    with Server(server_context) as server:
+def server(server_context: ssl.SSLContext) -> Iterator[LoopbackServer]:
+    with LoopbackServer(echo_bytes, server_context) as server:
         yield server
 
 
@@ -70,7 +70,7 @@ def open_tls(
     return transport
 
 
-def test_bytes_go_both_ways(server: Server, context: ssl.SSLContext) -> None:
+def test_bytes_go_both_ways(server: LoopbackServer, context: ssl.SSLContext) -> None:
     transport = open_tls(server.port, context)
     assert exchange(transport, b"hello") == b"hello"
     big = bytes(range(256)) * 4096
@@ -80,7 +80,7 @@ def test_bytes_go_both_ways(server: Server, context: ssl.SSLContext) -> None:
 
 
 def test_facts_of_the_connection(
-    server: Server, context: ssl.SSLContext, version: ssl.TLSVersion
+    server: LoopbackServer, context: ssl.SSLContext, version: ssl.TLSVersion
 ) -> None:
     transport = TLSTransport(connect(server.port), context, "localhost")
     assert (transport.version, transport.cipher) == (None, None)
@@ -92,7 +92,7 @@ def test_facts_of_the_connection(
 
 
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
-def test_any_bytes_are_sent(server: Server, context: ssl.SSLContext, kind: type) -> None:
+def test_any_bytes_are_sent(server: LoopbackServer, context: ssl.SSLContext, kind: type) -> None:
     transport = open_tls(server.port, context)
     assert transport.send(kind(b"abc")) == 3
     assert receive(transport, 3) == b"abc"
@@ -100,7 +100,9 @@ def test_any_bytes_are_sent(server: Server, context: ssl.SSLContext, kind: type)
     transport.close()
 
 
-def test_bytearray_may_be_resized_after_sending(server: Server, context: ssl.SSLContext) -> None:
+def test_bytearray_may_be_resized_after_sending(
+    server: LoopbackServer, context: ssl.SSLContext
+) -> None:
     transport = open_tls(server.port, context)
     data = bytearray(b"x" * 50000)
     count = transport.send(data)
@@ -112,7 +114,7 @@ def test_bytearray_may_be_resized_after_sending(server: Server, context: ssl.SSL
     transport.close()
 
 
-def test_user_made_gevent_context_works(server: Server, authority: Authority) -> None:
+def test_user_made_gevent_context_works(server: LoopbackServer, authority: Authority) -> None:
     context = gevent.ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(authority.cafile)
     transport = open_tls(server.port, context)
@@ -122,7 +124,7 @@ def test_user_made_gevent_context_works(server: Server, authority: Authority) ->
 
 @pytest.mark.parametrize("name", ["localhost", "LOCALHOST", "localhost.", "127.0.0.1", "::1"])
 def test_name_is_found_in_the_certificate(
-    server: Server, context: ssl.SSLContext, name: str
+    server: LoopbackServer, context: ssl.SSLContext, name: str
 ) -> None:
     open_tls(server.port, context, name).close()
     sent = name.lower().rstrip(".")
@@ -130,7 +132,7 @@ def test_name_is_found_in_the_certificate(
 
 
 def test_international_name(authority: Authority, context: ssl.SSLContext) -> None:
-    with Server(authority.server_context("xn--bcher-kva.example")) as server:
+    with LoopbackServer(echo_bytes, authority.server_context("xn--bcher-kva.example")) as server:
         open_tls(server.port, context, "bücher.example").close()
         assert server.server_names == ["xn--bcher-kva.example"]
 
@@ -144,7 +146,7 @@ def test_name_that_is_none_is_a_value_error(context: ssl.SSLContext, name: str) 
     theirs.close()
 
 
-def test_no_name_for_a_context_that_does_not_check(server: Server) -> None:
+def test_no_name_for_a_context_that_does_not_check(server: LoopbackServer) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -153,7 +155,7 @@ def test_no_name_for_a_context_that_does_not_check(server: Server) -> None:
 
 
 def test_object_of_a_users_class_is_asked_for_everything(
-    server: Server, context: ssl.SSLContext
+    server: LoopbackServer, context: ssl.SSLContext
 ) -> None:
     asked: list[str] = []
 
@@ -178,7 +180,7 @@ def test_object_of_a_users_class_is_asked_for_everything(
 
 
 def test_context_of_a_users_class_gets_the_name_as_str(
-    server: Server, authority: Authority
+    server: LoopbackServer, authority: Authority
 ) -> None:
     names: list[Any] = []
 
@@ -199,12 +201,12 @@ def test_context_of_a_users_class_gets_the_name_as_str(
 def test_all_records_that_arrived_are_drained(
     server_context: ssl.SSLContext, context: ssl.SSLContext
 ) -> None:
-    def script(sock: Any) -> None:
+    def script(peer: RawServerPeer) -> None:
         for index in range(200):
-            sock.sendall(b"%03d" % index)
-        sock.recv(1)
+            peer.sock.sendall(b"%03d" % index)
+        peer.sock.recv(1)
 
-    with ScriptedServer(script, server_context) as server:
+    with LoopbackServer(script, server_context) as server:
         transport = open_tls(server.port, context)
         gevent.sleep(0.1)
         buffer = bytearray(65536)
@@ -218,7 +220,9 @@ def test_all_records_that_arrived_are_drained(
 
 
 @pytest.mark.parametrize("size", [1, 7, 100, 5000])
-def test_small_buffer_gets_everything(server: Server, context: ssl.SSLContext, size: int) -> None:
+def test_small_buffer_gets_everything(
+    server: LoopbackServer, context: ssl.SSLContext, size: int
+) -> None:
     transport = open_tls(server.port, context)
     data = bytes(range(256)) * 20
     assert transport.send(data) == len(data)
@@ -234,7 +238,7 @@ def test_small_buffer_gets_everything(server: Server, context: ssl.SSLContext, s
     transport.close()
 
 
-def test_unread_comes_first(server: Server, context: ssl.SSLContext) -> None:
+def test_unread_comes_first(server: LoopbackServer, context: ssl.SSLContext) -> None:
     transport = open_tls(server.port, context)
     transport.send(b"later")
     transport.unread(b"first")
@@ -249,12 +253,12 @@ def test_sender_is_held_back_and_everything_arrives(
     go = gevent.event.Event()
     received = bytearray()
 
-    def script(sock: Any) -> None:
+    def script(peer: RawServerPeer) -> None:
         go.wait()
-        while data := sock.recv(65536):
+        while data := peer.sock.recv(65536):
             received.extend(data)
 
-    with ScriptedServer(script, server_context) as server:
+    with LoopbackServer(script, server_context) as server:
         transport = open_tls(server.port, context)
         data = b"0123456789abcdef" * 65536
         sent = 0
@@ -282,11 +286,11 @@ def test_sender_is_held_back_and_everything_arrives(
 
 
 def test_close_notify_is_the_end(server_context: ssl.SSLContext, context: ssl.SSLContext) -> None:
-    def script(sock: Any) -> None:
-        sock.sendall(b"bye")
-        sock.unwrap()
+    def script(peer: RawServerPeer) -> None:
+        peer.sock.sendall(b"bye")
+        peer.sock.unwrap()
 
-    with ScriptedServer(script, server_context) as server:
+    with LoopbackServer(script, server_context) as server:
         transport = open_tls(server.port, context)
         assert receive(transport, 99) == b"bye"
         assert transport.recv_into(bytearray(1), 1) == 0
@@ -296,7 +300,7 @@ def test_close_notify_is_the_end(server_context: ssl.SSLContext, context: ssl.SS
 def test_end_without_close_notify_is_the_end(
     server_context: ssl.SSLContext, context: ssl.SSLContext
 ) -> None:
-    with ScriptedServer(lambda sock: sock.sendall(b"bye"), server_context) as server:
+    with LoopbackServer(lambda peer: peer.sock.sendall(b"bye"), server_context) as server:
         transport = open_tls(server.port, context)
         assert receive(transport, 99) == b"bye"
         assert transport.recv_into(bytearray(1), 1) == 0
@@ -309,19 +313,19 @@ def test_half_close_says_close_notify_and_goes_on_reading(
 ) -> None:
     seen: list[bytes] = []
 
-    def script(sock: Any) -> None:
-        while data := sock.recv(100):
+    def script(peer: RawServerPeer) -> None:
+        while data := peer.sock.recv(100):
             seen.append(data)
         seen.append(b"")
 
-    with ScriptedServer(script, server_context) as server:
+    with LoopbackServer(script, server_context) as server:
         transport = open_tls(server.port, context)
         transport.send(b"last")
         transport.shutdown_write()
         transport.shutdown_write()
         assert receive(transport, 10) == b""
         assert seen == [b"last", b""]
-        assert server.tls_errors == []
+        assert server.failures == []
         transport.close()
         transport.shutdown_write()
 
@@ -339,12 +343,12 @@ def test_half_close_before_the_handshake_never_raises(context: ssl.SSLContext) -
 def test_broken_records_are_an_error_in_words(
     server_context: ssl.SSLContext, context: ssl.SSLContext
 ) -> None:
-    def script(sock: Any) -> None:
-        sock.sendall(b"fine")
-        _socket.socket.send(sock._sock, BAD_RECORD)
+    def script(peer: RawServerPeer) -> None:
+        peer.sock.sendall(b"fine")
+        _socket.socket.send(peer.sock._sock, BAD_RECORD)
         gevent.sleep(0.05)
 
-    with ScriptedServer(script, server_context) as server:
+    with LoopbackServer(script, server_context) as server:
         transport = open_tls(server.port, context)
         gevent.sleep(0.02)
         buffer = bytearray(100)
@@ -356,10 +360,10 @@ def test_broken_records_are_an_error_in_words(
 
 
 def test_reset_is_an_os_error(server_context: ssl.SSLContext, context: ssl.SSLContext) -> None:
-    def script(sock: Any) -> None:
-        sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    def script(peer: RawServerPeer) -> None:
+        peer.sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
 
-    with ScriptedServer(script, server_context) as server:
+    with LoopbackServer(script, server_context) as server:
         transport = open_tls(server.port, context)
         with pytest.raises(ConnectionResetError):
             receive(transport, 1)
@@ -367,11 +371,11 @@ def test_reset_is_an_os_error(server_context: ssl.SSLContext, context: ssl.SSLCo
 
 
 def test_error_is_the_end(server_context: ssl.SSLContext, context: ssl.SSLContext) -> None:
-    def script(sock: Any) -> None:
-        _socket.socket.send(sock._sock, BAD_RECORD)
-        sock.recv(1)
+    def script(peer: RawServerPeer) -> None:
+        _socket.socket.send(peer.sock._sock, BAD_RECORD)
+        peer.sock.recv(1)
 
-    with ScriptedServer(script, server_context) as server:
+    with LoopbackServer(script, server_context) as server:
         transport = open_tls(server.port, context)
         with pytest.raises(ssl.SSLError, match="bad record mac"):
             receive(transport, 1)
@@ -383,12 +387,12 @@ def test_error_is_the_end(server_context: ssl.SSLContext, context: ssl.SSLContex
 def test_end_stays_the_end_while_the_peer_keeps_the_connection(
     server_context: ssl.SSLContext, context: ssl.SSLContext
 ) -> None:
-    def script(sock: Any) -> None:
-        sock.sendall(b"bye")
+    def script(peer: RawServerPeer) -> None:
+        peer.sock.sendall(b"bye")
         with contextlib.suppress(OSError):
-            sock.unwrap()  # which waits for ours
+            peer.sock.unwrap()  # which waits for ours
 
-    with ScriptedServer(script, server_context) as server:
+    with LoopbackServer(script, server_context) as server:
         transport = open_tls(server.port, context)
         assert receive(transport, 99) == b"bye"
         for _ in range(3):
@@ -421,7 +425,7 @@ class CountingTransport(Transport):
 
 
 def test_last_words_of_the_handshake_leave_with_the_first_data(
-    server: Server, context: ssl.SSLContext, version: ssl.TLSVersion
+    server: LoopbackServer, context: ssl.SSLContext, version: ssl.TLSVersion
 ) -> None:
     for is_resumed in (False, True):
         lower = CountingTransport(server.port)
@@ -439,14 +443,16 @@ def test_last_words_of_the_handshake_leave_with_the_first_data(
 def test_last_words_of_the_handshake_leave_before_a_read(
     server_context: ssl.SSLContext, context: ssl.SSLContext
 ) -> None:
-    with ScriptedServer(lambda sock: sock.sendall(b"hello"), server_context) as server:
+    with LoopbackServer(lambda peer: peer.sock.sendall(b"hello"), server_context) as server:
         transport = TLSTransport(connect(server.port), context, "localhost")
         handshake(transport)
         assert receive(transport, 5) == b"hello"
         transport.close()
 
 
-def test_nothing_is_read_in_vain_in_a_handshake(server: Server, context: ssl.SSLContext) -> None:
+def test_nothing_is_read_in_vain_in_a_handshake(
+    server: LoopbackServer, context: ssl.SSLContext
+) -> None:
     lower = CountingTransport(server.port)
     transport = TLSTransport(lower, context, "localhost")
     handshake(transport)
@@ -501,26 +507,26 @@ def test_handshake_arrives_byte_by_byte(
     ],
 )
 def test_peer_that_is_no_tls_server(context: ssl.SSLContext, reply: bytes, cause: str) -> None:
-    def script(sock: Any) -> None:
-        sock.recv(4096)
-        sock.sendall(reply)
+    def script(peer: RawServerPeer) -> None:
+        peer.sock.recv(4096)
+        peer.sock.sendall(reply)
 
-    with ScriptedServer(script) as server, pytest.raises(ssl.SSLError) as caught:
+    with LoopbackServer(script) as server, pytest.raises(ssl.SSLError) as caught:
         open_tls(server.port, context)
     assert str(caught.value) == cause
 
 
-def test_failed_verification_is_told_to_the_server(server: Server) -> None:
+def test_failed_verification_is_told_to_the_server(server: LoopbackServer) -> None:
     with pytest.raises(ssl.SSLError, match="unknown issuer"):
         open_tls(server.port, ssl.create_default_context())
     gevent.sleep(0.05)
-    assert "alert unknown ca" in str(server.tls_errors[0])
+    assert "alert unknown ca" in str(server.failures[0])
 
 
 # Resumption
 
 
-def test_session_is_resumed(server: Server, context: ssl.SSLContext) -> None:
+def test_session_is_resumed(server: LoopbackServer, context: ssl.SSLContext) -> None:
     for _ in range(4):
         transport = open_tls(server.port, context)
         exchange(transport, b"x")
@@ -532,7 +538,7 @@ def test_session_is_resumed(server: Server, context: ssl.SSLContext) -> None:
 def test_tls_1_2_is_resumed_without_any_data(authority: Authority, context: ssl.SSLContext) -> None:
     server_context = authority.server_context()
     server_context.maximum_version = ssl.TLSVersion.TLSv1_2
-    with Server(server_context) as server:
+    with LoopbackServer(echo_bytes, server_context) as server:
         for _ in range(2):
             open_tls(server.port, context).close()
         gevent.sleep(0.02)
@@ -543,7 +549,7 @@ def test_tls_1_2_is_resumed_without_any_data(authority: Authority, context: ssl.
     ("name", "key"), [("127.0.0.1", 1), ("localhost", 2)], ids=["other name", "other port"]
 )
 def test_session_is_not_resumed_elsewhere(
-    server: Server, context: ssl.SSLContext, name: str, key: int
+    server: LoopbackServer, context: ssl.SSLContext, name: str, key: int
 ) -> None:
     for args in (("localhost", 1), (name, key)):
         transport = open_tls(server.port, context, *args)
@@ -552,7 +558,9 @@ def test_session_is_not_resumed_elsewhere(
     assert server.resumed == [False, False]
 
 
-def test_session_is_not_resumed_in_another_context(server: Server, authority: Authority) -> None:
+def test_session_is_not_resumed_in_another_context(
+    server: LoopbackServer, authority: Authority
+) -> None:
     for _ in range(2):
         transport = open_tls(server.port, ssl.create_default_context(cafile=authority.cafile))
         exchange(transport, b"x")
@@ -560,7 +568,7 @@ def test_session_is_not_resumed_in_another_context(server: Server, authority: Au
     assert server.resumed == [False, False]
 
 
-def test_unverified_session_does_not_pass_for_verified(server: Server) -> None:
+def test_unverified_session_does_not_pass_for_verified(server: LoopbackServer) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -573,7 +581,7 @@ def test_unverified_session_does_not_pass_for_verified(server: Server) -> None:
 
 
 def test_session_of_a_restarted_server_is_replaced(
-    server: Server, authority: Authority, context: ssl.SSLContext
+    server: LoopbackServer, authority: Authority, context: ssl.SSLContext
 ) -> None:
     for is_restarted in (False, False, True, False, False):
         if is_restarted:
@@ -585,23 +593,23 @@ def test_session_of_a_restarted_server_is_replaced(
 
 
 def test_session_is_forgotten_when_a_handshake_fails(
-    server: Server, context: ssl.SSLContext
+    server: LoopbackServer, context: ssl.SSLContext
 ) -> None:
     transport = open_tls(server.port, context)
     exchange(transport, b"x")
     transport.close()
 
-    def script(sock: Any) -> None:
-        sock.recv(4096)
+    def script(peer: RawServerPeer) -> None:
+        peer.sock.recv(4096)
 
-    with ScriptedServer(script) as other, pytest.raises(ssl.SSLError):
+    with LoopbackServer(script) as other, pytest.raises(ssl.SSLError):
         open_tls(other.port, context)
     open_tls(server.port, context).close()
     gevent.sleep(0.02)
     assert server.resumed == [False, False]
 
 
-def test_context_dies_with_its_sessions(server: Server, authority: Authority) -> None:
+def test_context_dies_with_its_sessions(server: LoopbackServer, authority: Authority) -> None:
     context = ssl.create_default_context(cafile=authority.cafile)
     transport = open_tls(server.port, context)
     exchange(transport, b"x")
@@ -615,7 +623,9 @@ def test_context_dies_with_its_sessions(server: Server, authority: Authority) ->
 # Memory
 
 
-def test_nothing_holds_the_tls_object_in_a_cycle(server: Server, context: ssl.SSLContext) -> None:
+def test_nothing_holds_the_tls_object_in_a_cycle(
+    server: LoopbackServer, context: ssl.SSLContext
+) -> None:
     gc.collect()
     gc.disable()
     try:
@@ -629,7 +639,7 @@ def test_nothing_holds_the_tls_object_in_a_cycle(server: Server, context: ssl.SS
         gc.enable()
 
 
-def test_failed_handshake_leaves_no_cycle(server: Server) -> None:
+def test_failed_handshake_leaves_no_cycle(server: LoopbackServer) -> None:
     context = ssl.create_default_context()
     gc.collect()
     gc.disable()
@@ -652,16 +662,14 @@ def test_failed_handshake_leaves_no_cycle(server: Server) -> None:
 
 def test_tls_runs_over_tls(authority: Authority, context: ssl.SSLContext) -> None:
     outer_context = authority.server_context("outer.example")
-    with Server(authority.server_context()) as inner:
+    with LoopbackServer(echo_bytes, authority.server_context()) as inner:
 
-        def relay(sock: Any) -> None:
-            upstream = gevent.socket.create_connection(("127.0.0.1", inner.port))
-            back = gevent.spawn(_pump, upstream, sock)
-            _pump(sock, upstream)
-            back.kill()
-            upstream.close()
+        def pass_on(peer: RawServerPeer) -> None:
+            address = ("127.0.0.1", inner.port)
+            with contextlib.closing(gevent.socket.create_connection(address)) as upstream:
+                relay(peer.sock, upstream)
 
-        with ScriptedServer(relay, outer_context) as outer:
+        with LoopbackServer(pass_on, outer_context) as outer:
             lower = open_tls(outer.port, context, "outer.example")
             transport = TLSTransport(lower, context, "localhost")
             handshake(transport)
@@ -674,12 +682,3 @@ def test_tls_runs_over_tls(authority: Authority, context: ssl.SSLContext) -> Non
             assert receive(transport, 1) == b""
             transport.close()
             assert lower.fileno() == -1
-
-
-def _pump(source: Any, target: Any) -> None:
-    try:
-        while data := source.recv(65536):
-            target.sendall(data)
-        target.shutdown(_socket.SHUT_WR)
-    except OSError:
-        pass

@@ -12,16 +12,12 @@ from greenws.errors import ProxyFail
 from greenws.proxies.address import ProxyAddress
 from greenws.sessions.transport import Transport
 from greenws.sessions.tunnel import open_http_tunnel, open_socks_tunnel
-from tests.sessions.scripted import (
-    HTTPProxy,
-    ScriptedServer,
-    Server,
-    SocksProxy,
-    count_descriptors,
-    exchange,
-    receive,
-)
+from tests.support.leftovers import count_descriptors
+from tests.support.loopback import LoopbackServer, echo_bytes
+from tests.support.peer import RawServerPeer
+from tests.support.proxies import HTTPProxy, SocksProxy
 from tests.support.ticker import Ticker
+from tests.support.transports import exchange, receive
 
 GREETING = b"\x16first bytes of the tunnel\r\n\r\n"
 
@@ -43,7 +39,7 @@ def address(
 
 
 def test_http_tunnel_stands_and_keeps_what_follows_the_reply() -> None:
-    with Server() as target, HTTPProxy(greeting=GREETING) as proxy:
+    with LoopbackServer(echo_bytes) as target, HTTPProxy(greeting=GREETING) as proxy:
         transport = Transport(connect(proxy.port))
         proxy_address = address("http", proxy.port)
         assert open_http_tunnel(transport, proxy_address, "127.0.0.1", target.port) == 200
@@ -54,7 +50,7 @@ def test_http_tunnel_stands_and_keeps_what_follows_the_reply() -> None:
 
 def test_http_tunnel_skips_interim_replies() -> None:
     interim = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n"
-    with Server() as target, HTTPProxy(interim=interim) as proxy:
+    with LoopbackServer(echo_bytes) as target, HTTPProxy(interim=interim) as proxy:
         transport = Transport(connect(proxy.port))
         proxy_address = address("http", proxy.port)
         assert open_http_tunnel(transport, proxy_address, "127.0.0.1", target.port) == 200
@@ -66,7 +62,7 @@ def test_http_tunnel_skips_interim_replies() -> None:
 )
 def test_http_tunnel_with_credentials(credentials: bytes) -> None:
     user, _, password = credentials.partition(b":")
-    with Server() as target, HTTPProxy(credentials=credentials) as proxy:
+    with LoopbackServer(echo_bytes) as target, HTTPProxy(credentials=credentials) as proxy:
         transport = Transport(connect(proxy.port))
         proxy_address = address("http", proxy.port, user, password)
         assert open_http_tunnel(transport, proxy_address, "127.0.0.1", target.port) == 200
@@ -85,12 +81,12 @@ def test_http_tunnel_with_credentials(credentials: bytes) -> None:
     ],
 )
 def test_http_tunnel_refused(reply: bytes, message: str) -> None:
-    def script(sock: Any) -> None:
-        sock.recv(4096)
-        sock.sendall(reply)
-        sock.shutdown(1)
+    def script(peer: RawServerPeer) -> None:
+        peer.sock.recv(4096)
+        peer.sock.sendall(reply)
+        peer.sock.shutdown(1)
 
-    with ScriptedServer(script) as server:
+    with LoopbackServer(script) as server:
         transport = Transport(connect(server.port))
         with pytest.raises(ProxyFail) as caught:
             open_http_tunnel(transport, address("http", server.port, b"u", b"S3cret"), "h", 1)
@@ -99,11 +95,11 @@ def test_http_tunnel_refused(reply: bytes, message: str) -> None:
 
 
 def test_http_tunnel_of_a_proxy_that_resets() -> None:
-    def script(sock: Any) -> None:
-        sock.recv(4096)
-        sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    def script(peer: RawServerPeer) -> None:
+        peer.sock.recv(4096)
+        peer.sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
 
-    with ScriptedServer(script) as server:
+    with LoopbackServer(script) as server:
         transport = Transport(connect(server.port))
         with pytest.raises(ProxyFail, match="Connection reset by peer"):
             open_http_tunnel(transport, address("http", server.port), "h", 1)
@@ -126,7 +122,7 @@ SOCKS = [
 def test_socks_tunnel_stands_and_loses_no_byte(
     scheme: str, host: str, request_seen: tuple[Any, ...]
 ) -> None:
-    with Server() as target, SocksProxy(greeting=GREETING) as proxy:
+    with LoopbackServer(echo_bytes) as target, SocksProxy(greeting=GREETING) as proxy:
         sock = connect(proxy.port)
         before = count_descriptors()
         tunnel = open_socks_tunnel(sock, address(scheme, proxy.port), host, target.port)
@@ -170,7 +166,7 @@ def test_socks5_name_of_any_length(size: int) -> None:
     ],
 )
 def test_socks5_credentials_of_any_length(credentials: tuple[bytes, bytes]) -> None:
-    with Server() as target, SocksProxy(credentials) as proxy:
+    with LoopbackServer(echo_bytes) as target, SocksProxy(credentials) as proxy:
         proxy_address = address("socks5", proxy.port, *credentials)
         tunnel = open_socks_tunnel(connect(proxy.port), proxy_address, "127.0.0.1", target.port)
         tunnel.close()
@@ -178,7 +174,7 @@ def test_socks5_credentials_of_any_length(credentials: tuple[bytes, bytes]) -> N
 
 
 def test_socks4_user_name() -> None:
-    with Server() as target, SocksProxy() as proxy:
+    with LoopbackServer(echo_bytes) as target, SocksProxy() as proxy:
         proxy_address = address("socks4", proxy.port, b"us\xc3\xa9r" * 100)
         open_socks_tunnel(connect(proxy.port), proxy_address, "127.0.0.1", target.port).close()
         assert proxy.requests[0][-1] == b"us\xc3\xa9r" * 100
@@ -243,13 +239,13 @@ def test_socks5_authentication_refused(
     ],
 )
 def test_socks_proxy_that_talks_nonsense(scheme: str, reply: bytes, message: str) -> None:
-    def script(sock: Any) -> None:
-        sock.recv(100)
-        sock.sendall(reply)
-        sock.shutdown(1)
-        sock.recv(100)
+    def script(peer: RawServerPeer) -> None:
+        peer.sock.recv(100)
+        peer.sock.sendall(reply)
+        peer.sock.shutdown(1)
+        peer.sock.recv(100)
 
-    with ScriptedServer(script) as server, pytest.raises(ProxyFail, match=message):
+    with LoopbackServer(script) as server, pytest.raises(ProxyFail, match=message):
         open_socks_tunnel(connect(server.port), address(scheme, server.port), "127.0.0.1", 80)
 
 
@@ -262,12 +258,12 @@ def test_socks_host_that_is_none() -> None:
 def test_hub_goes_on_while_a_socks_proxy_is_silent(scheme: str, ticking: Ticker) -> None:
     received = gevent.event.Event()
 
-    def script(sock: Any) -> None:
-        sock.recv(100)
+    def script(peer: RawServerPeer) -> None:
+        peer.sock.recv(100)
         received.set()
-        sock.recv(100)
+        peer.sock.recv(100)
 
-    with ScriptedServer(script) as server:
+    with LoopbackServer(script) as server:
         sock = connect(server.port)
         before = count_descriptors()
         greenlet = gevent.spawn(
@@ -285,12 +281,12 @@ def test_hub_goes_on_while_a_socks_proxy_is_silent(scheme: str, ticking: Ticker)
 
 
 def test_default_timeout_of_the_application_does_not_count() -> None:
-    def script(sock: Any) -> None:
-        sock.recv(100)
+    def script(peer: RawServerPeer) -> None:
+        peer.sock.recv(100)
         gevent.sleep(0.15)
-        sock.sendall(b"\x05\xff")
+        peer.sock.sendall(b"\x05\xff")
 
-    with ScriptedServer(script) as server:
+    with LoopbackServer(script) as server:
         sock = connect(server.port)
         _socket.setdefaulttimeout(0.05)
         try:

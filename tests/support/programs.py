@@ -18,13 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import trustme
+
+from tests.support.authority import LOCAL_NAMES, Authority
+from tests.support.waiting import PATIENCE
 
 # What tinyproxy and microsocks can be told: letters and digits, on a command line.
 USER, PASSWORD = "user", "pa55word"
-
-#: Seconds a program has to begin to listen.
-PATIENCE = 10.0
 
 # Below what Linux and the BSDs take for outgoing connections.
 _PORTS = (15_000, 32_000)
@@ -42,7 +41,9 @@ def find(program: str) -> str:
 
 
 @contextlib.contextmanager
-def run(program: str, *arguments: str, ports: list[int]) -> Iterator[subprocess.Popen[bytes]]:
+def run_program(
+    program: str, *arguments: str, ports: list[int]
+) -> Iterator[subprocess.Popen[bytes]]:
     """Run a program; it listens on all of the ports when this returns."""
     process = subprocess.Popen(
         [find(program), *arguments],
@@ -97,7 +98,7 @@ def run_tinyproxy(folder: Path, *lines: str) -> Iterator[int]:
     (port,) = find_ports(1)
     config = folder / f"tinyproxy-{port}.conf"
     config.write_text("\n".join([f"Port {port}", "Listen 127.0.0.1", "Timeout 60", *lines, ""]))
-    with run("tinyproxy", "-d", "-c", str(config), ports=[port]):
+    with run_program("tinyproxy", "-d", "-c", str(config), ports=[port]):
         yield port
 
 
@@ -105,7 +106,7 @@ def run_tinyproxy(folder: Path, *lines: str) -> Iterator[int]:
 def run_microsocks(*arguments: str) -> Iterator[int]:
     """A SOCKS5 proxy."""
     (port,) = find_ports(1)
-    with run("microsocks", "-i", "127.0.0.1", "-p", str(port), *arguments, ports=[port]):
+    with run_program("microsocks", "-i", "127.0.0.1", "-p", str(port), *arguments, ports=[port]):
         yield port
 
 
@@ -128,7 +129,7 @@ def run_dante(folder: Path) -> Iterator[int]:
         socks pass {{ from: 0.0.0.0/0 to: 0.0.0.0/0 command: connect }}
         """
     )
-    with run("danted", "-f", str(config), "-p", str(folder / "pid"), ports=[port]):
+    with run_program("danted", "-f", str(config), "-p", str(folder / "pid"), ports=[port]):
         yield port
 
 
@@ -165,36 +166,28 @@ def run_ssh(folder: Path) -> Iterator[int]:
     ]
     arguments = [part for option in options for part in ("-o", option)]
     arguments += ["-F", "none", "-i", f"{folder}/user-key", "-N", "-D", f"127.0.0.1:{port}"]
-    with run("ssh", *arguments, "localhost", ports=[port]):
+    with run_program("ssh", *arguments, "localhost", ports=[port]):
         yield port
 
 
 class Certificates:
-    """Files of an authority of the tests' own, and of what it vouches for."""
+    """Files of an authority of the tests' own, and of everything it vouches for."""
 
     def __init__(self, folder: Path) -> None:
-        authority = trustme.CA()
-        self.cafile = str(folder / "ca.pem")
-        authority.cert_pem.write_to_path(self.cafile)
-        server = authority.issue_cert("localhost", "127.0.0.1", "::1", "bücher.example")
-        self.server = str(folder / "server.pem")
-        server.private_key_and_cert_chain_pem.write_to_path(self.server)
-        client = authority.issue_cert("client@example.org", common_name="a client")
-        self.client = str(folder / "client.pem")
-        self.client_key = str(folder / "client.key")
-        client.cert_chain_pems[0].write_to_path(self.client)
-        client.private_key_pem.write_to_path(self.client_key)
-        stranger = trustme.CA().issue_cert("localhost")
-        self.stranger = str(folder / "stranger.pem")
-        stranger.private_key_and_cert_chain_pem.write_to_path(self.stranger)
-        self.stranger_cafile = str(folder / "stranger-ca.pem")
-        stranger.cert_chain_pems[-1].write_to_path(self.stranger_cafile)
-        expired = authority.issue_cert("localhost", not_after=_at(2020), not_before=_at(2019))
-        self.expired = str(folder / "expired.pem")
-        expired.private_key_and_cert_chain_pem.write_to_path(self.expired)
-        other = authority.issue_cert("other.example", "more.example")
-        self.other = str(folder / "other.pem")
-        other.private_key_and_cert_chain_pem.write_to_path(self.other)
+        authority = Authority(folder)
+        self.cafile = authority.cafile
+        names = (*LOCAL_NAMES, "bücher.example")
+        self.server = authority.issue_file("server.pem", *names)
+        self.client, self.client_key = authority.issue_pair(
+            "client", "client@example.org", common_name="a client"
+        )
+        self.expired = authority.issue_file(
+            "expired.pem", "localhost", not_after=_at(2020), not_before=_at(2019)
+        )
+        self.other = authority.issue_file("other.pem", "other.example", "more.example")
+        stranger = Authority(folder, "stranger")
+        self.stranger_cafile = stranger.cafile
+        self.stranger = stranger.issue_file("server.pem", "localhost")
 
 
 def _at(year: int) -> Any:
@@ -263,7 +256,7 @@ class Nginx:
         config = self._folder / "nginx.conf"
         config.write_text(self._build_config())
         arguments = ["-p", str(self._folder), "-c", str(config), "-e", str(self._folder / "error")]
-        with run("nginx", *arguments, ports=list(self.ports.values())):
+        with run_program("nginx", *arguments, ports=list(self.ports.values())):
             yield self
 
     def read_log(self, mark: str, count: int) -> list[dict[str, str]]:
