@@ -52,7 +52,7 @@ def stopped(
         files = certificates.server
         config = tmp_path / "nginx.conf"
         config.write_text(
-            f"load_module {programs.STREAM_MODULE}; daemon off; master_process off; events {{}}"
+            f"load_module {programs.find_stream_module()}; daemon off; master_process off; events {{}}"
             f" pid {tmp_path}/pid; error_log {tmp_path}/error;"
             f" stream {{ server {{ listen {place} ssl; proxy_pass 127.0.0.1:1;"
             f" ssl_certificate {files}; ssl_certificate_key {files}; }} }}"

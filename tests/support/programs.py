@@ -29,7 +29,6 @@ USER, PASSWORD = "user", "pa55word"
 _PORTS = (15_000, 32_000)
 
 _PATH = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"
-STREAM_MODULE = Path("/usr/lib/nginx/modules/ngx_stream_module.so")
 
 
 def find(program: str) -> str:
@@ -38,6 +37,16 @@ def find(program: str) -> str:
     if path is None:
         pytest.skip(f"{program} is not installed")
     return path
+
+
+def find_stream_module() -> Path:
+    """The path of nginx's stream module, a package of its own; without it the test is skipped."""
+    prefix = Path(find("nginx")).parents[1]
+    for folder in (prefix / "lib", Path("/usr/lib"), Path("/usr/lib64"), Path("/usr/share")):
+        module = folder / "nginx/modules/ngx_stream_module.so"
+        if module.exists():
+            return module
+    return pytest.skip("nginx's stream module is not installed (libnginx-mod-stream)")
 
 
 @contextlib.contextmanager
@@ -235,8 +244,7 @@ class Nginx:
     def __init__(
         self, folder: Path, certificates: Certificates, upstream: int, proxies: tuple[int, int]
     ) -> None:
-        if not STREAM_MODULE.exists():
-            pytest.skip("nginx's stream module is not installed (libnginx-mod-stream)")
+        self._stream_module = find_stream_module()
         self.ports = dict(zip(self.PORTS, find_ports(len(self.PORTS)), strict=True))
         self.unix_path = str(folder / "nginx.sock")
         self.log = folder / "access.log"
@@ -316,7 +324,7 @@ class Nginx:
         facts = ",".join(f'"{name}":"${variable}"' for name, variable in LOGGED.items())
         log = f"log_format seen escape=json '{{{facts}}}';"
         return f"""
-            load_module {STREAM_MODULE};
+            load_module {self._stream_module};
             daemon off; master_process off; worker_processes 1;
             pid {folder}/nginx.pid; error_log {folder}/error info;
             events {{ worker_connections 512; }}
