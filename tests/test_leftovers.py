@@ -100,11 +100,21 @@ def test_timeout_ends_a_test_wherever_it_waits(tmp_path: Path, wait: str) -> Non
     conftest = Path(__file__).with_name("conftest.py").read_text(encoding="utf-8")
     tmp_path.joinpath("conftest.py").write_text(conftest, encoding="utf-8")
     tmp_path.joinpath("test_it.py").write_text(
-        f"import time, gevent\n\ndef test_it():\n    {wait}\n", encoding="utf-8"
+        f"""
+import time, gevent, pytest
+
+def test_fixtures_of_the_session():
+    pass
+
+@pytest.mark.timeout(0.5)
+def test_it():
+    {wait}
+""",
+        encoding="utf-8",
     )
     root = Path(__file__).parents[1]
     run = subprocess.run(
-        [sys.executable, "-m", "pytest", "--timeout=0.5", "-p", "no:cacheprovider", str(tmp_path)],
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", str(tmp_path)],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(root)},
         capture_output=True,
@@ -113,7 +123,7 @@ def test_timeout_ends_a_test_wherever_it_waits(tmp_path: Path, wait: str) -> Non
         check=False,
     )
     assert "Failed: Timeout (>0.5 s)" in run.stdout
-    assert "1 failed in" in run.stdout
+    assert "1 failed, 1 passed in" in run.stdout
 
 
 def test_ticker_sees_a_blocked_hub(ticking: Ticker) -> None:

@@ -194,7 +194,8 @@ def test_load_limits_the_connects_under_way() -> None:
         nonlocal most
         under_way = [other for other in server.connections if not other.is_ended]
         most = max(most, len(under_way) - len(server.open_connections))
-        gevent.sleep(0.005)
+        server.wait_for(lambda: most >= 3, timeout=LIMIT)
+        gevent.sleep(0.005)  # for a fourth one, which should not come
         connection.accept()  # type: ignore[attr-defined]
 
     with EchoServer(opening=note) as server:
@@ -241,18 +242,18 @@ def test_load_says_when_nobody_listens() -> None:
 
 
 @pytest.mark.parametrize(
-    ("handler", "reason"),
+    ("handler", "timeout", "reason"),
     [
-        (drop(after=1), "code 1006"),
-        (close_with(4000, after=1), "code 4000"),
-        (respond(lambda message: "something else"), "is not the echo"),
-        (send_raw(b"\xff\xff"), "reserved bits"),
-        (silent, "no echo within 0.2 s"),
+        (drop(after=1), "10", "code 1006"),
+        (close_with(4000, after=1), "10", "code 4000"),
+        (respond(lambda message: "something else"), "10", "is not the echo"),
+        (send_raw(b"\xff\xff"), "10", "reserved bits"),
+        (silent, "0.2", "no echo within 0.2 s"),
     ],
 )
-def test_load_counts_what_goes_wrong_later(handler: Any, reason: str) -> None:
+def test_load_counts_what_goes_wrong_later(handler: Any, timeout: str, reason: str) -> None:
     with EchoServer(handler, close_timeout=0.1) as server:
-        done = run("load", server.url, "-c", "2", "-n", "2", "--timeout", "0.2")
+        done = run("load", server.url, "-c", "2", "-n", "2", "--timeout", timeout)
     assert done.returncode == 1, done
     summary = summary_of(done.stdout)
     assert summary["failed"] == "2"

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import re
 import textwrap
+from pathlib import Path
 from typing import Any
 
-import gevent
-import gevent.event
 import pytest
 
 from tests.support.loopback import LoopbackServer
 from tests.support.peer import CLOSE, PING, TEXT, RawServerPeer, accept_and_echo, build, build_text
 from tests.support.run import run_script
-from tests.support.waiting import PATIENCE
+from tests.support.waiting import wait_until
 
 # What the scripts share. The child says what it has seen over a pipe, and leaves without cleaning
 # up after its parent.
@@ -241,21 +240,24 @@ def test_a_client_that_forks_in_a_handler_handles_no_more_in_the_child(fork: str
 
 
 @pytest.mark.parametrize("secure", [False, True], ids=["upgrade", "tls"])
-def test_a_child_forked_while_connecting_does_not_go_on_with_it(fork: str, secure: bool) -> None:
+def test_a_child_forked_while_connecting_does_not_go_on_with_it(
+    fork: str, secure: bool, tmp_path: Path
+) -> None:
     got: list[bytes] = []
-    forked = gevent.event.Event()
+    # Files by which the server and the script wait for each other.
+    waiting, forked = tmp_path / "waiting", tmp_path / "forked"
 
     def script(peer: RawServerPeer) -> None:
         got.append(peer.sock.recv(65536))
-        forked.wait(PATIENCE)
-        # Who goes on with the handshake answers this alert, or closes, or says that it failed.
+        waiting.touch()
+        wait_until(forked.exists)
+        # A client that goes on with the handshake answers this alert, or closes, or fails.
         peer.send(b"\x15\x03\x03\x00\x02\x02\x28" if secure else REFUSAL)
         got.append(peer.read_until_end())
 
     with LoopbackServer(script) as server:
         url = server.url.replace("ws:", "wss:") if secure else server.url
-        process = gevent.spawn(
-            run,
+        said = run(
             """
             names = []
             errors_seen = []
@@ -268,10 +270,12 @@ def test_a_child_forked_while_connecting_does_not_go_on_with_it(fork: str, secur
                     errors_seen.append(error)
 
             greenlet = gevent.spawn(follow)
-            gevent.sleep(0.2)
+            while not os.path.exists(sys.argv[3]):
+                gevent.sleep(0.005)
 
             def child():
-                gevent.sleep(0.6)
+                open(sys.argv[4], "x").close()
+                gevent.sleep(0.6)  # long enough to go on, if the child would
                 return names, errors_seen
 
             print(in_child(child))
@@ -280,13 +284,9 @@ def test_a_child_forked_while_connecting_does_not_go_on_with_it(fork: str, secur
             """,
             url,
             fork,
+            waiting,
+            forked,
         )
-        with gevent.Timeout(PATIENCE):
-            while not got:
-                gevent.sleep(0.005)
-        gevent.sleep(0.4)  # the script has forked
-        forked.set()
-        said = process.get(timeout=PATIENCE)
         server.join()
     child, parent = said.strip().splitlines()
     # One end of TLS writes one alert at most; the child's would be a second one.
@@ -297,8 +297,8 @@ def test_a_child_forked_while_connecting_does_not_go_on_with_it(fork: str, secur
 
 @pytest.mark.parametrize("first", ["fork", "dial"])
 def test_a_child_forked_while_the_answer_is_pending_does_not_go_on(first: str) -> None:
-    # What wakes the greenlet that forks, and what wakes the one that connects, are found by the
-    # same look of the loop at its descriptors.
+    # One look of the loop at its descriptors finds both: the byte that wakes the greenlet that
+    # forks, and the answer that wakes the greenlet that connects.
     said = run_script(
         """
         import contextlib, os, socket, sys, gevent, gevent.hub, greenws
@@ -321,20 +321,29 @@ def test_a_child_forked_while_the_answer_is_pending_does_not_go_on(first: str) -
             greenlets = [gevent.spawn(fork), gevent.spawn(follow)]
         else:
             greenlets = [gevent.spawn(follow), gevent.spawn(fork)]
-        gevent.sleep(0.2)
-        theirs = server.accept()[0]
-        assert theirs.recv(65536).startswith(b"CONNECT ")
-        # The hub does not run meanwhile.
-        theirs.sendall(b"HTTP/1.1 200 OK\\r\\n\\r\\n")
+        def poll(function, *args):
+            while True:
+                with contextlib.suppress(BlockingIOError):
+                    return function(*args)
+                gevent.sleep(0.005)
+
+        server.setblocking(False)
+        theirs = poll(server.accept)[0]
+        theirs.setblocking(False)
+        assert poll(theirs.recv, 65536).startswith(b"CONNECT ")
+        # The hub stands still between these two.
+        theirs.send(b"HTTP/1.1 200 OK\\r\\n\\r\\n")
         os.write(writing, b"!")
         while not pids:
             gevent.sleep(0.01)
-        gevent.sleep(0.2)
         if not pids[0]:
+            gevent.sleep(0.2)  # long enough to go on, if the child would
             os._exit(0)
+        got = poll(theirs.recv, 65536)
         os.waitpid(pids[0], 0)
-        theirs.settimeout(5)
-        print(theirs.recv(65536).count(b"GET /"))
+        with contextlib.suppress(BlockingIOError):
+            got += theirs.recv(65536)
+        print(got.count(b"GET /"))
         os._exit(0)
         """,
         first,

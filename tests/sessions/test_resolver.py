@@ -11,6 +11,7 @@ from greenws.errors import ConnectFail
 from greenws.sessions import resolver
 from greenws.sessions.resolver import Address, parse_numeric, resolve
 from tests.support.ticker import Ticker
+from tests.support.waiting import wait_until
 
 V4 = (_socket.AF_INET, _socket.SOCK_STREAM, 6, "", ("192.0.2.1", 80))
 V6 = (_socket.AF_INET6, _socket.SOCK_STREAM, 6, "", ("2001:db8::1", 80, 0, 0))
@@ -75,17 +76,21 @@ def test_localhost_is_found() -> None:
 
 
 def test_hub_goes_on_during_a_look_up(fake: FakeResolver, ticking: Ticker) -> None:
-    gevent.spawn_later(0.1, fake.answer.set, [V4])
+    def answer_later() -> None:
+        ticking.wait(20)
+        fake.answer.set([V4])
+
     ticking.reset()
+    gevent.spawn(answer_later)
     resolve("h", 80)
-    assert ticking.ticks > 5
+    assert ticking.ticks >= 20
+    assert ticking.largest_gap < 0.05
 
 
 def test_look_ups_in_flight_are_shared(fake: FakeResolver) -> None:
     greenlets = [gevent.spawn(resolve, "h", 80) for _ in range(50)]
     others = [gevent.spawn(resolve, "h", 81), gevent.spawn(resolve, "i", 80)]
-    gevent.idle()
-    gevent.sleep(0)
+    wait_until(lambda: len(fake.questions) == 3)
     fake.answer.set([V4])
     gevent.joinall(greenlets + others)
     assert {tuple(greenlet.value or ()) for greenlet in greenlets} == {(Address(V4[0], V4[4]),)}
@@ -103,7 +108,8 @@ def test_answer_survives_the_first_to_ask(fake: FakeResolver) -> None:
     first = gevent.spawn(resolve, "h", 80)
     gevent.sleep(0)
     second = gevent.spawn(resolve, "h", 80)
-    gevent.sleep(0.01)
+    gevent.sleep(0)
+    wait_until(lambda: fake.questions)
     first.kill()
     fake.answer.set([V4])
     assert second.get(timeout=5) == [Address(V4[0], V4[4])]
@@ -112,11 +118,11 @@ def test_answer_survives_the_first_to_ask(fake: FakeResolver) -> None:
 
 def test_look_up_dies_with_the_last_to_ask(fake: FakeResolver) -> None:
     greenlets = [gevent.spawn(resolve, "h", 80) for _ in range(3)]
-    gevent.sleep(0.01)
+    wait_until(lambda: fake.questions)
     gevent.killall(greenlets)
     assert resolver._in_flight == {}
     third = gevent.spawn(resolve, "h", 80)
-    gevent.sleep(0.01)
+    wait_until(lambda: len(fake.questions) == 2)
     fake.answer.set([V4])
     assert third.get(timeout=5)
     assert len(fake.questions) == 2
@@ -147,7 +153,7 @@ def test_failure_says_why(fake: FakeResolver, error: Exception, cause: str) -> N
 
 def test_each_who_waits_gets_a_failure_of_its_own(fake: FakeResolver) -> None:
     greenlets = [gevent.spawn(_catch, "h") for _ in range(2)]
-    gevent.sleep(0.01)
+    wait_until(lambda: fake.questions)
     fake.answer.set_exception(_socket.gaierror(-2, "no"))
     gevent.joinall(greenlets)
     first, second = (greenlet.value for greenlet in greenlets)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import gevent
+import gevent.event
 import gevent.socket
 import gevent.ssl
 import pytest
@@ -23,6 +24,7 @@ from tests.support.peer import RawServerPeer
 from tests.support.proxies import relay
 from tests.support.ticker import Ticker
 from tests.support.transports import exchange, receive
+from tests.support.waiting import PATIENCE, wait_until
 
 # Application data, by its head, that decrypts to nothing.
 BAD_RECORD = b"\x17\x03\x03\x00\x20" + b"?" * 32
@@ -201,16 +203,19 @@ def test_context_of_a_users_class_gets_the_name_as_str(
 def test_all_records_that_arrived_are_drained(
     server_context: ssl.SSLContext, context: ssl.SSLContext
 ) -> None:
+    sent = gevent.event.Event()
+
     def script(peer: RawServerPeer) -> None:
         for index in range(200):
             peer.sock.sendall(b"%03d" % index)
+        sent.set()
         peer.sock.recv(1)
 
     with LoopbackServer(script, server_context) as server:
         transport = open_tls(server.port, context)
-        gevent.sleep(0.1)
+        assert sent.wait(PATIENCE)
         buffer = bytearray(65536)
-        # All of it is on this side now: no wait until everything has been read.
+        # Loopback has brought everything to this side, so that reading needs no wait.
         received = b""
         while (count := transport.recv_into(buffer, len(buffer))) is not None:
             received += buffer[:count]
@@ -226,11 +231,11 @@ def test_small_buffer_gets_everything(
     transport = open_tls(server.port, context)
     data = bytes(range(256)) * 20
     assert transport.send(data) == len(data)
-    gevent.sleep(0.05)
     buffer = bytearray(8000)
-    received = b""
-    assert transport.recv_into(buffer, 1) == 1
-    received += buffer[:1]
+    while (count := transport.recv_into(buffer, 1)) is None:
+        wait_read(transport.fileno())
+    assert count == 1
+    received = bytes(buffer[:1])
     while transport.has_buffered:
         count = transport.recv_into(buffer, size)
         received += buffer[: count or 0]
@@ -343,14 +348,17 @@ def test_half_close_before_the_handshake_never_raises(context: ssl.SSLContext) -
 def test_broken_records_are_an_error_in_words(
     server_context: ssl.SSLContext, context: ssl.SSLContext
 ) -> None:
+    sent = gevent.event.Event()
+
     def script(peer: RawServerPeer) -> None:
         peer.sock.sendall(b"fine")
         _socket.socket.send(peer.sock._sock, BAD_RECORD)
-        gevent.sleep(0.05)
+        sent.set()
+        peer.sock.recv(1)
 
     with LoopbackServer(script, server_context) as server:
         transport = open_tls(server.port, context)
-        gevent.sleep(0.02)
+        assert sent.wait(PATIENCE)
         buffer = bytearray(100)
         assert receive(transport, 4) == b"fine"
         with pytest.raises(ssl.SSLError, match="bad record mac"):
@@ -467,7 +475,6 @@ def test_hub_goes_on_while_the_peer_is_silent(context: ssl.SSLContext, ticking: 
     with gevent.Timeout(0.1) as timeout, pytest.raises(gevent.Timeout) as caught:
         handshake(transport)
     assert caught.value is timeout
-    assert ticking.ticks > 5
     assert ticking.largest_gap < 0.05
     transport.close()
     theirs.close()
@@ -519,8 +526,8 @@ def test_peer_that_is_no_tls_server(context: ssl.SSLContext, reply: bytes, cause
 def test_failed_verification_is_told_to_the_server(server: LoopbackServer) -> None:
     with pytest.raises(ssl.SSLError, match="unknown issuer"):
         open_tls(server.port, ssl.create_default_context())
-    gevent.sleep(0.05)
-    assert "alert unknown ca" in str(server.failures[0])
+    (failure,) = wait_until(lambda: server.failures)
+    assert "alert unknown ca" in str(failure)
 
 
 # Resumption
@@ -531,7 +538,7 @@ def test_session_is_resumed(server: LoopbackServer, context: ssl.SSLContext) -> 
         transport = open_tls(server.port, context)
         exchange(transport, b"x")
         transport.close()
-    gevent.sleep(0)
+    wait_until(lambda: len(server.resumed) == 4)
     assert server.resumed == [False, True, True, True]
 
 
@@ -541,7 +548,7 @@ def test_tls_1_2_is_resumed_without_any_data(authority: Authority, context: ssl.
     with LoopbackServer(echo_bytes, server_context) as server:
         for _ in range(2):
             open_tls(server.port, context).close()
-        gevent.sleep(0.02)
+        wait_until(lambda: len(server.resumed) == 2)
         assert server.resumed == [False, True]
 
 
@@ -605,7 +612,7 @@ def test_session_is_forgotten_when_a_handshake_fails(
     with LoopbackServer(script) as other, pytest.raises(ssl.SSLError):
         open_tls(other.port, context)
     open_tls(server.port, context).close()
-    gevent.sleep(0.02)
+    wait_until(lambda: len(server.resumed) == 2)
     assert server.resumed == [False, False]
 
 

@@ -12,6 +12,7 @@ import pytest
 from greenws.testing import Connection, EchoServer, close_with, drop, silent, stop_reading
 from tests.support.authority import Authority
 from tests.support.clients import RawClient, run_websockets
+from tests.support.stopwatch import Stopwatch
 from tests.support.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[2]
@@ -179,9 +180,9 @@ def test_stop_is_not_held_up_by_a_client_that_does_not_read() -> None:
         with RawClient(server, receive_buffer=4096).open() as peer:
             writer = gevent.spawn(peer.send, b"x" * 8_000_000)
             server.wait_for(lambda: server.message_count)
-            gevent.sleep(0.01)
-            with gevent.Timeout(1):
-                server.stop()
+            stopwatch = Stopwatch()
+            server.stop()
+            assert stopwatch.own < 1
             writer.kill()
 
 
