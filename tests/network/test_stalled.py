@@ -51,8 +51,9 @@ def stopped(
     else:
         files = certificates.server
         config = tmp_path / "nginx.conf"
+        stream_module = programs.find_stream_module()
         config.write_text(
-            f"load_module {programs.find_stream_module()}; daemon off; master_process off; events {{}}"
+            f"load_module {stream_module}; daemon off; master_process off; events {{}}"
             f" pid {tmp_path}/pid; error_log {tmp_path}/error;"
             f" stream {{ server {{ listen {place} ssl; proxy_pass 127.0.0.1:1;"
             f" ssl_certificate {files}; ssl_certificate_key {files}; }} }}"
