@@ -85,7 +85,7 @@ def test_deadline(go: Visit, stopped: Stopped) -> None:
     assert [record["stage"] for record in failed] == [stopped.stage]
     assert failed[0]["error"] == report["reason"]
     assert 0 < failed[0]["duration"] < 5
-    assert report["ticks"] >= 5  # one every 5 ms, were the machine idle
+    assert report["largest_gap"] < 0.1
 
 
 def test_kill(stopped: Stopped, ticking: Ticker) -> None:

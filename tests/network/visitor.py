@@ -21,11 +21,11 @@ if __name__ == "__main__":
 
     monkey.patch_all()
 
-import gevent
 import gevent.event
 
 import greenws
 from greenws import events
+from tests.support.ticker import Ticker
 
 ROOT = Path(__file__).parents[2]
 
@@ -122,15 +122,7 @@ def visit(
     if connected is not None:
         options["socket"] = socket.create_connection((connected[0], connected[1]))
     options.setdefault("open_timeout", 10)
-    ticks = 0
-
-    def tick() -> None:
-        nonlocal ticks
-        while True:
-            gevent.sleep(0.005)
-            ticks += 1
-
-    ticker = gevent.spawn(tick)
+    ticker = Ticker()
     try:
         with _variables(environment or {}):
             for _ in range(times):
@@ -140,9 +132,9 @@ def visit(
                 else:
                     client.iterate(way)
     finally:
-        ticker.kill()
+        ticker.stop()
     report = client.report
-    report["ticks"] = ticks
+    report["largest_gap"] = ticker.largest_gap
     if cookies is not None:
         report["cookies"] = {cookie.name: cookie.value for cookie in options["cookies"]}
     report["shown"].append(repr(client))
