@@ -90,7 +90,7 @@ def test_pure_twin_is_another_module_from_source() -> None:
     assert twin.Text is not greenws.events.Text
 
 
-def test_public_names() -> None:
+def test_public_names_are_those_of_the_design() -> None:
     assert set(greenws.__all__) == {
         "COMPILED",
         "Backoff",

@@ -22,7 +22,7 @@ def after(*cookies: str) -> CookieJar:
     return jar
 
 
-def test_no_cookies() -> None:
+def test_jar_without_cookies_sends_none() -> None:
     assert cookie_header(CookieJar(), HERE) == b""
     assert len(after()) == 0
 
@@ -59,7 +59,7 @@ def test_secure_cookie_needs_tls() -> None:
     assert cookie_header(jar, parse_url("ws://example.org/")) == b""
 
 
-def test_cookie_of_http_and_of_websocket_are_the_same() -> None:
+def test_cookies_of_http_and_of_websocket_are_the_same() -> None:
     jar = after("sid=42; Path=/")
     (cookie,) = jar
     assert (cookie.name, cookie.value, cookie.domain) == ("sid", "42", "example.org")

@@ -27,13 +27,13 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leftovers, "SETTLE_TIME", 0.05)
 
 
-def test_nothing_left() -> None:
+def test_nothing_left_is_found_where_nothing_was_opened() -> None:
     before = Holdings()
     assert find_leftovers(before) == []
 
 
 @linux_only
-def test_descriptor_left() -> None:
+def test_descriptor_left_is_found() -> None:
     before = Holdings()
     number = os.open(os.devnull, os.O_RDONLY)
     try:
@@ -44,7 +44,7 @@ def test_descriptor_left() -> None:
 
 
 @linux_only
-def test_descriptor_left_under_a_number_used_before() -> None:
+def test_descriptor_left_is_found_under_a_number_used_before() -> None:
     first = os.open(os.devnull, os.O_RDONLY)
     before = Holdings()
     os.close(first)
@@ -56,7 +56,7 @@ def test_descriptor_left_under_a_number_used_before() -> None:
         os.close(writer)
 
 
-def test_greenlet_left() -> None:
+def test_greenlet_left_is_found() -> None:
     before = Holdings()
     greenlet = gevent.spawn(gevent.sleep, 60)
     (line,) = find_leftovers(before)
@@ -74,7 +74,7 @@ def test_greenlet_about_to_end_is_waited_for() -> None:
 @pytest.mark.skipif(
     "libuv" in type(gevent.get_hub().loop).__module__, reason="libuv does not count its watchers"
 )
-def test_timer_left() -> None:
+def test_timer_left_is_found() -> None:
     before = Holdings()
     timer = gevent.get_hub().loop.timer(60)
     timer.start(lambda: None)
@@ -86,7 +86,7 @@ def test_timer_left() -> None:
 
 
 @linux_only
-def test_child_left() -> None:
+def test_child_left_is_found() -> None:
     before = Holdings()
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
         lines = find_leftovers(before)

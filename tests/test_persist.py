@@ -58,7 +58,7 @@ def delays(taken: list[Any]) -> list[float]:
     return [event.delay for event in taken if event.name == "back_off"]
 
 
-def test_signature_is_lomonds_and_more() -> None:
+def test_signature_extends_that_of_lomond() -> None:
     theirs = list(inspect.signature(lomond.persist.persist).parameters.values())
     ours = list(inspect.signature(persist).parameters.values())
     assert [(p.name, p.default) for p in ours[: len(theirs)]] == [
@@ -80,7 +80,7 @@ def test_options_that_were_given_are_passed_on() -> None:
 
 
 @pytest.mark.parametrize("name", ["session_class", "auto_pong", "close_timeout"])
-def test_one_option_alone_is_passed_on(name: str) -> None:
+def test_single_option_is_passed_on_alone(name: str) -> None:
     fake = Fake()
     take(persist(fake, **QUICK, **{name: None}), 1)
     assert name in fake.options[0]
@@ -111,7 +111,7 @@ def test_waits_grow_and_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert delays(take(persist(Fake(), min_wait=5, max_wait=30), 6)) == [7, 9, 13, 21, 30, 30]
 
 
-def test_waits_are_lomonds(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waits_are_those_of_lomond(monkeypatch: pytest.MonkeyPatch) -> None:
     class Never:
         def wait(self, timeout: float) -> bool:
             return False
@@ -131,7 +131,7 @@ def test_failures_are_forgotten_when_ready(monkeypatch: pytest.MonkeyPatch) -> N
     assert delays(taken) == [7, 9, 6, 7]
 
 
-def test_a_very_long_series_of_failures_does_not_overflow(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_series_of_failures_does_not_overflow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(MODULE, "_wait", lambda event, seconds: False)
     assert delays(take(persist(Fake(), max_wait=6), 2000))[-1] <= 6
 
@@ -149,7 +149,7 @@ def test_retry_after_is_not_honoured_if_told_so() -> None:
 
 
 @pytest.mark.parametrize("value", ["", "soon"])
-def test_retry_after_that_says_nothing(value: str) -> None:
+def test_retry_after_without_a_time_is_ignored(value: str) -> None:
     fake = Fake([rejected(f"Retry-After: {value}")])
     assert delays(take(persist(fake, **QUICK), 2))[0] <= 0.002
 
@@ -186,7 +186,7 @@ def test_exit_event_ends_the_iteration_during_a_wait(kind: Any, ticking: Ticker)
     assert stopwatch.own < 5
 
 
-def test_exit_event_set_by_a_thread() -> None:
+def test_exit_event_may_be_set_by_a_thread() -> None:
     leave = threading.Event()
     timer = threading.Timer(0.02, leave.set)
     timer.start()
@@ -224,7 +224,7 @@ def test_iteration_can_be_killed_in_a_wait() -> None:
     assert greenlet.dead
 
 
-def test_connections_for_real() -> None:
+def test_real_connections_are_repeated() -> None:
     opening = in_turn(reject(503, headers=[("Retry-After", "0")]), drop(), accept)
     seen = []
     with EchoServer(close_with(1001), opening=opening) as server:
@@ -238,7 +238,7 @@ def test_connections_for_real() -> None:
     assert seen[-2:] == ["disconnected", "back_off"]
 
 
-def test_lomonds_websocket_is_persisted_on_our_session() -> None:
+def test_websocket_of_lomond_is_persisted_on_our_session() -> None:
     import lomond
 
     from greenws import GeventSession

@@ -83,7 +83,7 @@ def echo_process(*arguments: str) -> Iterator[str]:
         assert process.returncode == 0
 
 
-def test_version() -> None:
+def test_version_is_printed() -> None:
     done = run("--version")
     assert done.returncode == 0
     assert done.stdout.startswith(f"greenws {__version__} (")
@@ -144,7 +144,7 @@ def test_load_may_send_more_than_the_default_limit() -> None:
     assert summary_of(done.stdout)["messages"].startswith("1 of 1 in ")
 
 
-def test_load_to_a_url() -> None:
+def test_load_takes_a_url_and_options() -> None:
     with EchoServer(subprotocols=["chat"]) as server:
         url = f"{server.url}path?query"
         arguments = ["--compress", "--header", "X-Token: secret", "--protocol", "chat"]
@@ -233,7 +233,7 @@ def test_load_waits_for_the_last_connect_though_others_have_ended() -> None:
     assert summary["messages"].startswith("2 of 6")
 
 
-def test_load_says_when_nobody_listens() -> None:
+def test_load_says_that_nobody_listens() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         done = run("load", f"ws://127.0.0.1:{unused.getsockname()[1]}/", "-c", "3")
@@ -317,7 +317,7 @@ def children_of(pid: int) -> list[int]:
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
-def test_load_takes_its_server_with_it_even_when_killed() -> None:
+def test_load_ends_its_server_even_when_killed() -> None:
     with start("load", "-c", "2", "-n", "100000000") as process:
         with gevent.Timeout(LIMIT):
             assert "(an echo server of its own)" in process.stdout.readline()
@@ -364,7 +364,7 @@ def test_load_shows_progress_in_lines_elsewhere() -> None:
 # echo
 
 
-def test_echo_and_connect() -> None:
+def test_echo_and_connect_pass_lines() -> None:
     with echo_process() as url:
         done = run("connect", url, text="one\r\nzwölf\n\nno end of line")
     assert done.returncode == 0, done
@@ -373,7 +373,7 @@ def test_echo_and_connect() -> None:
     assert done.stderr.splitlines()[-1].startswith("disconnected: ")
 
 
-def test_echo_and_connect_over_tls(authority: Authority) -> None:
+def test_echo_and_connect_speak_tls(authority: Authority) -> None:
     certificate, cafile = authority.issue_file("server.pem", "127.0.0.1"), authority.cafile
     with echo_process("--certfile", certificate) as url:
         assert url.startswith("wss://127.0.0.1:")
@@ -410,7 +410,7 @@ def test_echo_says_why_it_cannot_listen(tmp_path: Path) -> None:
 # connect
 
 
-def test_connect_says_why_it_could_not() -> None:
+def test_connect_says_why_it_failed() -> None:
     with EchoServer(opening=reject(403, "Forbidden", body=b"no entry")) as server:
         done = run("connect", server.url, text="hello")
     assert done.returncode == 1
@@ -418,7 +418,7 @@ def test_connect_says_why_it_could_not() -> None:
     assert "no entry" in done.stderr
 
 
-def test_connect_waits_for_what_comes_after_the_end_of_stdin() -> None:
+def test_connect_waits_for_replies_after_the_end_of_stdin() -> None:
     with EchoServer(respond(lambda message: [message, b"\x01\xff"], delay=0.1)) as server:
         done = run("connect", server.url, "--wait", "1", text="late")
     assert done.returncode == 0, done

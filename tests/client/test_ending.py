@@ -31,7 +31,7 @@ from tests.support.waiting import PATIENCE
 
 
 @pytest.mark.parametrize("way", ["close", "kill"])
-def test_ended_right_after_start_before_its_first_turn(way: str, server: EchoServer) -> None:
+def test_end_right_after_start_comes_before_the_first_turn(way: str, server: EchoServer) -> None:
     feed = FullRecorder(server.url).start()
     getattr(feed, way)()
     feed.join(PATIENCE)
@@ -43,7 +43,9 @@ def test_ended_right_after_start_before_its_first_turn(way: str, server: EchoSer
 
 @pytest.mark.parametrize("way", ["close", "kill"])
 @pytest.mark.parametrize("handler", ["connecting", "connected"])
-def test_ended_from_a_handler_while_opening(way: str, handler: str, server: EchoServer) -> None:
+def test_end_in_a_handler_of_the_opening_gives_the_opening_up(
+    way: str, handler: str, server: EchoServer
+) -> None:
     feed = FullRecorder(server.url, reconnect=QUICK)
     setattr(feed, "react_" + handler, lambda event: getattr(feed, way)())
     feed.run()
@@ -54,7 +56,7 @@ def test_ended_from_a_handler_while_opening(way: str, handler: str, server: Echo
 
 @pytest.mark.parametrize("way", ["close", "kill"])
 @pytest.mark.parametrize("wait", [0, 0.01])
-def test_ended_while_the_server_is_silent(way: str, wait: float) -> None:
+def test_end_while_the_server_is_silent(way: str, wait: float) -> None:
     with EchoServer(opening=silent) as server:
         feed = FullRecorder(server.url, reconnect=QUICK).start()
         gevent.sleep(wait)
@@ -69,7 +71,7 @@ def test_ended_while_the_server_is_silent(way: str, wait: float) -> None:
 
 @pytest.mark.parametrize("way", ["close", "kill"])
 @pytest.mark.parametrize("where", ["elsewhere", "in the handler"])
-def test_ended_in_back_off(way: str, where: str) -> None:
+def test_end_in_back_off_cuts_the_wait_short(way: str, where: str) -> None:
     class Feed(FullRecorder):
         def react_back_off(self, event: Any) -> None:
             if where == "in the handler":
@@ -89,7 +91,7 @@ def test_ended_in_back_off(way: str, where: str) -> None:
 
 
 @pytest.mark.parametrize("way", ["close", "kill"])
-def test_ended_in_each_handler_stops_the_reconnecting(way: str) -> None:
+def test_end_in_any_handler_stops_the_reconnecting(way: str) -> None:
     for handler in ("ready", "text", "poll", "closing", "disconnected", "close"):
         with EchoServer(replies(None)) as server:
             script = in_turn(lambda c: (c.send("x"), close_with(4000)(c))[1], echo)
@@ -105,7 +107,7 @@ def test_ended_in_each_handler_stops_the_reconnecting(way: str) -> None:
 
 
 @pytest.mark.parametrize("way", ["close", "kill"])
-def test_ended_twice(way: str, server: EchoServer) -> None:
+def test_end_twice_is_harmless(way: str, server: EchoServer) -> None:
     feed = FullRecorder(server.url).start()
     assert feed.wait_ready(PATIENCE)
     getattr(feed, way)()
@@ -143,7 +145,7 @@ def test_close_with_a_bad_code_changes_nothing(server: EchoServer) -> None:
     feed.kill()
 
 
-def test_kill_waits_until_it_has_ended(server: EchoServer) -> None:
+def test_kill_waits_until_the_client_has_ended(server: EchoServer) -> None:
     feed = FullRecorder(server.url).start()
     assert feed.wait_ready(PATIENCE)
     feed.kill()
@@ -152,7 +154,7 @@ def test_kill_waits_until_it_has_ended(server: EchoServer) -> None:
     server.wait_idle()
 
 
-def test_kill_of_a_client_that_is_run_elsewhere(server: EchoServer) -> None:
+def test_kill_ends_a_client_that_another_greenlet_runs(server: EchoServer) -> None:
     feed = FullRecorder(server.url)
     greenlet = gevent.spawn(feed.run)
     assert server.wait_connections(1)
@@ -174,7 +176,7 @@ def test_no_handler_is_called_after_kill_in_a_handler(kind: str) -> None:
     assert feed.calls[-2:] == ["disconnected", "close"]
 
 
-def test_messages_that_were_received_before_close_are_handled() -> None:
+def test_messages_received_before_close_are_handled() -> None:
     with EchoServer(lambda c: [c.send("x") for _ in range(10)] and echo(c)) as server:
         feed = FullRecorder(server.url)
         feed.react_text = lambda event: feed.close()  # type: ignore[attr-defined]

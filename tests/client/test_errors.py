@@ -24,7 +24,7 @@ from tests.support.waiting import PATIENCE
 
 @pytest.mark.parametrize("handler", ["ready", "text", "binary", "pong", "poll"])
 @pytest.mark.parametrize("way", ["run", "start"])
-def test_exception_of_a_handler_is_told_and_comes_out(
+def test_exception_of_a_handler_is_told_to_the_server_and_comes_out(
     handler: str, way: str, server: EchoServer, capfd: Any
 ) -> None:
     class Feed(FullRecorder):
@@ -79,7 +79,7 @@ def test_exception_between_connections_ends_the_reconnecting(handler: str) -> No
 
 
 @pytest.mark.parametrize("handler", ["rejected", "disconnected"])
-def test_exception_after_a_rejection(handler: str) -> None:
+def test_exception_after_a_rejection_ends_the_reconnecting(handler: str) -> None:
     def fail(event: Any) -> None:
         raise LookupError(handler)
 
@@ -92,7 +92,7 @@ def test_exception_after_a_rejection(handler: str) -> None:
 
 
 @pytest.mark.parametrize("handler", ["closing", "disconnected", "close"])
-def test_exception_while_closing(handler: str) -> None:
+def test_exception_while_closing_ends_the_reconnecting(handler: str) -> None:
     def fail(event: Any) -> None:
         raise LookupError(handler)
 
@@ -186,7 +186,7 @@ def test_on_error_may_raise_another(server: EchoServer) -> None:
     assert server.connections[0].wait_ended() == 1011
 
 
-def test_on_error_may_close_otherwise(server: EchoServer) -> None:
+def test_on_error_may_close_with_another_code(server: EchoServer) -> None:
     class Feed(Closer):
         how = "error"
 
@@ -198,7 +198,7 @@ def test_on_error_may_close_otherwise(server: EchoServer) -> None:
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
-def test_what_is_no_exception_passes_on_error(error: Any, server: EchoServer) -> None:
+def test_keyboard_interrupt_and_system_exit_bypass_on_error(error: Any, server: EchoServer) -> None:
     class Feed(FullRecorder):
         def react_ready(self, event: Any) -> None:
             raise error

@@ -57,7 +57,7 @@ def test_handler_is_called_with_its_event(event: Any) -> None:
     assert feed.events[0] is item
 
 
-def test_handlers_of_a_conversation(server: EchoServer) -> None:
+def test_handlers_are_called_in_the_order_of_a_conversation(server: EchoServer) -> None:
     class Feed(FullRecorder):
         def react_ready(self, event: Any) -> None:
             self.send_text("text")
@@ -100,7 +100,7 @@ def test_handlers_of_a_conversation(server: EchoServer) -> None:
     assert list(server.connections[0].pongs) == [b"pong"]
 
 
-def test_handlers_of_a_compressed_conversation(server: EchoServer) -> None:
+def test_handlers_get_the_messages_of_a_compressed_conversation(server: EchoServer) -> None:
     class Feed(FullRecorder):
         compress = True
         count = 0
@@ -145,7 +145,7 @@ def test_only_one_handler_runs_at_a_time(server: EchoServer) -> None:
     assert feed.seen == 10
 
 
-def test_handler_of_a_mixin_and_of_an_instance_count(server: EchoServer) -> None:
+def test_handler_may_come_from_a_mixin_or_an_instance(server: EchoServer) -> None:
     class Mixin:
         def on_ready(self, event: Any) -> None:
             seen.append("mixin")
@@ -183,7 +183,7 @@ def test_costly_events_are_made_only_for_a_handler() -> None:
     assert FullRecorder(NOWHERE)._find_handlers() == {"text", "binary", "poll"}
 
 
-def test_event_of_another_kind_is_nobodys() -> None:
+def test_event_of_an_unknown_kind_has_no_handler() -> None:
     class Novelty(events.Event):
         name = "error"  # whose handler takes no event
 
@@ -204,7 +204,7 @@ def test_messages_nobody_handles_make_no_events() -> None:
     assert feed.calls == ["binary"]
 
 
-def test_poll_is_not_run_for_nobody() -> None:
+def test_poll_is_switched_off_without_a_handler() -> None:
     class Feed(Client):
         session_class = GeventSession
 
@@ -253,7 +253,7 @@ def test_on_close_is_called_once_and_last(
     assert feed.websocket.is_closed
 
 
-def test_on_close_after_a_handler_error(server: EchoServer) -> None:
+def test_on_close_is_called_after_an_error_of_a_handler(server: EchoServer) -> None:
     feed = Closer(server.url)
     feed.how = "error"
     with pytest.raises(LookupError):
@@ -264,7 +264,7 @@ def test_on_close_after_a_handler_error(server: EchoServer) -> None:
 
 
 @pytest.mark.parametrize("when", ["parked", "in a handler"])
-def test_on_close_after_kill_from_another_greenlet(when: str, server: EchoServer) -> None:
+def test_on_close_is_called_after_kill_from_another_greenlet(when: str, server: EchoServer) -> None:
     class Feed(FullRecorder):
         def react_text(self, event: Any) -> None:
             busy.set()
@@ -285,7 +285,7 @@ def test_on_close_after_kill_from_another_greenlet(when: str, server: EchoServer
     feed.join()
 
 
-def test_on_close_after_the_greenlet_of_run_was_killed(server: EchoServer) -> None:
+def test_on_close_is_called_after_the_greenlet_of_run_was_killed(server: EchoServer) -> None:
     feed = FullRecorder(server.url)
     greenlet = gevent.spawn(feed.run)
     server.wait_connections(1)
@@ -297,7 +297,7 @@ def test_on_close_after_the_greenlet_of_run_was_killed(server: EchoServer) -> No
     assert isinstance(greenlet.value, GreenletExit)
 
 
-def test_on_close_after_a_timeout_around_run(server: EchoServer) -> None:
+def test_on_close_is_called_after_a_timeout_around_run(server: EchoServer) -> None:
     feed = FullRecorder(server.url)
     timeout = gevent.Timeout(0.01)
     feed.react_ready = lambda event: timeout.start()  # type: ignore[attr-defined]
@@ -343,7 +343,7 @@ def test_on_close_may_wait_after_a_kill(server: EchoServer) -> None:
 @pytest.mark.parametrize(
     "opening", [reject(403), drop(), send_raw(b"HTTP/1.1 101 Nothing else\r\n\r\n")]
 )
-def test_no_on_close_for_a_connection_that_never_was_ready(opening: Any) -> None:
+def test_on_close_is_not_called_for_a_connection_that_never_was_ready(opening: Any) -> None:
     with EchoServer(opening=opening) as server:
         feed = FullRecorder(server.url)
         feed.run()
@@ -352,7 +352,7 @@ def test_no_on_close_for_a_connection_that_never_was_ready(opening: Any) -> None
     assert feed.calls[0] == "connecting"
 
 
-def test_on_close_once_for_each_connection() -> None:
+def test_on_close_is_called_once_for_each_connection() -> None:
     class Feed(FullRecorder):
         def react_close(self, event: Any) -> None:
             if self.calls.count("close") == 4:

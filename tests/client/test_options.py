@@ -34,7 +34,7 @@ def test_defaults_are_those_of_the_websocket() -> None:
     assert Client.session_class is GeventSession
 
 
-def test_signatures() -> None:
+def test_signatures_are_those_of_the_websocket() -> None:
     assert str(inspect.signature(Client.start)) == "(self: 'ClientT') -> 'ClientT'"
     assert list(inspect.signature(Client.run).parameters) == ["self"]
     for name in ("join", "wait_ready"):
@@ -142,7 +142,7 @@ def test_connect_options_reach_the_session() -> None:
     }
 
 
-def test_options_are_taken_anew_for_each_connection_and_belong_to_one_client() -> None:
+def test_options_belong_to_one_client() -> None:
     one, other = Client(NOWHERE, ping_rate=7), Client(NOWHERE)
     assert one.ping_rate == 7
     assert other.ping_rate == Client.ping_rate == 30.0

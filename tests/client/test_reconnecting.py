@@ -50,7 +50,7 @@ def test_reconnect_true_has_the_defaults_of_backoff() -> None:
 
 
 @pytest.mark.parametrize("nothing", [False, None])
-def test_reconnect_false(nothing: Any) -> None:
+def test_reconnect_false_connects_once(nothing: Any) -> None:
     feed = FullRecorder(NOWHERE, reconnect=nothing)
     feed.run()
     assert feed.calls == ["connecting", "connect_fail"]
@@ -82,7 +82,7 @@ def test_reconnect_waits_longer_after_each_failure() -> None:
 
 
 @pytest.mark.parametrize("most", [1, 2, 5])
-def test_max_tries(most: int) -> None:
+def test_max_tries_bounds_the_connections(most: int) -> None:
     feed = FullRecorder(NOWHERE, reconnect=Backoff(min_wait=0.001, max_wait=0.001, max_tries=most))
     feed.run()
     assert feed.calls.count("connecting") == most
@@ -90,7 +90,7 @@ def test_max_tries(most: int) -> None:
     assert feed.wait_ready() is False
 
 
-def test_reset_after_a_connection_that_lasted() -> None:
+def test_back_off_starts_again_after_a_connection_that_lasted() -> None:
     backoff = Backoff(min_wait=0.001, max_wait=1, factor=3, jitter=0, max_tries=3, reset_after=0.05)
 
     def last(connection: Connection) -> None:
@@ -106,7 +106,7 @@ def test_reset_after_a_connection_that_lasted() -> None:
     assert delays == [0.001, 0.001, 0.003]
 
 
-def test_no_reset_after_a_connection_that_was_short() -> None:
+def test_back_off_goes_on_after_a_short_connection() -> None:
     backoff = Backoff(min_wait=0.001, max_wait=1, jitter=0, max_tries=3, reset_after=10)
     with EchoServer(close_with(1001)) as server:
         feed = FullRecorder(server.url, reconnect=backoff)
@@ -115,7 +115,7 @@ def test_no_reset_after_a_connection_that_was_short() -> None:
     assert [event.delay for event in feed.events if event.name == "back_off"] == [0.001, 0.002]
 
 
-def test_an_opening_that_took_long_to_fail_is_no_connection_that_lasted() -> None:
+def test_back_off_goes_on_after_an_opening_that_took_long_to_fail() -> None:
     backoff = Backoff(min_wait=0.001, max_wait=1, jitter=0, max_tries=3, reset_after=0.01)
     with EchoServer(opening=silent) as server:
         feed = FullRecorder(server.url, reconnect=backoff, open_timeout=0.05)
@@ -172,7 +172,7 @@ def test_reconnect_starts_from_a_clean_state() -> None:
     assert "protocol_error" not in feed.calls
 
 
-def test_reconnecting_does_not_grow() -> None:
+def test_reconnecting_leaves_nothing_in_memory() -> None:
     class Feed(Client):
         reconnect = QUICK
         count = 0

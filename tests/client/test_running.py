@@ -29,7 +29,7 @@ from tests.support.stopwatch import Stopwatch
 from tests.support.waiting import PATIENCE
 
 
-def test_before_start() -> None:
+def test_client_that_never_started_does_nothing() -> None:
     feed = FullRecorder(NOWHERE)
     assert not feed.is_running
     assert not feed.is_ready
@@ -42,7 +42,7 @@ def test_before_start() -> None:
     assert feed.calls == []
 
 
-def test_close_before_start_does_not_keep_it_from_starting(server: EchoServer) -> None:
+def test_close_before_start_does_not_prevent_the_start(server: EchoServer) -> None:
     feed = FullRecorder(server.url)
     feed.close()
     feed.start()
@@ -126,7 +126,7 @@ def test_wait_ready_gives_up_after_its_timeout() -> None:
 
 
 @pytest.mark.parametrize("opening", [reject(403), drop()])
-def test_wait_ready_of_a_failed_opening(opening: Any) -> None:
+def test_wait_ready_is_false_after_a_failed_opening(opening: Any) -> None:
     with EchoServer(opening=opening) as server:
         feed = FullRecorder(server.url).start()
         assert feed.wait_ready(PATIENCE) is False
@@ -134,7 +134,7 @@ def test_wait_ready_of_a_failed_opening(opening: Any) -> None:
 
 
 @pytest.mark.parametrize("way", ["close", "kill"])
-def test_wait_ready_of_a_connection_that_ends_as_soon_as_it_is(
+def test_wait_ready_is_true_though_the_connection_ends_at_once(
     way: str, server: EchoServer
 ) -> None:
     class Brief(FullRecorder):
@@ -155,7 +155,7 @@ def test_wait_ready_waits_through_reconnects() -> None:
         feed.kill()
 
 
-def test_many_may_wait(server: EchoServer) -> None:
+def test_many_greenlets_may_wait(server: EchoServer) -> None:
     feed = FullRecorder(server.url).start()
     waiters = [gevent.spawn(feed.wait_ready, PATIENCE) for _ in range(5)]
     joiners = [gevent.spawn(feed.join, PATIENCE) for _ in range(5)]
@@ -185,7 +185,7 @@ def test_rejection_is_an_event() -> None:
     assert response.get("x-a") == "b"
 
 
-def test_send_from_other_greenlets(server: EchoServer) -> None:
+def test_sends_from_other_greenlets_keep_their_order(server: EchoServer) -> None:
     class Feed(Recorder):
         def on_text(self, event: Any) -> None:
             texts.append(event.text)
@@ -207,7 +207,7 @@ def test_send_from_other_greenlets(server: EchoServer) -> None:
         assert [t for t in texts if t[0] == name] == [f"{name} {number}" for number in range(10)]
 
 
-def test_a_hundred_clients(server: EchoServer) -> None:
+def test_hundred_clients_run_side_by_side(server: EchoServer) -> None:
     class Feed(Client):
         def on_ready(self, event: Any) -> None:
             self.send_text("x")
@@ -226,7 +226,7 @@ def test_a_hundred_clients(server: EchoServer) -> None:
     assert not [g for g in gc.get_objects() if isinstance(g, Greenlet) and g in clients]
 
 
-def test_foreign_session_class(server: EchoServer) -> None:
+def test_session_class_may_be_foreign(server: EchoServer) -> None:
     import lomond.session
 
     class Feed(FullRecorder):

@@ -77,7 +77,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         gevent.sleep(0.001)
 
 
-def test_deadline(go: Visit, stopped: Stopped) -> None:
+def test_deadline_names_the_stalled_step(go: Visit, stopped: Stopped) -> None:
     report = go(stopped.url, open_timeout=0.25, **stopped.options)
     assert report["events"] == ["connecting", "connect_fail"]
     assert report["reason"] == f"timed out after 0.25 s while {stopped.step}"
@@ -88,7 +88,7 @@ def test_deadline(go: Visit, stopped: Stopped) -> None:
     assert report["largest_gap"] < 0.1
 
 
-def test_kill(stopped: Stopped, ticking: Ticker) -> None:
+def test_kill_leaves_nothing_behind(stopped: Stopped, ticking: Ticker) -> None:
     """Leaves nothing behind, which the fixture of all tests checks."""
     connected = gevent.event.Event()
 

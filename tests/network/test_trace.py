@@ -32,7 +32,7 @@ def make_visit(nginx: Nginx, certificates: Certificates, port: int) -> dict[str,
     }
 
 
-def test_each_step(
+def test_each_step_has_a_record_without_secrets(
     go: Visit, nginx: Nginx, certificates: Certificates, tinyproxy_with_users: int
 ) -> None:
     options = make_visit(nginx, certificates, tinyproxy_with_users)
@@ -66,7 +66,7 @@ def test_each_step(
         assert sum(found) == close[total]
 
 
-def test_failed_step(go: Visit) -> None:
+def test_failed_step_has_its_error(go: Visit) -> None:
     port = closed_port()
     trace = go(f"ws://u:s3cret@127.0.0.1:{port}/?k=s3cret")["trace"]
     assert [record["stage"] for record in trace] == [
@@ -141,7 +141,7 @@ def test_events_show_no_secret(
     assert not [secret for secret in SECRETS if secret in str(report["shown"])]
 
 
-def test_url_of_an_event_is_the_one_given(nginx: Nginx) -> None:
+def test_url_of_an_event_is_that_of_the_user(nginx: Nginx) -> None:
     url = f"ws://u:p@localhost:{nginx.plain}/?a=b"
     websocket = greenws.WebSocket(url, proxies={})
     seen = []

@@ -51,7 +51,7 @@ def test_mask_in_two_pieces_is_mask_of_the_whole(payload: bytes, key: bytes, cut
     assert mask(payload[:cut], key) + mask(payload[cut:], key, cut) == mask(payload, key)
 
 
-def test_write_masked_writes_the_key_and_what_it_masks_and_nothing_else() -> None:
+def test_write_masked_writes_the_key_and_the_masked_bytes_only() -> None:
     out = bytearray(b"abc" + bytes(9) + b"def")
     write_masked(out, 3, b"Hello", KEY)
     assert out == b"abc" + KEY + HELLO + b"def"
@@ -71,7 +71,7 @@ def test_new_keys_are_four_bytes_and_differ() -> None:
     assert len(set(keys)) > 4990  # two of 5,000 may be equal by chance
 
 
-def test_new_key_is_whole_whatever_other_threads_take() -> None:
+def test_new_key_is_whole_beside_other_threads() -> None:
     def take() -> None:
         for _ in range(20_000):
             if len(new_key()) != 4:

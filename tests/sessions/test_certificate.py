@@ -25,18 +25,18 @@ def refuse(authority: Authority, server_context: ssl.SSLContext, name: str = "lo
     return str(caught.value)
 
 
-def test_expired(authority: Authority) -> None:
+def test_expired_certificate_has_its_date(authority: Authority) -> None:
     message = refuse(authority, authority.server_context("localhost", not_after=PAST))
     assert message == "certificate has expired (Jan  1 00:00:00 2001 GMT)"
 
 
-def test_not_yet_valid(authority: Authority) -> None:
+def test_certificate_not_yet_valid_has_its_date(authority: Authority) -> None:
     message = refuse(authority, authority.server_context("localhost", not_before=FUTURE))
     assert message == "certificate is not yet valid (Jan  1 00:00:00 2999 GMT)"
 
 
 @pytest.mark.parametrize("name", ["other.example", "10.9.8.7"])
-def test_wrong_host_has_the_names_found(authority: Authority, name: str) -> None:
+def test_wrong_host_has_the_names_of_the_certificate(authority: Authority, name: str) -> None:
     message = refuse(authority, authority.server_context("a.example", "*.b.example", "::1"), name)
     assert message.startswith("certificate is for another host (")
     assert name in message
@@ -56,7 +56,7 @@ def test_unknown_issuer_is_named(authority: Authority, tmp_path: Path) -> None:
     assert message.startswith("certificate has an unknown issuer (Testing CA #")
 
 
-def test_self_signed(authority: Authority, tmp_path: Path) -> None:
+def test_self_signed_certificate_is_named(authority: Authority, tmp_path: Path) -> None:
     # A CA that shows its own certificate as the server's.
     other = Authority(tmp_path)
     key = tmp_path / "ca.key"
@@ -95,7 +95,9 @@ def make_verification_error(code: int, text: str) -> ssl.SSLCertVerificationErro
         ),
     ],
 )
-def test_details_may_be_missing(code: int, certificate: Any, message: str) -> None:
+def test_explanation_does_without_missing_details(
+    code: int, certificate: Any, message: str
+) -> None:
     assert explain(make_verification_error(code, "text."[:4]), certificate) == message
 
 
@@ -118,7 +120,7 @@ def make_error(reason: str | None) -> ssl.SSLError:
         (None, "as OpenSSL has it"),
     ],
 )
-def test_reason_in_words(reason: str | None, message: str) -> None:
+def test_reason_is_put_in_words(reason: str | None, message: str) -> None:
     assert explain(make_error(reason)) == message
 
 

@@ -148,7 +148,7 @@ def test_each_failure_is_told() -> None:
     )
 
 
-def test_next_is_tried_at_once_after_a_failure(port: int) -> None:
+def test_next_address_is_tried_at_once_after_a_failure(port: int) -> None:
     stopwatch = Stopwatch()
     sock, _ = connect_tcp("t", [v4(closed_port()), v4(closed_port()), v4(port)])
     assert stopwatch.own < ATTEMPT_DELAY
@@ -170,7 +170,7 @@ def test_dead_address_costs_a_quarter_of_a_second(
 
 
 @has_ipv6
-def test_dead_ipv6_gives_way_to_ipv4(port: int) -> None:
+def test_dead_ipv6_address_gives_way_to_ipv4(port: int) -> None:
     with full_port("::1") as dead:
         addresses = [v6(dead), v6(dead), v4(port)]
         stopwatch = Stopwatch()
@@ -181,7 +181,7 @@ def test_dead_ipv6_gives_way_to_ipv4(port: int) -> None:
 
 
 @has_ipv6
-def test_ipv6_is_connected_to() -> None:
+def test_ipv6_address_is_connected_to() -> None:
     listener = listen(_socket.AF_INET6, ("::1", 0))
     sock, address = connect_tcp("t", [v6(listener.getsockname()[1])])
     assert str(address).startswith("[::1]:")
@@ -189,7 +189,7 @@ def test_ipv6_is_connected_to() -> None:
     listener.close()
 
 
-def test_failure_during_the_wait_starts_the_next(dead_port: int, port: int) -> None:
+def test_failure_during_the_wait_starts_the_next_attempt(dead_port: int, port: int) -> None:
     # The first hangs, the second (started after 250 ms) is refused, the third is due at once.
     stopwatch = Stopwatch()
     sock, _ = connect_tcp("t", [v4(dead_port), v4(closed_port()), v4(port)])
@@ -246,7 +246,7 @@ def test_kill_closes_the_only_attempt(dead_port: int) -> None:
     assert count_descriptors() == before
 
 
-def test_only_address_is_waited_for() -> None:
+def test_single_address_is_waited_for() -> None:
     with full_listener() as listener:
         address = listener.getsockname()
         before = count_descriptors()
@@ -265,7 +265,7 @@ def test_source_address_is_bound(port: int) -> None:
     sock.close()
 
 
-def test_source_address_that_cannot_be_bound(port: int) -> None:
+def test_source_address_that_cannot_be_bound_is_an_error(port: int) -> None:
     with pytest.raises(ConnectFail, match="Cannot assign requested address"):
         connect_tcp("t", [v4(port)], source=[v4(0, "192.0.2.1")])
 
@@ -284,7 +284,7 @@ def test_connection_to_itself_counts_as_refused() -> None:
         connect_tcp("t", [v4(port)], source=[v4(port)])
 
 
-def test_out_of_descriptors_is_told(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
+def test_lack_of_descriptors_is_told(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
     def refuse(*args: object) -> None:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
@@ -293,7 +293,7 @@ def test_out_of_descriptors_is_told(monkeypatch: pytest.MonkeyPatch, port: int) 
         connect_tcp("t", [v4(port)])
 
 
-def test_no_turn_of_the_loop_for_loopback(port: int, ticking: Ticker) -> None:
+def test_loopback_costs_no_turn_of_the_loop(port: int, ticking: Ticker) -> None:
     ticking.wait(1)
     ticking.reset()
     sock, _ = connect_tcp("t", [v4(port)])
@@ -302,7 +302,7 @@ def test_no_turn_of_the_loop_for_loopback(port: int, ticking: Ticker) -> None:
 
 
 @pytest.mark.parametrize("kind", ["path", "bytes", "abstract"])
-def test_unix_socket(tmp_path: Path, kind: str) -> None:
+def test_unix_socket_is_connected_to(tmp_path: Path, kind: str) -> None:
     path = f"\0greenws-test-{os.getpid()}" if kind == "abstract" else str(tmp_path / "s")
     listener = listen(_socket.AF_UNIX, path)
     sock = connect_unix(path.encode() if kind == "bytes" else path)
@@ -311,12 +311,12 @@ def test_unix_socket(tmp_path: Path, kind: str) -> None:
     listener.close()
 
 
-def test_unix_socket_nobody_listens_on(tmp_path: Path) -> None:
+def test_unix_socket_nobody_listens_on_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConnectFail, match=r"unable to connect to '.*/none': No such file"):
         connect_unix(str(tmp_path / "none"))
 
 
-def test_unix_path_too_long() -> None:
+def test_long_unix_path_is_an_error() -> None:
     with pytest.raises(ConnectFail, match="too long"):
         connect_unix("/" + "x" * 500)
 

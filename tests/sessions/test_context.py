@@ -94,14 +94,12 @@ def test_contexts_are_bounded() -> None:
     assert len(module._contexts) == MAX_CONTEXTS
 
 
-def test_cafile_is_all_that_is_trusted(
-    authority: Authority, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_cafile_alone_is_trusted(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", certifi.where())
     assert count_subjects(client_context(cafile=authority.cafile)) == 1
 
 
-def test_cert_file_of_the_environment(
+def test_certificates_of_the_environment_are_trusted(
     authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = client_context()
@@ -111,7 +109,7 @@ def test_cert_file_of_the_environment(
 
 
 @pytest.mark.parametrize("by_option", [True, False])
-def test_directory_of_certificates(
+def test_directory_of_certificates_is_trusted(
     authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by_option: bool
 ) -> None:
     command = ["openssl", "x509", "-hash", "-noout", "-in", authority.cafile]
@@ -245,7 +243,7 @@ print("fine")
 """
 
 
-def test_contexts_before_and_after_patching() -> None:
+def test_contexts_made_before_and_after_patching_work() -> None:
     command = [sys.executable, "-W", "ignore", "-c", PATCHED]
     root = Path(__file__).parents[2]
     run = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=30)

@@ -145,7 +145,7 @@ def test_messages_carry_their_payload(pair: Pair) -> None:
     assert bytes(by_name(found, "pong").data) == b"pong"
 
 
-def test_a_ping_is_answered(pair: Pair) -> None:
+def test_ping_is_answered(pair: Pair) -> None:
     def script(peer: RawServerPeer) -> None:
         peer.accept(then=build(PING, b"are you there"))
         peer.expect(PONG, b"are you there")
@@ -157,7 +157,7 @@ def test_a_ping_is_answered(pair: Pair) -> None:
     assert bytes(by_name(found, "ping").data) == b"are you there"
 
 
-def test_a_ping_is_not_answered_without_auto_pong(pair: Pair) -> None:
+def test_ping_is_not_answered_without_auto_pong(pair: Pair) -> None:
     def script(peer: RawServerPeer) -> None:
         peer.accept(then=build(PING, b"are you there"))
         peer.close()
@@ -181,7 +181,7 @@ def test_pings_are_sent_at_their_rate(pair: Pair) -> None:
         server.join()
 
 
-def test_a_handler_of_closing_may_still_send(pair: Pair) -> None:
+def test_handler_of_closing_may_still_send(pair: Pair) -> None:
     def script(peer: RawServerPeer) -> None:
         peer.accept(then=build_close(1001, "bye"))
         peer.expect(TEXT, b"last words")
@@ -197,7 +197,7 @@ def test_a_handler_of_closing_may_still_send(pair: Pair) -> None:
     assert found[-1].name == "disconnected"
 
 
-def test_the_users_close_is_answered_with_closed(pair: Pair) -> None:
+def test_users_close_is_answered_with_closed(pair: Pair) -> None:
     def script(peer: RawServerPeer) -> None:
         peer.accept()
         frame = peer.expect(CLOSE)
@@ -211,7 +211,7 @@ def test_the_users_close_is_answered_with_closed(pair: Pair) -> None:
     assert found[-1].graceful
 
 
-def test_the_end_comes_in_close_timeout(pair: Pair) -> None:
+def test_end_comes_in_close_timeout(pair: Pair) -> None:
     with LoopbackServer(accept_and_wait) as server:
         found = pair.run(
             pair.make(server.url), on("ready", lambda ws: ws.close()), poll=0.02, close_timeout=0.1
@@ -221,7 +221,7 @@ def test_the_end_comes_in_close_timeout(pair: Pair) -> None:
     assert not found[-1].graceful
 
 
-def test_a_refused_connection_is_a_connect_fail(pair: Pair) -> None:
+def test_refused_connection_is_a_connect_fail(pair: Pair) -> None:
     with LoopbackServer() as server:
         url = server.url
     assert names(pair.run(pair.make(url))) == ["connecting", "connect_fail"]
@@ -239,14 +239,14 @@ def test_another_status_is_rejected(pair: Pair) -> None:
     assert (response.status_code, response.get("x-why")) == (404, "gone")
 
 
-def test_a_lost_connection_is_not_graceful(pair: Pair) -> None:
+def test_lost_connection_is_not_graceful(pair: Pair) -> None:
     with LoopbackServer(lambda peer: peer.accept()) as server:
         found = pair.run(pair.make(server.url))
     assert found[-1].name == "disconnected"
     assert not found[-1].graceful
 
 
-def test_a_violation_is_answered_with_1002(pair: Pair) -> None:
+def test_violation_is_answered_with_1002(pair: Pair) -> None:
     def script(peer: RawServerPeer) -> None:
         peer.accept(then=build(3, b"no such opcode"))
         assert peer.expect(CLOSE).code == 1002
@@ -259,7 +259,7 @@ def test_a_violation_is_answered_with_1002(pair: Pair) -> None:
     assert names(found)[-2:] == ["protocol_error", "disconnected"]
 
 
-def test_a_ping_that_is_too_long_is_never_an_exception(pair: Pair) -> None:
+def test_ping_that_is_too_long_is_never_an_exception(pair: Pair) -> None:
     def script(peer: RawServerPeer) -> None:
         peer.accept(then=build(PING, bytes(126)) + build_close(1000))
         peer.read_until_end()
@@ -269,7 +269,7 @@ def test_a_ping_that_is_too_long_is_never_an_exception(pair: Pair) -> None:
     assert found[-1].name == "disconnected"
 
 
-def test_the_session_can_be_told_to_disconnect_by_a_handler(pair: Pair) -> None:
+def test_session_can_be_told_to_disconnect_by_a_handler(pair: Pair) -> None:
     if not pair.is_cooperative:
         pytest.skip("lomond's session raises in the caller")
     with LoopbackServer(accept_and_wait) as server:
@@ -319,7 +319,7 @@ def test_what_is_deflated_already_is_marked_so(pair: Pair) -> None:
     assert set(by_name(found, "ready").extensions) == {"permessage-deflate"}
 
 
-def test_a_send_before_ready_is_refused(pair: Pair) -> None:
+def test_send_before_ready_is_refused(pair: Pair) -> None:
     refusals = []
 
     def send(websocket: Any) -> None:
@@ -332,7 +332,7 @@ def test_a_send_before_ready_is_refused(pair: Pair) -> None:
     assert len(refusals) == 1
 
 
-def test_a_send_while_closing_is_refused(pair: Pair) -> None:
+def test_send_while_closing_is_refused(pair: Pair) -> None:
     refusals = []
 
     def close(websocket: Any) -> None:
@@ -346,7 +346,7 @@ def test_a_send_while_closing_is_refused(pair: Pair) -> None:
     assert len(refusals) == 1
 
 
-def test_a_send_after_the_end_is_refused(pair: Pair) -> None:
+def test_send_after_the_end_is_refused(pair: Pair) -> None:
     with LoopbackServer() as server:
         websocket = pair.make(server.url)
         pair.run(websocket, on("ready", lambda ws: ws.close()))
@@ -354,7 +354,7 @@ def test_a_send_after_the_end_is_refused(pair: Pair) -> None:
         websocket.send_text("too late")
 
 
-def test_a_failed_send_is_a_transport_fail(pair: Pair) -> None:
+def test_failed_send_is_a_transport_fail(pair: Pair) -> None:
     caught = []
 
     def script(peer: RawServerPeer) -> None:
@@ -379,7 +379,7 @@ def test_a_failed_send_is_a_transport_fail(pair: Pair) -> None:
     assert found[-1].name == "disconnected"
 
 
-def test_a_websocket_may_be_connected_again(pair: Pair) -> None:
+def test_websocket_may_be_connected_again(pair: Pair) -> None:
     with LoopbackServer() as server:
         websocket = pair.make(server.url)
         first = names(pair.run(websocket, on("ready", lambda ws: ws.close())))
@@ -390,7 +390,7 @@ def test_a_websocket_may_be_connected_again(pair: Pair) -> None:
     assert first == second
 
 
-def test_an_exception_of_a_handler_comes_out_and_nothing_stays_open(pair: Pair) -> None:
+def test_exception_of_a_handler_comes_out_and_nothing_stays_open(pair: Pair) -> None:
     def fail(websocket: Any) -> None:
         raise LookupError("of the handler")
 

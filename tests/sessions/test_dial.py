@@ -75,7 +75,7 @@ def fake_resolver(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
 # Directly
 
 
-def test_plain_connection(steps: Steps, trace: Any) -> None:
+def test_plain_connection_is_dialled(steps: Steps, trace: Any) -> None:
     with LoopbackServer(echo_bytes) as server:
         progress = Progress()
         options = DialOptions("127.0.0.1", server.port)
@@ -93,7 +93,7 @@ def test_plain_connection(steps: Steps, trace: Any) -> None:
     [((), 256 * 1024), (((_socket.SOL_SOCKET, _socket.SO_SNDBUF, 400_000),), 800_000)],
     ids=["ours", "user's"],
 )
-def test_size_of_the_send_buffer(given: Any, largest: int, trace: Any) -> None:
+def test_send_buffer_has_the_size_wanted(given: Any, largest: int, trace: Any) -> None:
     with LoopbackServer(echo_bytes) as server:
         options = DialOptions("127.0.0.1", server.port, socket_options=given)
         transport, _ = dial(options, trace)
@@ -107,7 +107,9 @@ def test_size_of_the_send_buffer(given: Any, largest: int, trace: Any) -> None:
         assert size <= largest
 
 
-def test_tls_connection(authority: Authority, steps: Steps, trace: Any) -> None:
+def test_tls_connection_is_dialled_and_resumed(
+    authority: Authority, steps: Steps, trace: Any
+) -> None:
     with LoopbackServer(echo_bytes, authority.server_context()) as server:
         options = DialOptions("localhost", server.port, is_secure=True, ssl_cafile=authority.cafile)
         for _ in range(2):
@@ -120,7 +122,7 @@ def test_tls_connection(authority: Authority, steps: Steps, trace: Any) -> None:
     assert [step["resumed"] for step in facts] == [False, True]
 
 
-def test_tls_options(authority: Authority) -> None:
+def test_tls_options_are_heeded(authority: Authority) -> None:
     server_context = authority.server_context("inner.example")
     with LoopbackServer(echo_bytes, server_context) as server:
         base: dict[str, Any] = {"host": "127.0.0.1", "port": server.port, "is_secure": True}
@@ -184,7 +186,7 @@ def test_failing_step_is_named(host: str, message: str, steps: Steps, trace: Any
     assert steps[-1][1]["error"] == str(caught.value)
 
 
-def test_server_that_ends_the_tls_handshake(authority: Authority) -> None:
+def test_server_that_ends_the_tls_handshake_is_named(authority: Authority) -> None:
     with LoopbackServer(lambda peer: peer.sock.recv(100)) as server:
         options = DialOptions("127.0.0.1", server.port, is_secure=True, ssl_verify=False)
         with pytest.raises(ConnectFail) as caught:
@@ -193,7 +195,7 @@ def test_server_that_ends_the_tls_handshake(authority: Authority) -> None:
     assert str(caught.value).startswith("TLS handshake with 127.0.0.1 failed: ")
 
 
-def test_source_address(fake_resolver: dict[str, list[str]]) -> None:
+def test_source_address_is_resolved_and_used(fake_resolver: dict[str, list[str]]) -> None:
     seen: list[str] = []
     with LoopbackServer(lambda peer: seen.append(peer.sock.getpeername()[0])) as server:
         for source in (("127.0.0.7", 0), ("", 0)):
@@ -237,7 +239,7 @@ def test_callers_socket_is_taken_over(make: Any) -> None:
         transport.close()
 
 
-def test_callers_socket_that_is_not_connected_stays_his() -> None:
+def test_callers_socket_that_is_not_connected_stays_the_callers() -> None:
     theirs = socket.socket()
     with pytest.raises(ConnectFail, match="the socket given is not connected"):
         dial(DialOptions("h", 1, socket=theirs))
@@ -259,7 +261,7 @@ def test_callers_tls_socket_is_refused() -> None:
     theirs.close()
 
 
-def test_callers_socket_with_tls_over_it(authority: Authority) -> None:
+def test_callers_socket_may_carry_tls(authority: Authority) -> None:
     with LoopbackServer(echo_bytes, authority.server_context("inner.example")) as server:
         theirs = gevent.socket.create_connection(("127.0.0.1", server.port))
         echo_through(
@@ -273,7 +275,7 @@ def test_callers_socket_with_tls_over_it(authority: Authority) -> None:
         )
 
 
-def test_unix_path(tmp_path: Path, steps: Steps, trace: Any) -> None:
+def test_unix_path_is_connected_to(tmp_path: Path, steps: Steps, trace: Any) -> None:
     path = str(tmp_path / "s")
     listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
     listener.bind(path)
@@ -307,7 +309,7 @@ SCHEMES = ["http", "https", "socks4", "socks4a", "socks5", "socks5h"]
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("is_secure", [False, True], ids=["ws", "wss"])
-def test_proxy(
+def test_proxy_of_each_scheme_is_dialled_through(
     authority: Authority, scheme: str, is_secure: bool, steps: Steps, trace: Any, ticking: Ticker
 ) -> None:
     resolves = scheme not in ("socks4", "socks5")
@@ -345,7 +347,7 @@ def test_tunnel_keeps_what_follows_the_reply(authority: Authority, scheme: str) 
 
 
 @pytest.mark.parametrize("scheme", ["socks4", "socks5"])
-def test_unresolvable_target_of_a_proxy_that_does_not_resolve(
+def test_target_is_resolved_for_a_proxy_that_does_not_resolve(
     authority: Authority, scheme: str
 ) -> None:
     with make_proxy(scheme, authority) as proxy:
@@ -392,7 +394,7 @@ def test_unreachable_proxy_is_named(url: str, message: str) -> None:
         assert str(caught.value).startswith(message.format(**ports))
 
 
-def test_tls_of_the_tunnel_is_the_targets(authority: Authority) -> None:
+def test_tls_failure_in_the_tunnel_is_the_targets(authority: Authority) -> None:
     with LoopbackServer(echo_bytes) as server, make_proxy("http", authority) as proxy:
         options = DialOptions(
             "127.0.0.1", server.port, is_secure=True, proxy=parse_proxy(proxy.url)
@@ -613,7 +615,7 @@ def test_kill_in_each_turn_leaves_nothing(
             greenlet.value[0].close()
 
 
-def test_those_of_one_turn_take_each_step_together(authority: Authority) -> None:
+def test_dials_of_one_turn_take_each_step_together(authority: Authority) -> None:
     stages: list[str] = []
 
     def trace(stage: str, /, **fields: Any) -> None:
@@ -652,7 +654,7 @@ def test_failing_trace_leaves_nothing() -> None:
             wait_until(lambda before=before: count_descriptors() == before)
 
 
-def test_dial_nobody_traces_tells_failures_only(steps: Steps, trace: Any) -> None:
+def test_dial_without_a_trace_tells_failures_only(steps: Steps, trace: Any) -> None:
     with LoopbackServer(echo_bytes) as server:
         options = DialOptions("127.0.0.1", server.port, is_traced=False)
         assert echo_through(options, trace=trace) is None
@@ -722,7 +724,7 @@ print("fine")
 """
 
 
-def test_all_of_it_under_monkey_patching() -> None:
+def test_every_way_of_dialling_works_under_monkey_patching() -> None:
     command = [sys.executable, "-W", "ignore", "-c", PATCHED]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=50)
     assert (run.returncode, run.stdout, run.stderr) == (0, "fine\n", "")

@@ -59,7 +59,7 @@ def _reactor_is_empty() -> Iterator[None]:
 # close()
 
 
-def test_close_returns_at_once_and_what_was_sent_goes_first() -> None:
+def test_close_returns_at_once_and_queued_frames_go_first() -> None:
     got = []
 
     def script(peer: RawServerPeer) -> None:
@@ -81,7 +81,7 @@ def test_close_returns_at_once_and_what_was_sent_goes_first() -> None:
     assert run.names[-2:] == ["closed", "disconnected"]
 
 
-def test_close_ends_in_close_timeout_when_nothing_is_read() -> None:
+def test_close_ends_in_close_timeout_when_the_server_reads_nothing() -> None:
     with LoopbackServer(accept_and_stop, buffer=4096) as server:
         websocket, run = start(server.url, {"close_timeout": 0.1}, write_limit=10_000_000)
         websocket.send_binary(bytes(8_000_000))
@@ -194,7 +194,7 @@ def test_both_sides_may_close_at_once() -> None:
     assert run.events[-1].graceful
 
 
-def test_the_servers_close_is_echoed_and_the_end_of_the_stream_waited_for() -> None:
+def test_close_of_the_server_is_echoed_and_the_end_of_the_stream_awaited() -> None:
     def script(peer: RawServerPeer) -> None:
         peer.accept(then=build_close(4000, "bye"))
         frame = peer.expect(CLOSE)
@@ -208,7 +208,7 @@ def test_the_servers_close_is_echoed_and_the_end_of_the_stream_waited_for() -> N
     assert (events[-1].code, events[-1].sent_code, events[-1].graceful) == (4000, 4000, True)
 
 
-def test_a_close_frame_without_a_code_is_answered_by_one() -> None:
+def test_close_frame_without_a_code_is_answered_by_one() -> None:
     def script(peer: RawServerPeer) -> None:
         peer.accept(then=build(CLOSE))
         peer.expect(CLOSE, b"")
@@ -257,7 +257,7 @@ def test_lingering_is_bounded_and_fair_when_the_server_talks_on(ticking: Any) ->
     [b"", build_text("half")[:3], build(TEXT, b"part", fin=False)],
     ids=["", "frame", "part"],
 )
-def test_a_stream_that_breaks_off_is_disconnected_with_1006(drop: Any, sent: bytes) -> None:
+def test_stream_that_breaks_off_is_disconnected_with_1006(drop: Any, sent: bytes) -> None:
     def script(peer: RawServerPeer) -> None:
         peer.accept(then=build_text("whole") + sent)
         assert got_text.wait(PATIENCE)
@@ -276,7 +276,7 @@ def test_a_stream_that_breaks_off_is_disconnected_with_1006(drop: Any, sent: byt
     assert (events[-1].code, events[-1].sent_code, events[-1].graceful) == (1006, None, False)
 
 
-def test_an_end_without_an_answer_to_close_is_not_graceful() -> None:
+def test_end_without_an_answer_to_close_is_not_graceful() -> None:
     def script(peer: RawServerPeer) -> None:
         peer.accept()
         peer.expect(CLOSE)
@@ -321,7 +321,7 @@ VIOLATIONS = {
 
 @pytest.mark.parametrize("compress", [False, True], ids=["plain", "deflate"])
 @pytest.mark.parametrize("name", VIOLATIONS)
-def test_a_violation_gets_its_close_code(name: str, compress: bool) -> None:
+def test_violation_gets_its_close_code(name: str, compress: bool) -> None:
     data, code = VIOLATIONS[name]
     if compress and name == "rsv1":
         code = 1007  # a compressed message now, and a broken one
@@ -342,7 +342,7 @@ def test_a_violation_gets_its_close_code(name: str, compress: bool) -> None:
     assert (events[-1].code, events[-1].sent_code, events[-1].graceful) == (1006, code, False)
 
 
-def test_an_inflated_message_beyond_the_limit_gets_1009() -> None:
+def test_inflated_message_beyond_the_limit_gets_1009() -> None:
     deflate = zlib.compressobj(9, zlib.DEFLATED, -15)
     bomb = deflate.compress(bytes(50_000_000)) + deflate.flush(zlib.Z_SYNC_FLUSH)
 
@@ -356,7 +356,7 @@ def test_an_inflated_message_beyond_the_limit_gets_1009() -> None:
     assert events[-1].sent_code == 1009
 
 
-def test_a_violation_after_close_ends_the_connection() -> None:
+def test_violation_after_close_ends_the_connection() -> None:
     def script(peer: RawServerPeer) -> None:
         peer.accept()
         peer.expect(CLOSE)
@@ -460,7 +460,7 @@ def blow(request: pytest.FixtureRequest) -> Blow:
 
 
 @pytest.mark.parametrize("stall", STALLS)
-def test_an_opening_may_be_stopped_at_any_step(stall: str, blow: Blow) -> None:
+def test_opening_may_be_stopped_at_any_step(stall: str, blow: Blow) -> None:
     with STALLS[stall]() as place:
         run = Run(iter(make(place.url, **place.options)))
         assert place.reached.wait(PATIENCE)
@@ -468,7 +468,7 @@ def test_an_opening_may_be_stopped_at_any_step(stall: str, blow: Blow) -> None:
         assert not get_reactor().sessions
 
 
-def test_an_idle_connection_may_be_stopped(blow: Blow) -> None:
+def test_idle_connection_may_be_stopped(blow: Blow) -> None:
     with LoopbackServer(accept_and_wait) as server:
         websocket, run = start(server.url)
         blow(run)
@@ -476,7 +476,7 @@ def test_an_idle_connection_may_be_stopped(blow: Blow) -> None:
     assert websocket.is_closed
 
 
-def test_a_handler_may_be_stopped_while_it_writes(blow: Blow) -> None:
+def test_handler_may_be_stopped_while_it_writes(blow: Blow) -> None:
     with LoopbackServer(accept_and_stop, buffer=4096) as server:
         websocket = make(server.url, write_limit=50_000)
         run = Run(
@@ -487,7 +487,7 @@ def test_a_handler_may_be_stopped_while_it_writes(blow: Blow) -> None:
         blow(run)
 
 
-def test_a_handler_may_be_stopped_in_the_midst_of_a_chunk(blow: Blow) -> None:
+def test_handler_may_be_stopped_in_the_midst_of_a_chunk(blow: Blow) -> None:
     in_handler = gevent.event.Event()
 
     def handle(event: Any) -> None:
@@ -506,7 +506,7 @@ def test_a_handler_may_be_stopped_in_the_midst_of_a_chunk(blow: Blow) -> None:
         server.join()
 
 
-def test_a_connection_may_be_stopped_while_it_lingers(blow: Blow) -> None:
+def test_connection_may_be_stopped_while_it_lingers(blow: Blow) -> None:
     def script(peer: RawServerPeer) -> None:
         peer.accept(then=build_close(1000))
         peer.expect(CLOSE)
@@ -520,7 +520,7 @@ def test_a_connection_may_be_stopped_while_it_lingers(blow: Blow) -> None:
         blow(run)
 
 
-def test_a_client_may_be_killed_while_it_waits_to_connect_again() -> None:
+def test_client_may_be_killed_while_it_waits_to_connect_again() -> None:
     waiting = gevent.event.Event()
 
     class Persistent(greenws.Client):
@@ -538,7 +538,7 @@ def test_a_client_may_be_killed_while_it_waits_to_connect_again() -> None:
 
 
 @pytest.mark.parametrize("name", ["connecting", "connected", "ready", "poll", "text", "closing"])
-def test_an_iteration_may_be_left_at_any_event(name: str) -> None:
+def test_iteration_may_be_left_at_any_event(name: str) -> None:
     def script(peer: RawServerPeer) -> None:
         peer.accept(then=build_text("one") * 10 + build_close(1000))
         peer.read_until_end()
@@ -556,7 +556,7 @@ def test_an_iteration_may_be_left_at_any_event(name: str) -> None:
             websocket.send_text("nobody is there")
 
 
-def test_an_iteration_that_is_only_made_opens_nothing() -> None:
+def test_iteration_that_is_only_made_opens_nothing() -> None:
     with LoopbackServer() as server:
         websocket = make(server.url)
         events = websocket.connect()
@@ -565,7 +565,7 @@ def test_an_iteration_that_is_only_made_opens_nothing() -> None:
         assert not get_reactor().sessions
 
 
-def test_an_exception_thrown_into_the_iteration_closes_everything() -> None:
+def test_exception_thrown_into_the_iteration_closes_everything() -> None:
     with LoopbackServer(accept_and_wait) as server:
         events: Any = iter(make(server.url))
         while next(events).name != "ready":
@@ -591,7 +591,7 @@ def test_twenty_kills_leave_the_loop_as_it_was(blow: Blow) -> None:
 # The user's exceptions
 
 
-def test_an_exception_of_a_client_handler_is_told_to_the_server() -> None:
+def test_exception_of_a_client_handler_is_told_to_the_server() -> None:
     codes = []
 
     def script(peer: RawServerPeer) -> None:

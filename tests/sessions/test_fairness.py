@@ -95,7 +95,7 @@ def watch(ticking: Ticker) -> float:
 
 
 @pytest.mark.parametrize("secure", [False, True], ids=["tcp", "tls"])
-def test_a_flooded_client_leaves_the_others_their_turn(
+def test_flooded_client_leaves_the_others_their_turn(
     secure: bool, flood: ForeignServer, echo: ForeignServer, ticking: Ticker
 ) -> None:
     pingers = [Pinger(echo.url).start() for _ in range(20)]
@@ -151,7 +151,7 @@ def iterate_flood(
 SLOWLY = 5e-5
 
 
-def test_a_flood_that_is_handled_slowly_leaves_the_hub_its_turn(
+def test_flood_that_is_handled_slowly_leaves_the_hub_its_turn(
     flood: ForeignServer, ticking: Ticker
 ) -> None:
     class Slow(Flooded):
@@ -168,7 +168,7 @@ def test_a_flood_that_is_handled_slowly_leaves_the_hub_its_turn(
     assert gap < LARGEST_GAP
 
 
-def test_a_flood_that_is_iterated_slowly_leaves_the_hub_its_turn(
+def test_flood_that_is_iterated_slowly_leaves_the_hub_its_turn(
     flood: ForeignServer, ticking: Ticker
 ) -> None:
     texts, gap = iterate_flood(greenws.WebSocket(flood.url, proxies={}), ticking, SLOWLY)
@@ -176,7 +176,7 @@ def test_a_flood_that_is_iterated_slowly_leaves_the_hub_its_turn(
     assert gap < LARGEST_GAP
 
 
-def test_reads_that_got_smaller_grow_again(flood: ForeignServer) -> None:
+def test_smaller_reads_grow_again(flood: ForeignServer) -> None:
     reactor = get_reactor()
     seconds = 0.001
     grown = gevent.event.Event()
@@ -199,7 +199,7 @@ def test_reads_that_got_smaller_grow_again(flood: ForeignServer) -> None:
 
 @pytest.mark.parametrize("secure", [False, True], ids=["tcp", "tls"])
 @pytest.mark.parametrize("path", ["", "goodbye"], ids=["never", "theirs"])
-def test_a_flood_that_goes_on_after_the_close_frame_ends(
+def test_flood_that_goes_on_after_the_close_frame_ends(
     path: str, secure: bool, flood: ForeignServer, ticking: Ticker
 ) -> None:
     class Client(Flooded):
@@ -224,7 +224,7 @@ def test_a_flood_that_goes_on_after_the_close_frame_ends(
 
 
 @pytest.mark.parametrize("secure", [False, True], ids=["tcp", "tls"])
-def test_a_flooded_iteration_leaves_the_hub_its_turn(
+def test_flooded_iteration_leaves_the_hub_its_turn(
     secure: bool, flood: ForeignServer, ticking: Ticker
 ) -> None:
     url = flood.secure_url if secure else flood.url
@@ -234,7 +234,7 @@ def test_a_flooded_iteration_leaves_the_hub_its_turn(
     assert gap < LARGEST_GAP
 
 
-def test_a_sender_at_full_speed_leaves_the_others_their_turn(
+def test_sender_at_full_speed_leaves_the_others_their_turn(
     echo: ForeignServer, ticking: Ticker
 ) -> None:
     # Nothing comes back: the messages are pongs, which nobody answers.

@@ -101,7 +101,7 @@ def test_compression_is_agreed_on_and_carries_context(server: ForeignServer) -> 
     assert received == ["again and again " * 50] * 20
 
 
-def test_the_server_may_close(url: str, options: dict[str, Any]) -> None:
+def test_server_may_close(url: str, options: dict[str, Any]) -> None:
     websocket = greenws.WebSocket(url, **options)
     run = Run(iter(websocket), lambda event: event.name == "ready" and websocket.send_text("close"))
     last = run.join()
@@ -132,7 +132,7 @@ def test_fragments_are_joined(url: str, options: dict[str, Any]) -> None:
     assert run.join().graceful
 
 
-def test_a_certificate_nobody_vouches_for_is_a_connect_fail(server: ForeignServer) -> None:
+def test_certificate_of_an_unknown_issuer_is_a_connect_fail(server: ForeignServer) -> None:
     run = Run(iter(greenws.WebSocket(server.secure_url, proxies={})))
     fail = run.join()
     assert fail.name == "connect_fail"

@@ -88,7 +88,7 @@ class Recorder:
                 return
 
 
-def test_a_send_in_the_child_raises(fork: str) -> None:
+def test_send_in_the_child_raises(fork: str) -> None:
     recorder = Recorder()
     with LoopbackServer(recorder) as server:
         said = run(
@@ -109,7 +109,7 @@ def test_a_send_in_the_child_raises(fork: str) -> None:
     assert "'closed', 'disconnected'" in said
 
 
-def test_a_close_in_the_child_writes_nothing(fork: str) -> None:
+def test_close_in_the_child_writes_nothing(fork: str) -> None:
     recorder = Recorder()
     with LoopbackServer(recorder) as server:
         said = run(
@@ -137,7 +137,7 @@ def test_a_close_in_the_child_writes_nothing(fork: str) -> None:
     assert recorder.frames == [(CLOSE, b"\x0f\xa0goodbye")]
 
 
-def test_a_child_whose_hub_goes_on_writes_nothing(fork: str) -> None:
+def test_child_whose_hub_goes_on_writes_nothing(fork: str) -> None:
     # Pings are due and frames are queued, in both; only the parent's may arrive.
     recorder = Recorder()
     with LoopbackServer(recorder) as server:
@@ -159,7 +159,7 @@ def test_a_child_whose_hub_goes_on_writes_nothing(fork: str) -> None:
     assert 2 <= len(recorder.frames) - len(frames) <= 6
 
 
-def test_the_iteration_of_a_child_that_forked_in_a_handler_raises(fork: str) -> None:
+def test_iteration_raises_in_a_child_forked_by_its_handler(fork: str) -> None:
     recorder = Recorder()
 
     def script(peer: RawServerPeer) -> None:
@@ -202,7 +202,7 @@ def test_the_iteration_of_a_child_that_forked_in_a_handler_raises(fork: str) -> 
     assert recorder.frames == [CLOSE, b""]
 
 
-def test_a_client_that_forks_in_a_handler_handles_no_more_in_the_child(fork: str) -> None:
+def test_client_that_forks_in_a_handler_handles_no_more_in_the_child(fork: str) -> None:
     def script(peer: RawServerPeer) -> None:
         peer.accept(then=b"".join(build_text(str(n)) for n in range(5)) + build(CLOSE, b"\x03\xe8"))
         peer.expect(CLOSE)
@@ -240,7 +240,7 @@ def test_a_client_that_forks_in_a_handler_handles_no_more_in_the_child(fork: str
 
 
 @pytest.mark.parametrize("secure", [False, True], ids=["upgrade", "tls"])
-def test_a_child_forked_while_connecting_does_not_go_on_with_it(
+def test_child_forked_while_connecting_does_not_go_on(
     fork: str, secure: bool, tmp_path: Path
 ) -> None:
     got: list[bytes] = []
@@ -296,7 +296,7 @@ def test_a_child_forked_while_connecting_does_not_go_on_with_it(
 
 
 @pytest.mark.parametrize("first", ["fork", "dial"])
-def test_a_child_forked_while_the_answer_is_pending_does_not_go_on(first: str) -> None:
+def test_child_forked_while_the_answer_is_pending_does_not_go_on(first: str) -> None:
     # One look of the loop at its descriptors finds both: the byte that wakes the greenlet that
     # forks, and the answer that wakes the greenlet that connects.
     said = run_script(
@@ -351,7 +351,7 @@ def test_a_child_forked_while_the_answer_is_pending_does_not_go_on(first: str) -
     assert said == "1\n"
 
 
-def test_a_child_does_not_look_for_its_parents_answers(fork: str) -> None:
+def test_child_does_not_look_for_its_parents_answers(fork: str) -> None:
     with LoopbackServer(accept_and_echo) as server:
         said = run(
             """

@@ -140,7 +140,7 @@ def test_no_pings_are_sent_with_a_rate_of_zero() -> None:
 # Silence
 
 
-def test_a_silent_server_is_unresponsive_after_ping_timeout() -> None:
+def test_silent_server_is_unresponsive_after_ping_timeout() -> None:
     with LoopbackServer(accept_and_wait) as server:
         websocket, run = start(server.url, ping_rate=0.1, ping_timeout=0.25)
         run.wait("ready")
@@ -191,7 +191,7 @@ def test_any_byte_counts_as_life() -> None:
     assert run.all("text")
 
 
-def test_a_handler_that_was_slow_once_does_not_put_off_the_notice_of_silence() -> None:
+def test_silence_is_noticed_in_time_after_a_slow_handler() -> None:
     def handle(websocket: Any, event: Any) -> None:
         if event.name == "text":
             gevent.sleep(0.15)  # several polls are due meanwhile
@@ -209,7 +209,7 @@ def test_a_handler_that_was_slow_once_does_not_put_off_the_notice_of_silence() -
     assert run.all("unresponsive")
 
 
-def test_a_slow_handler_is_not_taken_for_a_dead_server() -> None:
+def test_slow_handler_is_not_taken_for_a_dead_server() -> None:
     # Longer than ping_timeout; the answers to the pings wait in the kernel.
     def handle(websocket: Any, event: Any) -> None:
         if event.name == "text" and event.text == "slow":
@@ -248,7 +248,7 @@ def test_slow_handlers_of_one_chunk_are_not_taken_for_a_dead_server() -> None:
     assert not run.all("unresponsive")
 
 
-def test_a_blocked_hub_is_not_taken_for_a_dead_server() -> None:
+def test_blocked_hub_is_not_taken_for_a_dead_server() -> None:
     # Neither could pings leave nor answers be heard.
     def handle(websocket: Any, event: Any) -> None:
         if event.name == "text" and event.text == "block":
@@ -268,7 +268,7 @@ def test_a_blocked_hub_is_not_taken_for_a_dead_server() -> None:
     assert run.events[-1].graceful
 
 
-def test_a_hub_blocked_by_another_greenlet_is_not_taken_for_a_dead_server() -> None:
+def test_hub_blocked_by_another_greenlet_is_not_taken_for_a_dead_server() -> None:
     with LoopbackServer(accept_and_echo) as server:
         websocket, run = start(server.url, ping_rate=0.1, ping_timeout=0.2)
         run.wait("ready")
@@ -280,7 +280,7 @@ def test_a_hub_blocked_by_another_greenlet_is_not_taken_for_a_dead_server() -> N
     assert run.events[-1].graceful
 
 
-def test_a_dead_server_is_noticed_though_the_hub_is_blocked_time_and_again() -> None:
+def test_dead_server_is_noticed_though_the_hub_is_blocked_repeatedly() -> None:
     with LoopbackServer(accept_and_wait) as server:
         websocket, run = start(server.url, ping_rate=0.1, ping_timeout=0.3)
         run.wait("ready")
@@ -322,7 +322,7 @@ def test_nothing_survives_from_an_earlier_connection() -> None:
     assert second.events[-1].graceful
 
 
-def test_an_earlier_iteration_that_is_dropped_late_does_not_end_the_next_one() -> None:
+def test_earlier_iteration_that_is_dropped_late_does_not_end_the_next_one() -> None:
     with LoopbackServer(accept_and_echo) as server:
         websocket = greenws.WebSocket(server.url, proxies={})
         events = iter(websocket)
@@ -352,7 +352,7 @@ def test_polls_come_at_their_rate() -> None:
     assert last.received_time - first.received_time >= 0.19
 
 
-def test_the_first_poll_follows_ready_at_once() -> None:
+def test_first_poll_follows_ready_at_once() -> None:
     with LoopbackServer(accept_and_wait) as server:
         websocket, run = start(server.url, poll=60)
         run.wait("poll")

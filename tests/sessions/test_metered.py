@@ -40,7 +40,7 @@ def test_lengths_are_summed_until_they_are_taken(pair: Any) -> None:
     assert transport.totals == {"sent": 5, "received": 4}
 
 
-def test_the_rest_is_the_lower_ones(pair: Any) -> None:
+def test_everything_else_is_passed_to_the_lower_transport(pair: Any) -> None:
     transport, peer = pair
     assert transport.fileno() >= 0
     assert transport.flush()

@@ -44,7 +44,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeResolver:
         ("2001:DB8::1", ("2001:DB8::1", 80, 0, 0)),
     ],
 )
-def test_numeric_asks_nobody(fake: FakeResolver, host: str, sockaddr: object) -> None:
+def test_numeric_host_needs_no_resolver(fake: FakeResolver, host: str, sockaddr: object) -> None:
     assert [address.sockaddr for address in resolve(host, 80)] == [sockaddr]
     assert fake.questions == []
 
@@ -66,7 +66,7 @@ def test_address_is_shown_with_brackets() -> None:
     assert str(Address(V4[0], V4[4])) == "192.0.2.1:80"
 
 
-def test_order_is_the_resolvers_and_doubles_are_dropped(fake: FakeResolver) -> None:
+def test_order_of_the_resolver_is_kept_and_doubles_are_dropped(fake: FakeResolver) -> None:
     fake.answer.set([V6, V4, V6, (1, 1, 0, "", "/other/family")])
     assert resolve("h", 80) == [Address(V6[0], V6[4]), Address(V4[0], V4[4])]
 
@@ -104,7 +104,7 @@ def test_finished_look_up_is_not_remembered(fake: FakeResolver) -> None:
     assert len(fake.questions) == 2
 
 
-def test_answer_survives_the_first_to_ask(fake: FakeResolver) -> None:
+def test_answer_survives_the_greenlet_that_asked_first(fake: FakeResolver) -> None:
     first = gevent.spawn(resolve, "h", 80)
     gevent.sleep(0)
     second = gevent.spawn(resolve, "h", 80)
@@ -116,7 +116,7 @@ def test_answer_survives_the_first_to_ask(fake: FakeResolver) -> None:
     assert len(fake.questions) == 1
 
 
-def test_look_up_dies_with_the_last_to_ask(fake: FakeResolver) -> None:
+def test_look_up_ends_with_the_last_greenlet_that_asked(fake: FakeResolver) -> None:
     greenlets = [gevent.spawn(resolve, "h", 80) for _ in range(3)]
     wait_until(lambda: fake.questions)
     gevent.killall(greenlets)
@@ -128,7 +128,7 @@ def test_look_up_dies_with_the_last_to_ask(fake: FakeResolver) -> None:
     assert len(fake.questions) == 2
 
 
-def test_kill_before_the_look_up_has_begun(fake: FakeResolver) -> None:
+def test_kill_before_the_look_up_has_begun_leaves_nothing(fake: FakeResolver) -> None:
     greenlet = gevent.spawn(resolve, "h", 80)
     gevent.sleep(0)
     greenlet.kill()
@@ -151,7 +151,7 @@ def test_failure_says_why(fake: FakeResolver, error: Exception, cause: str) -> N
     assert resolver._in_flight == {}
 
 
-def test_each_who_waits_gets_a_failure_of_its_own(fake: FakeResolver) -> None:
+def test_each_waiting_greenlet_gets_a_failure_of_its_own(fake: FakeResolver) -> None:
     greenlets = [gevent.spawn(_catch, "h") for _ in range(2)]
     wait_until(lambda: fake.questions)
     fake.answer.set_exception(_socket.gaierror(-2, "no"))
@@ -177,12 +177,12 @@ def test_no_address_is_a_failure(fake: FakeResolver) -> None:
 
 
 @pytest.mark.parametrize("host", ["nohost.invalid", "a" * 64 + ".invalid", "a..b", "\0"])
-def test_real_resolver_fails_in_our_words(host: str) -> None:
+def test_failure_of_the_real_resolver_is_a_connect_fail(host: str) -> None:
     with pytest.raises(ConnectFail, match=r"^unable to resolve "):
         resolve(host, 80)
 
 
-def test_look_up_in_another_thread() -> None:
+def test_look_up_works_in_another_thread() -> None:
     pool = gevent.get_hub().threadpool
     assert pool.apply(_resolve_in_thread, ("localhost",))
 

@@ -81,7 +81,7 @@ def test_bytes_go_both_ways(server: LoopbackServer, context: ssl.SSLContext) -> 
     assert transport.fileno() == -1
 
 
-def test_facts_of_the_connection(
+def test_version_cipher_and_resumption_are_told(
     server: LoopbackServer, context: ssl.SSLContext, version: ssl.TLSVersion
 ) -> None:
     transport = TLSTransport(connect(server.port), context, "localhost")
@@ -133,14 +133,14 @@ def test_name_is_found_in_the_certificate(
     assert server.server_names == [sent if sent == "localhost" else None]
 
 
-def test_international_name(authority: Authority, context: ssl.SSLContext) -> None:
+def test_international_name_is_encoded(authority: Authority, context: ssl.SSLContext) -> None:
     with LoopbackServer(echo_bytes, authority.server_context("xn--bcher-kva.example")) as server:
         open_tls(server.port, context, "bücher.example").close()
         assert server.server_names == ["xn--bcher-kva.example"]
 
 
 @pytest.mark.parametrize("name", ["", ".", ".example.org", "a b", "a\0b", "x" * 300])
-def test_name_that_is_none_is_a_value_error(context: ssl.SSLContext, name: str) -> None:
+def test_invalid_name_is_a_value_error(context: ssl.SSLContext, name: str) -> None:
     ours, theirs = _socket.socketpair()
     with pytest.raises(ValueError):
         TLSTransport(Transport(ours), context, name)
@@ -148,7 +148,7 @@ def test_name_that_is_none_is_a_value_error(context: ssl.SSLContext, name: str) 
     theirs.close()
 
 
-def test_no_name_for_a_context_that_does_not_check(server: LoopbackServer) -> None:
+def test_name_may_be_missing_for_a_context_that_does_not_check(server: LoopbackServer) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -156,7 +156,7 @@ def test_no_name_for_a_context_that_does_not_check(server: LoopbackServer) -> No
     assert server.server_names == [None]
 
 
-def test_object_of_a_users_class_is_asked_for_everything(
+def test_tls_object_of_a_users_class_is_used_for_everything(
     server: LoopbackServer, context: ssl.SSLContext
 ) -> None:
     asked: list[str] = []
@@ -378,7 +378,9 @@ def test_reset_is_an_os_error(server_context: ssl.SSLContext, context: ssl.SSLCo
         transport.close()
 
 
-def test_error_is_the_end(server_context: ssl.SSLContext, context: ssl.SSLContext) -> None:
+def test_stream_has_ended_after_an_error(
+    server_context: ssl.SSLContext, context: ssl.SSLContext
+) -> None:
     def script(peer: RawServerPeer) -> None:
         _socket.socket.send(peer.sock._sock, BAD_RECORD)
         peer.sock.recv(1)
@@ -458,9 +460,7 @@ def test_last_words_of_the_handshake_leave_before_a_read(
         transport.close()
 
 
-def test_nothing_is_read_in_vain_in_a_handshake(
-    server: LoopbackServer, context: ssl.SSLContext
-) -> None:
+def test_handshake_reads_nothing_in_vain(server: LoopbackServer, context: ssl.SSLContext) -> None:
     lower = CountingTransport(server.port)
     transport = TLSTransport(lower, context, "localhost")
     handshake(transport)
@@ -513,7 +513,9 @@ def test_handshake_arrives_byte_by_byte(
         (b"\x15\x03\x03\x00\x02\x02\x70", "the peer sent the alert 'unrecognized name'"),
     ],
 )
-def test_peer_that_is_no_tls_server(context: ssl.SSLContext, reply: bytes, cause: str) -> None:
+def test_peer_that_is_no_tls_server_is_named(
+    context: ssl.SSLContext, reply: bytes, cause: str
+) -> None:
     def script(peer: RawServerPeer) -> None:
         peer.sock.recv(4096)
         peer.sock.sendall(reply)

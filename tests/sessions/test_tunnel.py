@@ -60,7 +60,7 @@ def test_http_tunnel_skips_interim_replies() -> None:
 @pytest.mark.parametrize(
     "credentials", [b"user:pass", b"us\xc3\xa9r:p@ss:w/rd", b"u:" + bytes(range(256)) * 20]
 )
-def test_http_tunnel_with_credentials(credentials: bytes) -> None:
+def test_http_tunnel_takes_any_credentials(credentials: bytes) -> None:
     user, _, password = credentials.partition(b":")
     with LoopbackServer(echo_bytes) as target, HTTPProxy(credentials=credentials) as proxy:
         transport = Transport(connect(proxy.port))
@@ -80,7 +80,7 @@ def test_http_tunnel_with_credentials(credentials: bytes) -> None:
         (b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 20000, "sent too long a reply"),
     ],
 )
-def test_http_tunnel_refused(reply: bytes, message: str) -> None:
+def test_http_tunnel_that_is_refused_is_a_proxy_fail(reply: bytes, message: str) -> None:
     def script(peer: RawServerPeer) -> None:
         peer.sock.recv(4096)
         peer.sock.sendall(reply)
@@ -94,7 +94,7 @@ def test_http_tunnel_refused(reply: bytes, message: str) -> None:
         transport.close()
 
 
-def test_http_tunnel_of_a_proxy_that_resets() -> None:
+def test_http_tunnel_that_is_reset_is_a_proxy_fail() -> None:
     def script(peer: RawServerPeer) -> None:
         peer.sock.recv(4096)
         peer.sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
@@ -137,7 +137,7 @@ def test_socks_tunnel_stands_and_loses_no_byte(
         assert proxy.requests == [(*request_seen, target.port, b"")]
 
 
-def test_socks5_to_ipv6() -> None:
+def test_socks5_request_may_name_an_ipv6_address() -> None:
     with SocksProxy(status=4) as proxy:
         with pytest.raises(ProxyFail):
             open_socks_tunnel(connect(proxy.port), address("socks5", proxy.port), "2001:db8::1", 80)
@@ -145,7 +145,7 @@ def test_socks5_to_ipv6() -> None:
 
 
 @pytest.mark.parametrize("size", [1, 127, 128, 200, 253])
-def test_socks5_name_of_any_length(size: int) -> None:
+def test_socks5_request_may_have_a_name_of_any_length(size: int) -> None:
     labels = "x" * size
     name = ".".join(labels[start : start + 63] for start in range(0, size, 63))[:size].rstrip(".")
     with SocksProxy(status=4) as proxy:
@@ -165,7 +165,7 @@ def test_socks5_name_of_any_length(size: int) -> None:
         (b"", b"pass"),
     ],
 )
-def test_socks5_credentials_of_any_length(credentials: tuple[bytes, bytes]) -> None:
+def test_socks5_credentials_may_have_any_length(credentials: tuple[bytes, bytes]) -> None:
     with LoopbackServer(echo_bytes) as target, SocksProxy(credentials) as proxy:
         proxy_address = address("socks5", proxy.port, *credentials)
         tunnel = open_socks_tunnel(connect(proxy.port), proxy_address, "127.0.0.1", target.port)
@@ -173,7 +173,7 @@ def test_socks5_credentials_of_any_length(credentials: tuple[bytes, bytes]) -> N
         assert proxy.requests[0][-1] == credentials[0]
 
 
-def test_socks4_user_name() -> None:
+def test_socks4_request_has_the_user_name() -> None:
     with LoopbackServer(echo_bytes) as target, SocksProxy() as proxy:
         proxy_address = address("socks4", proxy.port, b"us\xc3\xa9r" * 100)
         open_socks_tunnel(connect(proxy.port), proxy_address, "127.0.0.1", target.port).close()
@@ -214,7 +214,7 @@ def test_socks_refusal_is_named(scheme: str, status: int, reply: str) -> None:
         (b"user", b"S3cretWrong", "SOCKS5 authentication failed"),
     ],
 )
-def test_socks5_authentication_refused(
+def test_socks5_authentication_that_is_refused_is_a_proxy_fail(
     user: bytes | None, password: bytes | None, message: str
 ) -> None:
     with SocksProxy((b"user", b"right")) as proxy:
@@ -238,7 +238,9 @@ def test_socks5_authentication_refused(
         ("socks4", b"\x00\x5a", "Connection closed unexpectedly"),
     ],
 )
-def test_socks_proxy_that_talks_nonsense(scheme: str, reply: bytes, message: str) -> None:
+def test_socks_proxy_that_talks_nonsense_is_a_proxy_fail(
+    scheme: str, reply: bytes, message: str
+) -> None:
     def script(peer: RawServerPeer) -> None:
         peer.sock.recv(100)
         peer.sock.sendall(reply)
@@ -249,7 +251,7 @@ def test_socks_proxy_that_talks_nonsense(scheme: str, reply: bytes, message: str
         open_socks_tunnel(connect(server.port), address(scheme, server.port), "127.0.0.1", 80)
 
 
-def test_socks_host_that_is_none() -> None:
+def test_invalid_socks_host_is_a_proxy_fail() -> None:
     with SocksProxy() as proxy, pytest.raises(ProxyFail, match="is no host name"):
         open_socks_tunnel(connect(proxy.port), address("socks5h", proxy.port), "a..b", 80)
 

@@ -24,13 +24,13 @@ def pair() -> Iterator[tuple[_socket.socket, _socket.socket]]:
 Pair = tuple[_socket.socket, _socket.socket]
 
 
-def test_readable_is_seen(pair: Pair) -> None:
+def test_readable_socket_ends_the_wait(pair: Pair) -> None:
     gevent.spawn_later(0.01, pair[1].send, b"x")
     wait_read(pair[0].fileno())
     assert pair[0].recv(1) == b"x"
 
 
-def test_writable_is_seen(pair: Pair) -> None:
+def test_writable_socket_ends_the_wait(pair: Pair) -> None:
     pair[0].setblocking(False)
     with contextlib.suppress(BlockingIOError):
         while True:
@@ -50,7 +50,7 @@ def _drain(sock: _socket.socket) -> None:
         gevent.sleep(0.001)
 
 
-def test_time_that_is_over_ends_the_wait(pair: Pair, ticking: Ticker) -> None:
+def test_timeout_ends_the_wait(pair: Pair, ticking: Ticker) -> None:
     watcher = get_hub().loop.io(pair[0].fileno(), READ)
     stopwatch = Stopwatch()
     assert wait_any([watcher], 0.1) is None
@@ -61,7 +61,7 @@ def test_time_that_is_over_ends_the_wait(pair: Pair, ticking: Ticker) -> None:
     watcher.close()
 
 
-def test_first_of_several_is_told(pair: Pair) -> None:
+def test_first_of_several_watchers_is_returned(pair: Pair) -> None:
     other, peer = _socket.socketpair()
     loop = get_hub().loop
     watchers = [loop.io(pair[0].fileno(), READ), loop.io(other.fileno(), READ)]

@@ -86,12 +86,12 @@ def test_drop_at_connect_resets() -> None:
             peer.sock.recv(1)
 
 
-def test_drop_at_connect_with_fin() -> None:
+def test_drop_at_connect_may_end_with_fin() -> None:
     with EchoServer(opening=drop(reset=False)) as server, RawClient(server) as peer:
         assert peer.read_to_end() == b""
 
 
-def test_drop_after_messages() -> None:
+def test_drop_may_come_after_messages() -> None:
     code = """
 with connect(url) as client:
     try:
@@ -106,7 +106,7 @@ with connect(url) as client:
 
 
 @pytest.mark.parametrize("after", [0, 2])
-def test_close_with_code_and_reason(after: int) -> None:
+def test_close_with_sends_code_and_reason(after: int) -> None:
     code = """
 with connect(url) as client:
     try:
@@ -136,19 +136,19 @@ except InvalidStatus as error:
         assert server.open_connections == []
 
 
-def test_send_raw_after_the_upgrade() -> None:
+def test_send_raw_sends_bytes_after_the_upgrade() -> None:
     with EchoServer(send_raw(b"\xff\xff\xff\xff")) as server, RawClient(server).open() as peer:
         with pytest.raises(Exception, match="reserved bits"):
             peer.next_event()
 
 
-def test_send_raw_in_place_of_http_and_then_end() -> None:
+def test_send_raw_may_stand_in_place_of_http() -> None:
     opening = send_raw(b"220 mail ESMTP\r\n", then=drop(reset=False))
     with EchoServer(opening=opening) as server, RawClient(server) as peer:
         assert peer.read_to_end() == b"220 mail ESMTP\r\n"
 
 
-def test_delay_of_the_upgrade() -> None:
+def test_delay_puts_the_upgrade_off() -> None:
     with EchoServer(opening=delay(0.03, accept)) as server:
         start = time.perf_counter()
         with RawClient(server).open() as peer:
@@ -157,7 +157,7 @@ def test_delay_of_the_upgrade() -> None:
             assert peer.next_message() == "echo"
 
 
-def test_in_turn_gives_each_connection_its_own() -> None:
+def test_in_turn_gives_each_connection_its_own_behaviour() -> None:
     opening = in_turn(drop(reset=False), reject(500, "Broken"), accept)
     with EchoServer(opening=opening) as server:
         with RawClient(server) as peer:

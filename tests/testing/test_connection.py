@@ -79,7 +79,7 @@ def test_invalid_request_is_refused(request_line: bytes, status: int) -> None:
         assert server.errors == []
 
 
-def test_other_version_is_refused_with_426() -> None:
+def test_unknown_version_is_refused_with_426() -> None:
     with EchoServer() as server, RawClient(server).request(version=8) as peer:
         assert peer.read_response().status_code == 426
 
@@ -203,7 +203,7 @@ def test_drop_from_another_greenlet_ends_the_behaviour() -> None:
         assert connection.error is None
 
 
-def test_test_may_act_on_the_connection_itself() -> None:
+def test_connection_may_be_used_by_the_test_itself() -> None:
     with EchoServer(stop_reading) as server, RawClient(server).open() as peer:
         connection = server.wait_connections()[0]
         peer.send("question")
@@ -225,7 +225,7 @@ def test_two_greenlets_cannot_receive_at_once() -> None:
 
 
 @pytest.mark.parametrize("verb", ["receive", "close", "send_ping", "send_pong"])
-def test_nothing_websocket_before_the_upgrade(verb: str) -> None:
+def test_websocket_methods_are_refused_before_the_upgrade(verb: str) -> None:
     def act(connection: Connection) -> None:
         getattr(connection, verb)()
 

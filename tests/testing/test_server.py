@@ -107,7 +107,7 @@ def test_client_without_tls_is_an_error_of_the_connection(authority: Authority) 
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])
-def test_host_is_where_it_listens(host: str) -> None:
+def test_host_is_the_address_of_the_listener(host: str) -> None:
     with EchoServer(host=host) as server, RawClient(server).open() as peer:
         assert server.url == f"ws://{'[::1]' if host == '::1' else host}:{server.port}/"
         peer.send("hello")
@@ -235,7 +235,7 @@ def test_exception_of_a_behaviour_goes_before_one_of_the_block() -> None:
     assert isinstance(caught.value.__context__, KeyError)
 
 
-def test_timeout_out_of_a_behaviour_counts_as_exception() -> None:
+def test_timeout_of_a_behaviour_counts_as_an_exception() -> None:
     def fail(connection: Connection) -> None:
         with gevent.Timeout(0.001):
             connection.receive()
@@ -245,7 +245,7 @@ def test_timeout_out_of_a_behaviour_counts_as_exception() -> None:
             assert peer.next_close()[0] == 1011
 
 
-def test_behaviour_that_was_not_called_is_an_error() -> None:
+def test_behaviour_factory_that_was_not_called_is_an_error() -> None:
     server = EchoServer(drop).start()  # type: ignore[arg-type]
     with RawClient(server).open() as peer:
         assert peer.next_close()[0] == 1011
@@ -311,7 +311,7 @@ def test_max_size_refuses_a_message_with_1009() -> None:
         assert peer.read_to_end() == b""
 
 
-def test_many_connections_at_once(ticking: object) -> None:
+def test_many_connections_are_served_at_once(ticking: object) -> None:
     with EchoServer(history=0) as server, ExitStack() as stack:
         peers = [stack.enter_context(RawClient(server)).request() for _ in range(100)]
         for peer in peers:
@@ -383,7 +383,7 @@ print("done")
 """
 
 
-def test_patched_process_is_served_too(authority: Authority) -> None:
+def test_patched_process_is_served(authority: Authority) -> None:
     certificate = authority.issue_file("server.pem")
     run = subprocess.run(
         [sys.executable, "-c", PATCHED, certificate, authority.cafile],

@@ -37,7 +37,7 @@ def test_close_sends_a_close_frame_once() -> None:
         ((None, ""), b""),
     ],
 )
-def test_close_with(arguments: Any, payload: bytes) -> None:
+def test_close_payload_has_code_and_reason(arguments: Any, payload: bytes) -> None:
     websocket = WebSocket(URL)
     session = open_up(websocket)
     websocket.close(*arguments)
@@ -60,7 +60,9 @@ def test_close_with(arguments: Any, payload: bytes) -> None:
         ((1000, None), TypeError),
     ],
 )
-def test_close_with_what_cannot_be_sent(arguments: Any, error: type[Exception]) -> None:
+def test_close_with_an_invalid_code_or_reason_is_refused(
+    arguments: Any, error: type[Exception]
+) -> None:
     websocket = WebSocket(URL)
     session = open_up(websocket)
     with pytest.raises(error):
@@ -78,7 +80,7 @@ def test_close_before_connect_does_nothing() -> None:
         websocket.close(1005)
 
 
-def test_close_while_opening_gives_up() -> None:
+def test_close_while_opening_gives_the_opening_up() -> None:
     for begin in (lambda w: w.connect(session_class=Session) and w.session, connect):
         websocket = WebSocket(URL)
         session = begin(websocket) or websocket.session
@@ -96,7 +98,7 @@ def test_close_of_a_connection_that_has_failed_raises_nothing(error: Exception) 
     assert websocket.is_closing
 
 
-def test_close_that_is_not_allowed_here_raises() -> None:
+def test_close_from_another_thread_raises() -> None:
     websocket = WebSocket(URL)
     session = open_up(websocket)
     session.failure = errors.WebSocketUnavailable("another thread")
@@ -124,7 +126,7 @@ def test_empty_close_frame_is_echoed_empty() -> None:
     assert session.sent == [(8, b"")]
 
 
-def test_handler_of_closing_may_close_itself() -> None:
+def test_handler_of_closing_may_close_with_its_own_code() -> None:
     websocket = WebSocket(URL)
     session = open_up(websocket)
     for _event in websocket.feed(frame(8, b"\x0f\xa0bye")):
@@ -132,7 +134,7 @@ def test_handler_of_closing_may_close_itself() -> None:
     assert session.sent == [(8, b"\x10\xe1me first")]
 
 
-def test_messages_that_come_while_closing_are_yielded() -> None:
+def test_messages_while_closing_are_yielded() -> None:
     websocket = WebSocket(URL)
     open_up(websocket)
     websocket.close()

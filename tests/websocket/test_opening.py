@@ -18,7 +18,7 @@ from tests.websocket.driving import URL, Session, answer, connect, names, open_u
 # add_header and the request
 
 
-def test_add_header() -> None:
+def test_header_added_is_sent() -> None:
     websocket = WebSocket(URL)
     websocket.add_header(b"X-A", b"b")
     connect(websocket)
@@ -26,7 +26,7 @@ def test_add_header() -> None:
 
 
 @pytest.mark.parametrize("pair", [("X-A", b"b"), (b"X-A", "b"), (None, b""), (b"X", bytearray())])
-def test_add_header_of_another_type(pair: Any) -> None:
+def test_header_added_of_another_type_is_a_type_error(pair: Any) -> None:
     with pytest.raises(TypeError):
         WebSocket(URL).add_header(*pair)
     with pytest.raises(TypeError):
@@ -46,12 +46,12 @@ def test_add_header_of_another_type(pair: Any) -> None:
         (b"Connection", b"close"),
     ],
 )
-def test_add_header_that_would_break_the_request(name: bytes, value: bytes) -> None:
+def test_header_added_that_would_break_the_request_is_refused(name: bytes, value: bytes) -> None:
     with pytest.raises(ValueError, match="header"):
         WebSocket(URL).add_header(name, value)
 
 
-def test_add_header_lasts() -> None:
+def test_header_added_is_sent_with_every_request() -> None:
     websocket = WebSocket(URL)
     websocket.add_header(b"X-A", b"b")
     for _ in range(2):
@@ -59,7 +59,7 @@ def test_add_header_lasts() -> None:
         assert websocket.build_request().count(b"X-A: b\r\n") == 1
 
 
-def test_request_has_what_lomonds_has() -> None:
+def test_request_has_the_headers_of_lomonds() -> None:
     ours = WebSocket("ws://example.org:8080/a?b", protocols=["x", "y"], agent="me", compress=True)
     theirs = lomond.WebSocket(
         "ws://example.org:8080/a?b", proxies={}, protocols=["x", "y"], agent="me", compress=True
@@ -105,7 +105,7 @@ def test_connect_passes_its_options_to_the_session() -> None:
 
 
 @pytest.mark.parametrize("name", ["poll", "ping_rate", "ping_timeout", "close_timeout"])
-def test_connect_with_an_impossible_number(name: str) -> None:
+def test_connect_refuses_an_impossible_number(name: str) -> None:
     websocket = WebSocket(URL)
     for value in (-1, -0.001, float("nan")):
         with pytest.raises(ValueError, match=name):
@@ -115,7 +115,7 @@ def test_connect_with_an_impossible_number(name: str) -> None:
     assert websocket.session is None
 
 
-def test_iterating_is_connecting() -> None:
+def test_iterating_over_the_websocket_connects() -> None:
     with EchoServer() as server:
         websocket = WebSocket(server.url)
         seen = []
@@ -158,7 +158,7 @@ def test_leaving_the_block_closes_the_session() -> None:
         pass
 
 
-def test_iteration_left_and_dropped_later_does_not_end_the_next_one() -> None:
+def test_iteration_dropped_late_does_not_end_the_next_one() -> None:
     with EchoServer() as server:
         websocket = WebSocket(server.url)
         iteration = websocket.connect()
@@ -178,7 +178,7 @@ def test_iteration_left_and_dropped_later_does_not_end_the_next_one() -> None:
 # The answer
 
 
-def test_ready() -> None:
+def test_ready_has_protocol_extensions_and_response() -> None:
     websocket = WebSocket(URL, protocols=["chat"])
     connect(websocket)
     (ready,) = websocket.feed(answer(websocket, "Sec-WebSocket-Protocol: chat"))
@@ -191,7 +191,7 @@ def test_ready() -> None:
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 10_000])
-def test_messages_behind_the_answer(chunk: int) -> None:
+def test_messages_behind_the_answer_are_not_lost(chunk: int) -> None:
     websocket = WebSocket(URL)
     connect(websocket)
     data = answer(websocket) + frame(1, b"one") + frame(2, b"two")
@@ -210,7 +210,7 @@ def test_feed_takes_any_kind_of_bytes(kind: Any) -> None:
     assert event.data == b"data"
 
 
-def test_feed_takes_a_bytearray_that_is_used_again() -> None:
+def test_feed_takes_a_view_of_a_reused_buffer() -> None:
     # As lomond's session has it: a view of one buffer.
     websocket = WebSocket(URL)
     open_up(websocket)
@@ -238,7 +238,7 @@ def test_feed_takes_a_bytearray_that_is_used_again() -> None:
         ((b"\r\n\r\n", b"\r\nSec-WebSocket-Extensions: x\r\n\r\n"), "was not offered"),
     ],
 )
-def test_rejected(change: tuple[bytes, bytes], reason: str) -> None:
+def test_bad_answer_is_a_rejection_with_a_reason(change: tuple[bytes, bytes], reason: str) -> None:
     websocket = WebSocket(URL)
     session = connect(websocket)
     seen = [*websocket.feed(answer(websocket).replace(*change, 1)), *websocket.feed_eof()]
@@ -251,7 +251,7 @@ def test_rejected(change: tuple[bytes, bytes], reason: str) -> None:
     assert list(websocket.feed(frame(1, b"late"))) == []
 
 
-def test_rejected_at_once_for_a_session_that_tells_no_end() -> None:
+def test_rejection_does_not_wait_for_a_session_that_tells_no_end() -> None:
     # lomond's reads on until the server closes, and would never know that a body has ended.
     websocket = WebSocket(URL)
     session = connect(websocket)
@@ -268,7 +268,7 @@ def test_accept_key_is_compared_exactly() -> None:
     assert event.name == "rejected"
 
 
-def test_on_response_and_process_extensions() -> None:
+def test_on_response_and_process_extensions_agree_on_compression() -> None:
     websocket = WebSocket(URL, compress=True)
     connect(websocket)
     response = Response(answer(websocket, "Sec-WebSocket-Extensions: permessage-deflate"))

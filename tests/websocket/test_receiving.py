@@ -11,7 +11,7 @@ from tests.support.streams import frame
 from tests.websocket.driving import URL, connect, names, open_up
 
 
-def test_each_kind_of_message() -> None:
+def test_each_kind_of_message_has_its_payload() -> None:
     websocket = WebSocket(URL)
     open_up(websocket)
     text, binary, ping, pong = websocket.feed(
@@ -21,7 +21,7 @@ def test_each_kind_of_message() -> None:
     assert (binary.data, ping.data, pong.data) == (b"data", b"ping", b"pong")
 
 
-def test_max_size_is_the_streams() -> None:
+def test_max_size_reaches_the_stream() -> None:
     websocket = WebSocket(URL, max_size=10)
     session = open_up(websocket)
     (event,) = websocket.feed(frame(2, b"x" * 11))
@@ -42,7 +42,9 @@ def test_max_size_is_the_streams() -> None:
         (b"\x82\x7f" + (1 << 40).to_bytes(8, "big"), 1009, False),
     ],
 )
-def test_protocol_error(data: bytes, code: int, critical: bool) -> None:
+def test_violation_is_a_protocol_error_and_is_answered(
+    data: bytes, code: int, critical: bool
+) -> None:
     websocket = WebSocket(URL)
     session = open_up(websocket)
     seen = list(websocket.feed(frame(1, b"before") + data + frame(1, b"after")))
@@ -57,7 +59,7 @@ def test_protocol_error(data: bytes, code: int, critical: bool) -> None:
     assert list(websocket.feed(frame(1, b"later"))) == []
 
 
-def test_protocol_error_while_closing_sends_no_second_close_frame() -> None:
+def test_violation_while_closing_sends_no_second_close_frame() -> None:
     websocket = WebSocket(URL)
     session = open_up(websocket)
     websocket.close()
@@ -65,7 +67,7 @@ def test_protocol_error_while_closing_sends_no_second_close_frame() -> None:
     assert len(session.sent) == 1
 
 
-def test_session_with_an_end_is_not_forced() -> None:
+def test_session_with_an_end_is_not_disconnected_by_force() -> None:
     websocket = WebSocket(URL)
     session = open_up(websocket)
     session.end = lambda: session.calls.append("end")
@@ -74,7 +76,7 @@ def test_session_with_an_end_is_not_forced() -> None:
     assert "force_disconnect" not in session.calls
 
 
-def test_consumer_that_leaves_in_the_midst_closes_the_session() -> None:
+def test_iteration_left_early_closes_the_session() -> None:
     websocket = WebSocket(URL)
     session = open_up(websocket)
     for _event in websocket.feed(frame(1, b"one") + frame(1, b"two")):
@@ -83,7 +85,7 @@ def test_consumer_that_leaves_in_the_midst_closes_the_session() -> None:
     assert websocket.is_closed
 
 
-def test_messages_go_to_the_handlers_of_the_stream() -> None:
+def test_messages_reach_the_handlers_of_the_stream() -> None:
     websocket = WebSocket(URL)
     open_up(websocket)
     before = websocket.stream
@@ -99,7 +101,7 @@ def test_messages_go_to_the_handlers_of_the_stream() -> None:
 # Tracing
 
 
-def test_trace() -> None:
+def test_trace_has_a_record_for_each_step_and_message() -> None:
     records: list[dict[str, Any]] = []
     websocket = WebSocket("ws://u:secret@example.org/", compress=True, trace=records.append)
     open_up(websocket, "Sec-WebSocket-Extensions: permessage-deflate")
@@ -145,7 +147,7 @@ def test_trace() -> None:
     assert "secret" not in str(records)
 
 
-def test_trace_of_a_rejection() -> None:
+def test_trace_has_a_record_for_a_rejection() -> None:
     records: list[dict[str, Any]] = []
     websocket = WebSocket(URL, trace=records.append)
     connect(websocket)

@@ -96,12 +96,12 @@ def test_member_has_the_parameters_of_the_reference(name: str, parameters: list[
         "supports_compression",
     ],
 )
-def test_property_of_the_reference(name: str) -> None:
+def test_property_of_the_reference_is_documented(name: str) -> None:
     assert isinstance(getattr(WebSocket, name), property)
     assert getattr(WebSocket, name).__doc__
 
 
-def test_every_public_member_of_lomonds_is_there() -> None:
+def test_public_members_of_lomonds_are_there() -> None:
     theirs = lomond.WebSocket(URL, proxies={})
     ours = WebSocket(URL, proxies={})
     for name in dir(theirs):
@@ -112,7 +112,7 @@ def test_every_public_member_of_lomonds_is_there() -> None:
 # The constructor
 
 
-def test_defaults() -> None:
+def test_defaults_are_those_of_the_reference() -> None:
     websocket = WebSocket(URL)
     assert websocket.agent == constants.USER_AGENT
     assert websocket.protocols == []
@@ -171,7 +171,7 @@ def test_defaults() -> None:
         ({"timeout": 5}, TypeError, "timeout"),
     ],
 )
-def test_argument_that_cannot_be(options: dict[str, Any], error: Any, fault: str) -> None:
+def test_invalid_argument_is_refused(options: dict[str, Any], error: Any, fault: str) -> None:
     with pytest.raises(error, match=fault):
         WebSocket(URL, **options)
 
@@ -186,7 +186,7 @@ def test_options_are_keyword_only() -> None:
         WebSocket(URL, None, None, None, False, None)  # type: ignore[misc]
 
 
-def test_proxies_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_proxies_default_to_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "ws_proxy", "wss_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
@@ -201,7 +201,7 @@ def test_proxies_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     assert WebSocket(URL, proxies=given).proxies == given
 
 
-def test_repr() -> None:
+def test_repr_hides_credentials() -> None:
     assert repr(WebSocket("ws://u:p@example.org/")) == "WebSocket('ws://example.org/')"
 
 
@@ -259,7 +259,7 @@ def describe(event: Any) -> Any:
         frame(8, b"\x01"),
     ],
 )
-def test_events_are_lomonds(data: bytes, closing: bool) -> None:
+def test_events_are_those_of_lomond(data: bytes, closing: bool) -> None:
     theirs = lomonds(data, closing)
     assert names_of(theirs)
     assert ours(data, closing) == theirs

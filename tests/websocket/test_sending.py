@@ -15,7 +15,7 @@ from tests.support.streams import frame
 from tests.websocket.driving import URL, answer, connect, names, open_compressed, open_up
 
 
-def test_send_each_kind() -> None:
+def test_each_kind_of_message_is_sent() -> None:
     websocket = WebSocket(URL)
     session = open_up(websocket)
     websocket.send_text("grün")
@@ -49,7 +49,7 @@ def test_send_each_kind() -> None:
     ]
 
 
-def test_send_a_memoryview_of_something_else_than_bytes() -> None:
+def test_memoryview_of_other_items_is_sent_as_bytes() -> None:
     import array
 
     websocket = WebSocket(URL)
@@ -81,7 +81,7 @@ def test_send_a_memoryview_of_something_else_than_bytes() -> None:
     ],
 )
 @pytest.mark.parametrize("is_ready", [True, False])
-def test_send_what_cannot_be_sent(
+def test_invalid_payload_is_refused(
     method: str, arguments: Any, error: type[Exception], is_ready: bool
 ) -> None:
     websocket = WebSocket(URL)
@@ -91,7 +91,7 @@ def test_send_what_cannot_be_sent(
     assert session.sent == []
 
 
-def test_send_json_with_both_is_an_error() -> None:
+def test_send_json_with_an_object_and_keywords_is_an_error() -> None:
     with pytest.raises(ValueError, match="positional argument OR keyword"):
         WebSocket(URL).send_json({}, a=1)
 
@@ -106,7 +106,7 @@ SENDS = [
 
 
 @pytest.mark.parametrize(("method", "argument"), SENDS)
-def test_send_in_each_phase(method: str, argument: Any) -> None:
+def test_send_is_refused_unless_the_connection_is_ready(method: str, argument: Any) -> None:
     def check(error: type[Exception]) -> None:
         with pytest.raises(errors.WebSocketUnavailable) as caught:
             getattr(websocket, method)(argument)
@@ -127,7 +127,7 @@ def test_send_in_each_phase(method: str, argument: Any) -> None:
     assert len(session.sent) == 2
 
 
-def test_send_compressed() -> None:
+def test_messages_are_compressed_unless_told_otherwise() -> None:
     websocket, session = open_compressed()
     peer = Deflate()
     websocket.send_text("Hello " * 20)
@@ -151,7 +151,7 @@ def test_compress_without_an_agreement_sends_plainly() -> None:
     assert not websocket.supports_compression
 
 
-def test_masking_is_what_a_server_undoes() -> None:
+def test_masking_is_undone_by_a_server() -> None:
     with EchoServer() as server:
         websocket = WebSocket(server.url)
         for event in websocket:

@@ -20,14 +20,14 @@ from tests.support.streams import Feeder, frame
 
 
 @pytest.mark.parametrize("size", [0, 1, 124, 125, 126, 127, 200, 65535, 65536, 65537])
-def test_message_of_each_encoding_of_the_length(size: int) -> None:
+def test_message_has_any_encoding_of_its_length(size: int) -> None:
     data = bytes(index % 251 for index in range(size))
     outcome = Feeder().feed_all([frame(2, data), frame(1, b"x" * size)])
     assert outcome == [("binary", data), ("text", "x" * size)]
 
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 300])
-def test_message_fed_every_way(size: int) -> None:
+def test_message_is_the_same_fed_every_way(size: int) -> None:
     data = bytes(index % 251 for index in range(size))
     check(frame(2, data) + frame(1, b"x" * size), ("binary", data), ("text", "x" * size))
 
@@ -43,7 +43,7 @@ def test_masked_message_reaches_the_server(size: int) -> None:
     )
 
 
-def test_many_messages_in_one_chunk() -> None:
+def test_many_messages_may_come_in_one_chunk() -> None:
     data = b"".join(frame(1, b"%d" % number) for number in range(500))
     outcome = Feeder().feed_all([data])
     assert outcome == [("text", str(number)) for number in range(500)]
@@ -54,7 +54,7 @@ def test_text_is_decoded() -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"\0" * 125, b"\xff\xfe"])
-def test_ping_and_pong(data: bytes) -> None:
+def test_ping_and_pong_have_their_payload(data: bytes) -> None:
     check(frame(9, data) + frame(10, data), ("ping", data), ("pong", data))
 
 
@@ -151,21 +151,21 @@ def test_fragments_of_a_long_message_cost_no_memory_each() -> None:
         (b"\x03\xe8\xce\xba\xe1", BAD_DATA),
     ],
 )
-def test_close_frame(payload: bytes, expected: tuple[Any, ...]) -> None:
+def test_close_frame_has_code_and_reason(payload: bytes, expected: tuple[Any, ...]) -> None:
     check(frame(8, payload), expected)
 
 
 @pytest.mark.parametrize(
     "code", [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 4999]
 )
-def test_close_frame_with_a_code_that_may_be_sent(code: int) -> None:
+def test_close_frame_has_any_code_that_may_be_sent(code: int) -> None:
     check(frame(8, code.to_bytes(2, "big")), ("closing", code, ""))
 
 
 @pytest.mark.parametrize(
     "code", [0, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65535]
 )
-def test_close_frame_with_a_code_that_must_not_be_sent(code: int) -> None:
+def test_close_frame_with_a_reserved_code_is_a_violation(code: int) -> None:
     check(frame(8, code.to_bytes(2, "big")), VIOLATION)
 
 
@@ -240,7 +240,7 @@ def test_detach_lets_the_buffer_be_reused() -> None:
     assert [event.text for event in drain(stream, b"ree")] == ["three"]
 
 
-def test_detach_of_a_stream_that_has_nothing() -> None:
+def test_detach_of_an_empty_stream_is_harmless() -> None:
     stream = Stream()
     stream.detach()
     assert stream.next_event() is None

@@ -35,7 +35,7 @@ def test_handlers_get_the_messages_of_their_kind() -> None:
     assert texts[-1].data == b"d"
 
 
-def test_events_that_a_handler_keeps_stay_as_they_are() -> None:
+def test_kept_events_stay_as_they_are() -> None:
     # Those it does not keep may serve again.
     stream = Stream()
     seen = 0
@@ -116,7 +116,7 @@ def test_kept_texts_stay_as_they_are(messages: list[tuple[str, str]]) -> None:
         assert keepers[kind][1](value, text)
 
 
-def test_texts_of_all_lengths_one_after_the_other() -> None:
+def test_texts_of_all_lengths_may_follow_each_other() -> None:
     sizes = [*range(200), *range(200, 0, -1), *range(1015, 1035), *range(1035, 1015, -1)] * 2
     texts = [chr(97 + number % 26) * size for number, size in enumerate(sizes)]
     seen: list[bool] = []
@@ -159,7 +159,7 @@ def test_handler_within_a_handler_has_an_event_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "a", "\x7f", "é", "a" * 63 + "ÿ", "b" * 200, "☃" * 30])
-def test_texts_of_all_kinds(text: str) -> None:
+def test_texts_of_all_kinds_are_decoded(text: str) -> None:
     check(frame(1, text.encode()), ("text", text))
 
 
@@ -212,7 +212,7 @@ def test_exception_of_a_handler_without_handler_failed_comes_out(fragmented: boo
     assert not stream.is_closed
 
 
-def test_exception_that_is_no_exception_passes_a_handler() -> None:
+def test_keyboard_interrupt_bypasses_handler_failed() -> None:
     stream = Stream()
 
     def handle(event: Any) -> None:
@@ -252,7 +252,7 @@ def test_handler_that_sets_is_closed_is_the_last() -> None:
     assert seen == ["one"]
 
 
-def test_handler_that_closes_the_stream_and_raises() -> None:
+def test_exception_of_a_handler_that_closed_the_stream_comes_out() -> None:
     stream = Stream()
 
     def handle(event: Any) -> None:
@@ -269,7 +269,7 @@ def test_handler_that_closes_the_stream_and_raises() -> None:
 
 
 @pytest.mark.parametrize("fragmented", [True, False])
-def test_handler_in_the_midst_of_which_the_buffer_is_reused(fragmented: bool) -> None:
+def test_handler_may_let_the_buffer_be_reused(fragmented: bool) -> None:
     seen: list[str] = []
     stream = Stream()
     texts = [str(number) * (number + 1) for number in range(12)]
@@ -297,7 +297,7 @@ def test_handler_in_the_midst_of_which_the_buffer_is_reused(fragmented: bool) ->
         assert seen == texts
 
 
-def test_handler_that_feeds_more_in_the_midst_of_a_chunk() -> None:
+def test_handler_may_feed_more_in_a_chunk() -> None:
     stream = Stream()
     seen: list[str] = []
 
@@ -314,7 +314,7 @@ def test_handler_that_feeds_more_in_the_midst_of_a_chunk() -> None:
     assert seen == ["one", "two", "four"]
 
 
-def test_handler_taken_away_in_the_midst_of_a_chunk() -> None:
+def test_handler_may_be_taken_away_in_a_chunk() -> None:
     stream = Stream()
     seen: list[str] = []
 

@@ -20,7 +20,7 @@ from tests.support.streams import deflate, frame
 
 
 @pytest.mark.parametrize("size", [0, 1, 99, 100])
-def test_message_up_to_max_size(size: int) -> None:
+def test_message_up_to_max_size_is_taken(size: int) -> None:
     check(frame(2, bytes(size)), ("binary", bytes(size)), max_size=100)
     halves = frame(1, b"x" * (size // 2), fin=False) + frame(0, b"x" * (size - size // 2))
     check(halves, ("text", "x" * size), max_size=100)
@@ -30,7 +30,7 @@ def test_message_up_to_max_size(size: int) -> None:
 
 @pytest.mark.parametrize("opcode", [1, 2])
 @pytest.mark.parametrize("size", [101, 200, 70_000])
-def test_message_beyond_max_size(opcode: int, size: int) -> None:
+def test_message_beyond_max_size_is_too_large(opcode: int, size: int) -> None:
     payload = b"x" * size
     if size < 1000:
         check(frame(opcode, payload), TOO_LARGE, max_size=100)

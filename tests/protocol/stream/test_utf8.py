@@ -67,7 +67,7 @@ CUT_TEXTS = [
 
 
 @pytest.mark.parametrize("text", GOOD_TEXTS)
-def test_text_that_is_utf8(text: bytes) -> None:
+def test_text_in_utf8_is_taken(text: bytes) -> None:
     expected = ("text", text.decode())
     check(frame(1, text), expected)
     check(b"".join(fragments(text)), expected)
@@ -76,7 +76,7 @@ def test_text_that_is_utf8(text: bytes) -> None:
 
 
 @pytest.mark.parametrize("text", [b"ok" + text for text in BAD_TEXTS + CUT_TEXTS])
-def test_text_that_is_no_utf8(text: bytes) -> None:
+def test_text_that_is_not_utf8_is_an_error(text: bytes) -> None:
     check(frame(1, text), BAD_DATA)
     check(b"".join(fragments(text)), BAD_DATA)
     check(frame(1, deflate(text), rsv1=True), BAD_DATA, agreement=DEFLATED)
