@@ -16,16 +16,10 @@ from greenws.protocol.frame import (
     parse_close_payload,
 )
 from greenws.protocol.mask import mask
-from greenws.protocol.opcode import Opcode
 from greenws.status import Status
 
 SENDABLE = [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 4999]
 UNSENDABLE = [-1, 0, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65535, 65536]
-
-
-def test_opcodes_are_those_of_the_rfc() -> None:
-    assert (Opcode.CONTINUATION, Opcode.TEXT, Opcode.BINARY) == (0, 1, 2)
-    assert (Opcode.CLOSE, Opcode.PING, Opcode.PONG) == (8, 9, 10)
 
 
 # The examples of RFC 6455 section 5.7, unmasked.
