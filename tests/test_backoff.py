@@ -1,3 +1,5 @@
+"""How long to wait before the next connection."""
+
 from __future__ import annotations
 
 import inspect

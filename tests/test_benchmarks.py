@@ -1,4 +1,4 @@
-"""The benchmarks run, and work out what they should; how fast anything is, is not tested."""
+"""The benchmarks run and compute the right figures. No test asks how fast anything is."""
 
 from __future__ import annotations
 

@@ -1,3 +1,5 @@
+"""The constants and the public names."""
+
 from __future__ import annotations
 
 import lomond.constants

@@ -1,3 +1,5 @@
+"""Cookies of the answer, and those of the next request."""
+
 from __future__ import annotations
 
 from http.cookiejar import CookieJar

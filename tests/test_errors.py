@@ -1,3 +1,5 @@
+"""The tree of errors, their messages, and what each carries."""
+
 from __future__ import annotations
 
 import inspect

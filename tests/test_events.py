@@ -1,3 +1,5 @@
+"""The events: names, attributes, ``repr``, and their likeness to those of lomond."""
+
 from __future__ import annotations
 
 import contextlib
@@ -14,7 +16,7 @@ from greenws.protocol.response import Response
 
 RESPONSE = Response(b"HTTP/1.1 403 Forbidden\r\n\r\n")
 
-# How each is made, and what it holds then.
+# Each event: its name, its class, the arguments of the constructor, and its attributes then.
 MADE: list[tuple[str, type[Any], tuple[Any, ...], dict[str, Any]]] = [
     ("connecting", events.Connecting, ("ws://h/",), {"url": "ws://h/"}),
     ("connect_fail", events.ConnectFail, ("why",), {"reason": "why"}),
@@ -162,7 +164,7 @@ def test_attributes_may_be_changed(event: Any) -> None:
     name = "text" if event.name == "text" else "data"
     setattr(event, name, "changed")
     assert getattr(event, name) == "changed"
-    # Nor does it harm to delete them.
+    # Deleting an attribute does no harm either.
     with contextlib.suppress(AttributeError):
         delattr(event, name)
     with contextlib.suppress(AttributeError):

@@ -1,4 +1,4 @@
-"""Each example as its own process, by itself and on a server of ours; and what docs say."""
+"""Each example in its own process, alone and with a server; and the code in the docs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
 
 def run(example: str, *arguments: str) -> str:
-    """Run an example, which must neither fail nor complain; return what it printed."""
+    """Run an example, which must neither fail nor complain.
+
+    :returns: what it printed.
+    """
     names = ("http_proxy", "https_proxy", "all_proxy")
     environment = {k: v for k, v in os.environ.items() if k.lower() not in names}
     environment["PYTHONPATH"] = str(ROOT)

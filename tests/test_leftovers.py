@@ -1,4 +1,4 @@
-"""The checks that every test is held to, held to their own."""
+"""Tests of the checks that every test has to pass."""
 
 from __future__ import annotations
 
@@ -131,13 +131,16 @@ def test_ticker_sees_a_blocked_hub(ticking: Ticker) -> None:
     assert ticking.ticks
     ticking.reset()
     while ticking.largest_gap < 0.1:
-        pass  # busy, without a switch
+        pass  # busy, and no other greenlet runs
     gevent.sleep(0.01)
     assert ticking.largest_gap >= 0.1
 
 
 def make_package(folder: Path) -> Path:
-    """A package of two modules; the first cimports from the second. Returns its folder."""
+    """Make a package of two modules, of which the first cimports from the second.
+
+    :returns: its folder.
+    """
     package = folder / "greenws"
     package.mkdir()
     for name, pxd in (("one", "from greenws.two cimport Two\n"), ("two", "")):

@@ -1,3 +1,5 @@
+"""The opening handshake of a client: request, answer, redirects, cookies. No I/O."""
+
 from __future__ import annotations
 
 import base64
@@ -220,7 +222,10 @@ def test_headers_of_another_type_are_a_type_error(headers: Any) -> None:
 
 
 def feed_every_way(make_answer: Any, **options: Any) -> Any:
-    """Feed an answer whole and byte by byte; return what came of it whole."""
+    """Feed an answer whole and byte by byte, which has to give the same outcome.
+
+    :returns: the outcome.
+    """
     outcomes = []
     for step in (None, 1):
         opening = make(**options)

@@ -1,3 +1,5 @@
+"""``persist``: connections in a row, with a wait after each failure."""
+
 from __future__ import annotations
 
 import inspect
@@ -17,14 +19,14 @@ from greenws.testing import EchoServer, accept, close_with, drop, in_turn, rejec
 from tests.support.stopwatch import Stopwatch
 from tests.support.ticker import Ticker
 
-# greenws.persist is the function.
+# The attribute greenws.persist is the function, which hides the module.
 MODULE = sys.modules["greenws.persist"]
-# As the argument of persist.
+# Arguments of persist that make its waits short.
 QUICK: dict[str, Any] = {"min_wait": 0.001, "max_wait": 0.002}
 
 
 class Fake:
-    """A websocket that yields what it is told, for each connection anew."""
+    """A websocket that yields one given list of events per connection."""
 
     def __init__(self, *connections: list[Any]) -> None:
         self._connections = iter(connections)
@@ -176,7 +178,7 @@ def test_exit_event_ends_the_iteration_when_a_wait_begins(kind: Any) -> None:
 @pytest.mark.parametrize("kind", EVENTS)
 def test_exit_event_ends_the_iteration_during_a_wait(kind: Any, ticking: Ticker) -> None:
     def set_later() -> None:
-        ticking.wait(3)  # in vain, if the hub is blocked
+        ticking.wait(3)  # never returns while the hub is blocked
         leave.set()
 
     leave = kind()
@@ -219,7 +221,7 @@ def test_leaving_the_iteration_closes_the_connection() -> None:
 
 def test_iteration_can_be_killed_in_a_wait() -> None:
     greenlet = gevent.spawn(list, persist(Fake(), min_wait=50))
-    gevent.sleep(0)  # its first turn, which ends in the wait
+    gevent.sleep(0)  # the greenlet runs until its wait
     greenlet.kill()
     assert greenlet.dead
 

@@ -1,3 +1,5 @@
+"""URLs as logs and events may show them."""
+
 from __future__ import annotations
 
 import pytest

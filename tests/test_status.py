@@ -1,3 +1,5 @@
+"""The names of close codes, and which of them may be sent."""
+
 from __future__ import annotations
 
 import lomond.status

@@ -1,3 +1,5 @@
+"""WebSocket URLs: their parts, international hosts, userinfo, joining."""
+
 from __future__ import annotations
 
 import base64
@@ -89,8 +91,8 @@ def test_parts_are_those_of_lomond(url: str) -> None:
         ("ws://ex%61mple.org/", "bad host"),
         ("ws://exam\\ple.org/", "bad host"),
         ("ws://<example>/", "bad host"),
-        ("ws://a\xa0b/", "bad host"),  # IDNA makes a space of it
-        ("ws://a\uff1cb/", "bad host"),  # and "<" of this
+        ("ws://a\xa0b/", "bad host"),  # IDNA turns this character into a space
+        ("ws://a\uff1cb/", "bad host"),  # IDNA turns this one into "<"
         ("ws://a..b/", "bad host"),
         ("ws://.a/", "bad host"),
         ("ws://./", "bad host"),

@@ -37,12 +37,15 @@ from tests.support.authority import Authority
 
 ROOT = Path(__file__).parents[2]
 
-# Seconds a command may take in all; a test that gets there has failed.
+# Seconds a command may take. A test whose command takes longer has failed.
 LIMIT = 30
 
 
 def start(*arguments: str, **options: Any) -> Any:
-    """A :class:`gevent.subprocess.Popen`; its pipes are there, whatever the stubs say."""
+    """Start a command.
+
+    :returns: a :class:`gevent.subprocess.Popen`, whose pipes the stubs call optional.
+    """
     options = {"stdin": subprocess.DEVNULL, "stderr": subprocess.PIPE, **options}
     return subprocess.Popen(
         [sys.executable, "-m", "greenws", *arguments],
@@ -65,13 +68,13 @@ def run(*arguments: str, text: str | None = None) -> subprocess.CompletedProcess
 
 
 def summary_of(out: str) -> dict[str, str]:
-    """The lines of a summary by their labels."""
+    """Take a summary apart: its lines by their labels."""
     return dict(re.findall(r"^(\w+) {2,}(.+)$", out, re.MULTILINE))
 
 
 @contextmanager
 def echo_process(*arguments: str) -> Iterator[str]:
-    """The command ``echo``; yields its URL."""
+    """Run the command ``echo`` for as long as the block; yields its URL."""
     with start("echo", "--port=0", *arguments) as process:
         try:
             with gevent.Timeout(LIMIT):
@@ -134,7 +137,7 @@ def test_load_starts_a_server_of_its_own() -> None:
     assert summary["rate"].endswith(" messages/s")
     assert re.fullmatch(r"p50 \S+ ms   p90 \S+ ms   p99 \S+ ms   max \S+ ms", summary["latency"])
     assert " per connection" in summary["memory"]
-    # Not a line of progress: there is one after 2 s, if anything waited that long.
+    # The first line of progress would come after 2 s, and the run is shorter.
     assert done.stderr == ""
 
 
@@ -171,7 +174,7 @@ def test_load_without_messages_only_connects() -> None:
 
 def test_load_keeps_all_connections_open_until_all_are_done() -> None:
     with EchoServer() as server:
-        # Each waits for all the others in its first reply.
+        # The first reply on each connection waits until all connections are open.
         server.handler = respond(
             lambda message: message if server.wait_connections(20, timeout=LIMIT) else None
         )
@@ -195,7 +198,7 @@ def test_load_limits_the_connects_under_way() -> None:
         under_way = [other for other in server.connections if not other.is_ended]
         most = max(most, len(under_way) - len(server.open_connections))
         server.wait_for(lambda: most >= 3, timeout=LIMIT)
-        gevent.sleep(0.005)  # for a fourth one, which should not come
+        gevent.sleep(0.005)  # time for a fourth connection, which must not come
         connection.accept()  # type: ignore[attr-defined]
 
     with EchoServer(opening=note) as server:
@@ -293,7 +296,7 @@ def test_load_interrupted_ends_with_the_summary(number: signal.Signals, phase: s
 def test_load_interrupted_from_the_terminal_keeps_its_server_to_the_end() -> None:
     ours, theirs = pty.openpty()
     try:
-        # The signal goes to all of the foreground process group, as the terminal's Ctrl-C does.
+        # Like Ctrl-C in a terminal, the signal goes to the whole foreground process group.
         arguments = ["load", "-c", "3", "-n", "100000000"]
         with start(*arguments, stderr=theirs, start_new_session=True) as process:
             with gevent.Timeout(LIMIT):
@@ -330,7 +333,7 @@ def test_load_ends_its_server_even_when_killed() -> None:
 
 def is_alive(pid: int) -> bool:
     try:
-        # An orphan's last state is its new parent's business: a zombie is gone for us.
+        # Only the new parent can reap an orphan. A zombie counts as ended.
         return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
     except FileNotFoundError:
         return False

@@ -1,3 +1,5 @@
+"""What a load run counts: latencies in bounded memory, and the summary."""
+
 from __future__ import annotations
 
 import random

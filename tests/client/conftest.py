@@ -1,4 +1,4 @@
-"""The server of the tests of the client."""
+"""The server that most tests of the client talk to."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ HANDLERS = [f"on_{event.name}" for event in EVENTS] + ["on_close"]
 
 
 class Recorder(Client):
-    """Notes the name of each handler that is called, and its event."""
+    """Writes down the name of each handler that is called, and its event."""
 
     poll = 60
     close_timeout = 5
@@ -80,7 +80,7 @@ class FullRecorder(Recorder):
 
 
 class ScriptedSession:
-    """A session without a socket: yields what it is told, and notes its options."""
+    """A session without a socket: it yields given events and keeps its options."""
 
     options: dict[str, Any]
 
@@ -104,7 +104,7 @@ def scripted(*items: Any) -> Any:
 
 
 class Closer(FullRecorder):
-    """Ends its connection as told, once it is ready."""
+    """Ends its connection in the way of :attr:`how`, once it is ready."""
 
     how = ""
 

@@ -48,7 +48,7 @@ def test_exception_of_a_handler_is_told_to_the_server_and_comes_out(
             feed.start().join(PATIENCE)
     assert server.connections[0].wait_ended() == 1011
     assert feed.calls[-1] == "close"
-    if way == "start":  # join() tells it again; the greenlet told stderr, as gevent's do
+    if way == "start":  # join() raises again; gevent has printed the greenlet's error
         with pytest.raises(LookupError, match=handler):
             feed.join()
 

@@ -185,7 +185,7 @@ def test_costly_events_are_made_only_for_a_handler() -> None:
 
 def test_event_of_an_unknown_kind_has_no_handler() -> None:
     class Novelty(events.Event):
-        name = "error"  # whose handler takes no event
+        name = "error"  # on_error takes an exception and no event
 
     Client(NOWHERE)._dispatch(Novelty())
 

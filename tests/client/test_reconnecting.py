@@ -147,7 +147,7 @@ def test_retry_after_counts_for_its_rejection_only() -> None:
 
 
 def test_reconnect_starts_from_a_clean_state() -> None:
-    # The first connection ends in the midst of a compressed, fragmented message.
+    # The first connection ends within a compressed, fragmented message.
     def begin(connection: Connection) -> None:
         connection.send("x" * 500)
         connection.send_frame(1, b"\x4a\x04", fin=False, rsv1=True)

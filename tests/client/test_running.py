@@ -232,7 +232,7 @@ def test_session_class_may_be_foreign(server: EchoServer) -> None:
     class Feed(FullRecorder):
         session_class = lomond.session.WebsocketSession
 
-    # lomond blocks the hub: the server has to be somewhere else, or nowhere.
+    # The session of lomond blocks the hub, so that no server of this process could answer.
     feed = Feed(NOWHERE)
     feed.run()
     assert feed.calls[0] == "connecting"

@@ -1,4 +1,4 @@
-"""The programs of this folder's tests: started once, when the first test needs them."""
+"""The programs that the tests of this folder talk to. The first test that needs one starts it."""
 
 from __future__ import annotations
 
@@ -96,12 +96,12 @@ def patched_visitor() -> Iterator[PatchedVisitor]:
 
 @pytest.fixture(params=["unpatched", "patched"])
 def go(request: pytest.FixtureRequest, patched_visitor: PatchedVisitor) -> Visit:
-    """:func:`~tests.network.visitor.visit`, here and in a patched process."""
+    """Make a visit as :func:`~tests.network.visitor.visit`, here and in a patched process."""
     return visit if request.param == "unpatched" else patched_visitor
 
 
 @pytest.fixture(scope="session")
 def socks(request: pytest.FixtureRequest) -> int:
-    """The port of the SOCKS proxy a test names as its parameter."""
+    """The port of the SOCKS proxy that the test names as its parameter."""
     port: int = request.getfixturevalue(request.param)
     return port

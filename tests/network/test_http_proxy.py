@@ -53,7 +53,7 @@ def test_credentials_are_sent_and_hidden(
     is_secure: bool,
 ) -> None:
     url = f"wss://localhost:{nginx.tls}/" if is_secure else echo.url
-    # As a URL may write it.
+    # A URL may percent-encode every character.
     password = "".join(f"%{ord(character):02x}" for character in PASSWORD)
     proxy = f"http://{USER}:{password}@127.0.0.1:{tinyproxy_with_users}"
     report = go(url, proxies={"all": proxy}, ssl_cafile=certificates.cafile)
@@ -70,7 +70,7 @@ def test_refused_credentials_are_a_proxy_fail(
     place = f"127.0.0.1:{tinyproxy_with_users}"
     report = go(echo.url, proxies={"http": f"http://{userinfo}{place}"})
     assert report["events"] == ["connecting", "connect_fail"]
-    # It is the proxy that says so, not the server: that would be a rejection.
+    # The refusal is the proxy's. A refusal by the server would be a rejection.
     assert report["reason"].startswith(f"proxy http://{place} refused the tunnel: {code} ")
     assert (report["error"], report["status_code"]) == ("ProxyFail", code)
     assert "s3cret" not in json.dumps(report)
@@ -158,7 +158,7 @@ def test_argument_beats_the_environment(go: Visit, echo: ForeignServer) -> None:
 def test_redirect_to_an_exempt_host_leaves_the_proxy(
     go: Visit, nginx: Nginx, tinyproxy: int
 ) -> None:
-    """Each hop chooses its own proxy."""
+    """Each hop of a redirect chooses its own proxy."""
     environment = {"http_proxy": f"http://127.0.0.1:{tinyproxy}", "no_proxy": "localhost"}
     report = go(f"ws://127.0.0.1:{nginx.plain}/302/other", environment=environment)
     assert report["texts"] == ["hello"]

@@ -15,7 +15,7 @@ from tests.support.servers import ForeignServer
 def test_tunnel_stands_over_tls(
     go: Visit, echo: ForeignServer, nginx: Nginx, certificates: Certificates, kind: str
 ) -> None:
-    """With wss, that is TLS in TLS."""
+    """A wss URL behind such a proxy needs TLS in TLS."""
     urls = {"ws": echo.url, "wss": f"wss://localhost:{nginx.tls}/"}
     urls["wss12"] = f"wss://localhost:{nginx.tls12}/"
     proxy = f"https://localhost:{nginx.https_proxy}"
@@ -28,7 +28,7 @@ def test_tunnel_stands_over_tls(
     steps = [r for r in report["trace"] if r["stage"] in ("connect", "tls", "proxy")]
     stages = [step["stage"] for step in steps]
     assert stages == ["connect", "tls", "proxy"] + ["tls"] * (kind != "ws")
-    # Both of them, the second time.
+    # The second visit resumes both TLS sessions.
     assert all(step["resumed"] for step in steps if step["stage"] == "tls")
 
 

@@ -19,7 +19,7 @@ from tests.support.programs import Certificates, Nginx, needs_ipv6
 
 @pytest.fixture
 def mark() -> str:
-    """A query that finds a test's requests in nginx's log."""
+    """A query that marks the requests of a test in nginx's log."""
     return uuid.uuid4().hex
 
 
@@ -112,7 +112,7 @@ def test_environment_names_the_authority(
 
 
 def _hash(cafile: str) -> str:
-    """The name under which OpenSSL looks an issuer up."""
+    """The file name under which OpenSSL looks for an issuer."""
     run = os.popen(f"openssl x509 -subject_hash -noout -in {cafile}")
     with run:
         return run.read().strip() or pytest.skip("openssl is not installed")
@@ -128,7 +128,7 @@ def test_keys_are_logged(
         environment={"SSLKEYLOGFILE": str(keys)},
     )
     assert "CLIENT_TRAFFIC_SECRET_0 " in keys.read_text()
-    context._contexts.clear()  # OpenSSL keeps the file open for as long as there is a context
+    context._contexts.clear()  # a context keeps the file of keys open
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_missing_client_certificate_is_a_rejection(
 def test_redirect_is_followed_without_secrets(
     go: Visit, nginx: Nginx, certificates: Certificates, mark: str, code: int, target: str
 ) -> None:
-    """On the same origin, to another one, and from ws into TLS."""
+    """A redirect may stay on its origin, lead to another one, or lead from ws into TLS."""
     secrets = {"X-Custom": "s3cret", "Authorization": "Bearer s3cret", "Cookie": "c=s3cret"}
     report = go(
         f"ws://localhost:{nginx.plain}/{code}/{target}?{mark}",
@@ -203,7 +203,7 @@ def test_redirect_is_followed_without_secrets(
 def test_redirect_to_another_port_takes_no_secrets_along(
     go: Visit, nginx: Nginx, certificates: Certificates, mark: str
 ) -> None:
-    """Neither userinfo nor headers go along to another port."""
+    """Another port is another origin: it gets neither userinfo nor headers."""
     report = go(
         f"wss://user:s3cret@localhost:{nginx.tls}/302/other_tls?{mark}",
         ssl_cafile=certificates.cafile,
@@ -287,7 +287,7 @@ def test_retry_after_is_honoured(go: Visit, nginx: Nginx, code: int, way: str) -
 @pytest.mark.parametrize("code", [429, 503])
 @pytest.mark.parametrize("way", ["client", "persist"])
 def test_retry_after_of_a_proxy_is_honoured(go: Visit, nginx: Nginx, code: int, way: str) -> None:
-    """nginx knows no CONNECT, but these fronts answer that too with their code."""
+    """nginx does not know CONNECT, but these fronts answer anything with their code."""
     options: dict[str, Any] = {"reconnect": True} if way == "client" else {}
     proxies = {"all": f"http://localhost:{nginx.ports[f'busy_{code}']}"}
     report = go("ws://example.invalid/", proxies=proxies, way=way, **options)
@@ -316,7 +316,7 @@ def test_cookies_of_a_redirect_are_sent_to_the_target(go: Visit, nginx: Nginx, m
 def test_cookies_stay_with_their_host(
     go: Visit, nginx: Nginx, certificates: Certificates, mark: str
 ) -> None:
-    """From 127.0.0.1 to localhost; they know no ports (RFC 6265 section 8.5)."""
+    """Cookies of 127.0.0.1 do not go to localhost. Ports do not matter (RFC 6265 section 8.5)."""
     report = go(f"ws://127.0.0.1:{nginx.plain}/302/other?{mark}", cookies={})
     assert report["cookies"] == {"hop": "302"}
     assert [line["cookie"] for line in nginx.read_log(mark, 2)] == ["", ""]
@@ -362,7 +362,7 @@ def test_socket_of_the_user_is_used(
 
 
 def test_context_of_the_user_is_used(nginx: Nginx, certificates: Certificates) -> None:
-    """A plain one of the standard library, in a process that is not patched."""
+    """The context may be one of the standard library, in a process that is not patched."""
     from tests.network.visitor import visit
 
     context = ssl.create_default_context(cafile=certificates.cafile)

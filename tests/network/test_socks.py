@@ -88,7 +88,7 @@ def test_target_out_of_reach_has_the_reply_of_the_proxy(
 
 
 def test_target_out_of_reach_of_ssh_breaks_off(go: Visit, ssh: int) -> None:
-    """It breaks off, without a reply of SOCKS'."""
+    """ssh closes the connection without a SOCKS reply."""
     proxy = f"socks4a://127.0.0.1:{ssh}"
     report = go(f"ws://127.0.0.1:{closed_port()}/", proxies={"all": proxy})
     assert report["reason"].startswith(f"proxy {proxy}: ")

@@ -22,7 +22,7 @@ KINDS = ["tinyproxy", "microsocks", "nginx as https proxy", "nginx as server"]
 
 
 class Stopped:
-    """A program that takes connections, as its kernel does, and says nothing."""
+    """A program that says nothing, although the kernel accepts connections for it."""
 
     def __init__(self, options: dict[str, Any], step: str) -> None:
         self.url = options.pop("url", "ws://localhost:1/")
@@ -71,7 +71,7 @@ def stopped(
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
     process.send_signal(signal.SIGSTOP)
-    # Until it has: a byte it still answered would make another step of this one.
+    # Wait until it has stopped: any byte that it still answers would lead to a later step.
     stat = Path(f"/proc/{process.pid}/stat")
     while stat.read_text().rpartition(")")[2].split()[0] != "T":
         gevent.sleep(0.001)
@@ -89,7 +89,7 @@ def test_deadline_names_the_stalled_step(go: Visit, stopped: Stopped) -> None:
 
 
 def test_kill_leaves_nothing_behind(stopped: Stopped, ticking: Ticker) -> None:
-    """Leaves nothing behind, which the fixture of all tests checks."""
+    """The fixture of all tests checks that nothing is left behind."""
     connected = gevent.event.Event()
 
     def trace(record: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""What trace and the log say of a connection, and what they never say."""
+"""The trace and the log of a connection have every step, and no secret."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SECRETS = ("s3cret", PASSWORD, "pay-load")
 
 
 def make_visit(nginx: Nginx, certificates: Certificates, port: int) -> dict[str, Any]:
-    """Every kind of secret there is, through a proxy, TLS and a redirect."""
+    """Options of a visit with every kind of secret, through a proxy, TLS and a redirect."""
     return {
         "url": f"wss://me:s3cret@localhost:{nginx.tls}/302/same?token=s3cret&plain",
         "sends": ["pay-load", "pay-load" * 50_000],
@@ -99,7 +99,7 @@ def test_log_at_debug_has_the_steps_and_no_payload(
     tinyproxy_with_users: int,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Without a trace too, which is how a program in production is looked at."""
+    """The log has the steps without a ``trace`` option, too: production is debugged that way."""
     caplog.set_level(logging.DEBUG, "greenws")
     options = make_visit(nginx, certificates, tinyproxy_with_users)
     url, sends = options.pop("url"), options.pop("sends")

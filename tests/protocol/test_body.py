@@ -27,7 +27,7 @@ def read(response: Response, pieces: list[bytes], limit: int = 100) -> tuple[byt
 
 
 def read_both(response: Response, data: bytes, limit: int = 100) -> tuple[bytes, bool]:
-    """Fed whole and byte by byte."""
+    """Read a body fed whole and byte by byte, which has to give the same."""
     result = read(response, [data], limit)
     assert read(response, [data[i : i + 1] for i in range(len(data))], limit) == result
     return result
@@ -108,7 +108,7 @@ def test_response_without_a_status_has_a_body() -> None:
             (b"0123456789!", True),
         ),
         (b"2\nab\n1\nc\n0\n\n", (b"abc", True)),  # bare line feeds
-        (b"2\r\nabX\r\n1\r\nc\r\n", (b"ab", True)),  # longer than it says
+        (b"2\r\nabX\r\n1\r\nc\r\n", (b"ab", True)),  # a chunk longer than its size
         (b"\r\n2\r\nab\r\n", (b"", True)),
         (b"-1\r\nab", (b"", True)),
         (b"0x2\r\nab", (b"", True)),

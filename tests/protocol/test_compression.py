@@ -34,7 +34,7 @@ HELLO_IN_TWO_BLOCKS = bytes.fromhex("f2 48 05 00 00 00 ff ff ca c9 c9 07 00")  #
 
 
 def text(size: int, seed: int = 0) -> bytes:
-    """Bytes with matches at all distances."""
+    """Make bytes that match others at all distances."""
     source = random.Random(seed)
     words = [source.randbytes(source.randrange(3, 40)) for _ in range(200)]
     return b"".join(source.choices(words, k=size // 10 + 1))[:size]
@@ -50,7 +50,7 @@ def final_stream(data: bytes) -> bytes:
 
 
 def base_values(first: int, codes: int, step: int) -> list[tuple[int, int]]:
-    """Smallest value and number of extra bits of each code (the tables of section 3.2.5)."""
+    """The smallest value and the number of extra bits of each code (tables of section 3.2.5)."""
     values = []
     for code in range(codes):
         extra = max(0, code // step - 1)
@@ -117,7 +117,10 @@ class Bits:
 
 
 def measure(stream: bytes, window: bytes = b"") -> tuple[bytes, int]:
-    """Inflate a message from the wire; its bytes, and the largest distance in it."""
+    """Inflate a message from the wire.
+
+    :returns: its bytes, and the largest distance in it.
+    """
     stream += TAIL
     bits = Bits(stream)
     out = bytearray(window)
@@ -183,7 +186,7 @@ def test_distances_stay_in_the_window(wbits: int, reset: bool) -> None:
 def test_distances_stay_in_a_window_of_256_bytes(data: bytes) -> None:
     deflate = Deflate(compress_wbits=8)
     for _ in range(2):
-        # Nothing is known of the message before: a reference to it fails in measure().
+        # measure() does not get the message before, and fails at a reference to it.
         inflated, largest = measure(deflate.compress(data))
         assert inflated == data
         assert largest <= 256
@@ -228,7 +231,7 @@ def test_compress_gives_the_bytes_of_the_rfc() -> None:
 
 @pytest.mark.parametrize("wbits", [8, 15])
 def test_compress_without_takeover_repeats_itself(wbits: int) -> None:
-    for _ in range(2):  # connections share what compresses
+    for _ in range(2):  # the second connection gets the compressor of the first
         deflate = Deflate(compress_wbits=wbits, reset_compress=True)
         assert [deflate.compress(b"Hello") for _ in range(3)] == [HELLO] * 3
 
@@ -335,7 +338,7 @@ def test_message_with_too_many_streams_is_an_error() -> None:
     empty = final_stream(b"")
     deflate = Deflate()
     assert deflate.decompress(empty * 4096, 0, True) == b""
-    assert deflate.decompress(empty * 4096, 0, True) == b""  # counted for each message
+    assert deflate.decompress(empty * 4096, 0, True) == b""  # each message counts its own
     for _ in range(4096):
         deflate.decompress(empty, 0, False)
     with pytest.raises(CriticalProtocolError, match="too many final blocks"):
@@ -393,8 +396,7 @@ def test_bomb_is_not_inflated(wire: str) -> None:
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    # What zlib and we make in pieces is joined: for a moment the output is there twice. Its state
-    # and the input come on top.
+    # Joining the pieces holds the output twice for a moment; zlib's state and the input add to it.
     assert peak < (300_000 if compression.find_zlib() is zlib else 450_000)
 
 
@@ -469,7 +471,10 @@ def test_round_trip_survives_any_cutting(
 
 
 def inflate_all(pieces: list[bytes], reset: bool, limit: int) -> bytes | None:
-    """Two messages of the same pieces; None for an error or a message beyond the limit."""
+    """Inflate two messages of the same pieces.
+
+    :returns: their bytes; None after an error, or for a message beyond the limit.
+    """
     deflate = Deflate(reset_decompress=reset)
     inflated = b""
     for _ in range(2):
@@ -625,7 +630,7 @@ BAD_BITS = ("7", "16", "08", "0", "x", "1_0", "+9", "-9", "8.0", "115")
     ],
 )
 def test_accept_response_refuses_a_wrong_one(answer: str, message: str | None) -> None:
-    if message is None:  # braces are no token; as a value they still have to be harmless
+    if message is None:  # braces are no token, but they must not be taken for a template
         extensions: compression.Extensions = [("permessage-deflate", [("{0}", "{1}")])]
         message = "unknown parameter '{0}' of permessage-deflate"
     else:

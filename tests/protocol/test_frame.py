@@ -1,3 +1,5 @@
+"""Frames as they are built, and the payload of close frames in both directions."""
+
 from __future__ import annotations
 
 import inspect

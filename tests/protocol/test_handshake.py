@@ -33,7 +33,7 @@ Fields = dict[str, "str | None"]
 
 
 def answer(status: str = "HTTP/1.1 101 Switching Protocols", **fields: str | None) -> Response:
-    """A valid answer, but for the fields given; None leaves one out, "_" stands for "-"."""
+    """Build a valid answer with some fields changed: None leaves one out, "_" stands for "-"."""
     lines: Fields = {
         "upgrade": "websocket",
         "connection": "Upgrade",

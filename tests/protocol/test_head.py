@@ -1,4 +1,4 @@
-"""The head of an HTTP message: found, and taken apart."""
+"""Finding the head of an HTTP message, and taking it apart."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from greenws.protocol.head import Head, HeadReader
 
 HEAD = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nA: b\r\n\r\n"
 
-# Bytes that make heads likely.
+# Random pieces of bytes that often make a head.
 heads = st.lists(
     st.sampled_from(
         [b"\r", b"\n", b"\r\n", b" ", b"\t", b":", b",", b"a", b"B: c", b"\0", b"\xff"]
@@ -22,7 +22,10 @@ heads = st.lists(
 
 
 def read(pieces: list[bytes], limit: int = MAX_HEAD_SIZE) -> tuple[bytes, bytes] | str | None:
-    """The head and all that follows it; an error's message; or None without an end."""
+    """Read a head.
+
+    :returns: the head and everything behind it; the message of an error; None: no end was found.
+    """
     reader = HeadReader(limit)
     for index, piece in enumerate(pieces):
         try:

@@ -1,4 +1,4 @@
-"""A server's answer."""
+"""The answer of a server: its status line and headers."""
 
 from __future__ import annotations
 

@@ -1,3 +1,5 @@
+"""Which proxy a connection goes through: its URL, the argument, the environment, ``no_proxy``."""
+
 from __future__ import annotations
 
 import base64
@@ -93,7 +95,7 @@ def test_any_credentials_survive_encoding(user: bytes, password: bytes) -> None:
         ("http://user:S3cret@p:0", "bad port"),
         ("http://user:S3cret@p:65536", "bad port"),
         ("http://user:S3cret@p:999999", "bad port"),
-        ("http://user:S3cret", "bad port"),  # the host was forgotten
+        ("http://user:S3cret", "bad port"),  # without a host
         ("http://user:S3cret@[::1", "bad IPv6 address"),
         ("http://user:S3cret@[S3cret]", "bad IPv6 address"),
         ("http://user:S3cret@p p", "bad host"),

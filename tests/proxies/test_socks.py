@@ -1,4 +1,4 @@
-"""What needs no connection; the negotiation itself is in tests/sessions/test_tunnel.py."""
+"""Checks of a SOCKS request before it is made; test_tunnel.py in sessions/ has the negotiation."""
 
 from __future__ import annotations
 

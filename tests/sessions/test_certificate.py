@@ -1,3 +1,5 @@
+"""Why a certificate or a handshake was refused, in words."""
+
 from __future__ import annotations
 
 import datetime
@@ -57,7 +59,7 @@ def test_unknown_issuer_is_named(authority: Authority, tmp_path: Path) -> None:
 
 
 def test_self_signed_certificate_is_named(authority: Authority, tmp_path: Path) -> None:
-    # A CA that shows its own certificate as the server's.
+    # The server shows the certificate of a CA as its own.
     other = Authority(tmp_path)
     key = tmp_path / "ca.key"
     other.ca.private_key_pem.write_to_path(str(key))

@@ -1,4 +1,4 @@
-"""Alarms: rung in order, once, not too early, by one timer."""
+"""Alarms ring in order, once, not too early, and by one timer."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class FakeTimer:
 
 
 class FakeLoop:
-    """Has timers that fire when a test says so."""
+    """A loop whose timers fire when a test says so."""
 
     def __init__(self) -> None:
         self.timers: list[FakeTimer] = []
@@ -60,7 +60,7 @@ class Bell(Alarm):
         self.rung.append(self)
 
 
-PAST = -1e9  # of any clock
+PAST = -1e9  # before the beginning of any clock
 LATER = 1e9
 times = st.one_of(st.just(NEVER), st.floats(PAST, PAST / 2), st.floats(LATER, 2 * LATER))
 
@@ -101,7 +101,7 @@ def test_alarm_that_is_put_off_needs_no_new_timer() -> None:
     for number in range(100):
         clock.set(bell, LATER + number)
     assert len(loop.timers) == 1
-    loop.fire()  # too early, then
+    loop.fire()  # too early for the alarm, which was put off
     assert rung == []
     assert len(loop.active) == 1
 

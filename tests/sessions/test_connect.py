@@ -1,3 +1,5 @@
+"""Connecting to the first of several addresses that answers (RFC 8305), and to unix sockets."""
+
 from __future__ import annotations
 
 import _socket
@@ -82,7 +84,7 @@ def test_families_take_turns(families: str, expected: str) -> None:
     ordered = interleave(addresses)
     assert "".join("4" if a.family == _socket.AF_INET else "6" for a in ordered) == expected
     assert sorted(ordered) == sorted(addresses)
-    for family in (_socket.AF_INET, _socket.AF_INET6):  # within a family the order is kept
+    for family in (_socket.AF_INET, _socket.AF_INET6):  # each family keeps its order
         ports = [a.sockaddr[1] for a in ordered if a.family == family]
         assert ports == sorted(ports)
 
@@ -190,7 +192,7 @@ def test_ipv6_address_is_connected_to() -> None:
 
 
 def test_failure_during_the_wait_starts_the_next_attempt(dead_port: int, port: int) -> None:
-    # The first hangs, the second (started after 250 ms) is refused, the third is due at once.
+    # The first attempt hangs. The second starts after 250 ms and is refused: the third is due.
     stopwatch = Stopwatch()
     sock, _ = connect_tcp("t", [v4(dead_port), v4(closed_port()), v4(port)])
     assert stopwatch.own < 1.8 * ATTEMPT_DELAY
@@ -198,10 +200,10 @@ def test_failure_during_the_wait_starts_the_next_attempt(dead_port: int, port: i
 
 
 def accept_until_dead(listener: _socket.socket, greenlet: gevent.Greenlet[..., Any]) -> None:
-    """Make room for who connects in ``greenlet``, until it is done."""
+    """Accept connections until the greenlet that connects is done."""
     accepted = []
     listener.setblocking(False)
-    while not greenlet.dead:  # room in the queue: the kernel repeats its SYN within a second
+    while not greenlet.dead:  # the kernel repeats its SYN within a second, and finds room then
         try:
             accepted.append(listener._accept()[0])  # type: ignore[attr-defined]
         except BlockingIOError:

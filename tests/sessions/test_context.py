@@ -1,3 +1,5 @@
+"""The TLS context of a client: what it trusts, what it shows, and who shares it."""
+
 from __future__ import annotations
 
 import ssl

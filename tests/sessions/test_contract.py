@@ -1,4 +1,7 @@
-"""What every session offers to every WebSocket, whoever made the two."""
+"""Promises of every session to every WebSocket, whichever library they are from.
+
+The pairs are greenws on both sides, and greenws on one side with lomond on the other.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +44,7 @@ class Pair:
 
     websocket_class: Any
     session_class: Any
-    #: Where the errors are from that the user of the WebSocket catches.
+    #: The module whose errors the user of the WebSocket catches.
     errors: Any
 
     @property
@@ -52,8 +55,8 @@ class Pair:
         return self.websocket_class(url, proxies={}, **options)
 
     def run(self, websocket: Any, handle: Handler | None = None, **options: Any) -> list[Any]:
-        """Iterate to the end; lomond's session, which blocks, in a thread."""
-        options.setdefault("ping_rate", 0)  # lomond's sends the first one at once
+        """Iterate to the end. The session of lomond blocks, and gets a thread."""
+        options.setdefault("ping_rate", 0)  # lomond would send a ping at once
 
         def follow() -> list[Any]:
             events = []
@@ -91,7 +94,7 @@ def by_name(events: list[Any], name: str) -> Any:
 
 
 def on(name: str, function: Callable[[Any], object]) -> Handler:
-    """A handler of one kind of event, which gets the WebSocket."""
+    """Make a handler of one kind of event; ``function`` gets the WebSocket."""
 
     def handle(websocket: Any, event: Any) -> None:
         if event.name == name:

@@ -1,3 +1,5 @@
+"""From a URL to a transport: directly, by a socket of the caller, through every proxy."""
+
 from __future__ import annotations
 
 import _socket
@@ -53,11 +55,11 @@ def trace(steps: Steps) -> Callable[..., None]:
 
 @pytest.fixture
 def fake_resolver(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
-    """Names and their addresses; other names do not exist."""
+    """A resolver that knows the names in this mapping, and no others."""
     names: dict[str, list[str]] = {}
 
     def getaddrinfo(host: str, port: int, *args: object) -> list[tuple[Any, ...]]:
-        if host == "127.0.0.1":  # the scripted proxies ask for it too
+        if host == "127.0.0.1":  # the proxies resolve it, too
             return [(_socket.AF_INET, 1, 6, "", (host, port))]
         if host not in names:
             raise _socket.gaierror(-2, "Name or service not known")
@@ -101,7 +103,7 @@ def test_send_buffer_has_the_size_wanted(given: Any, largest: int, trace: Any) -
         with socket.socket(fileno=os.dup(transport.fileno())) as sock:
             size = sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_SNDBUF)
         transport.close()
-    if sys.platform == "linux":  # which doubles
+    if sys.platform == "linux":  # Linux doubles the size
         assert size == largest
     else:
         assert size <= largest
@@ -191,7 +193,7 @@ def test_server_that_ends_the_tls_handshake_is_named(authority: Authority) -> No
         options = DialOptions("127.0.0.1", server.port, is_secure=True, ssl_verify=False)
         with pytest.raises(ConnectFail) as caught:
             dial(options)
-    # Having unread bytes, the kernel resets.
+    # The server closes with bytes unread, so that its kernel may send a reset.
     assert str(caught.value).startswith("TLS handshake with 127.0.0.1 failed: ")
 
 
@@ -501,7 +503,7 @@ def stall(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> Iterator[StalledDial]:
-    """Options of a dial that gets to a phase, and no further."""
+    """A dial that gets to one phase, and no further."""
     phase = request.param
     reached = gevent.event.Event()
     replies = {
@@ -571,7 +573,7 @@ def test_hub_goes_on_in_each_phase(stall: StalledDial, ticking: Ticker) -> None:
 
 
 def test_kill_in_each_phase_leaves_nothing(stall: StalledDial) -> None:
-    # What else is open belongs to the servers; their ends close when they see ours go.
+    # The servers have sockets open, too, and close them later: when they see the client go.
     greenlet = gevent.spawn(dial, stall.options)
     assert stall.reached.wait(5)
     gevent.sleep(0.01)
@@ -591,7 +593,7 @@ def test_timeout_in_each_phase_is_the_callers(stall: StalledDial) -> None:
         dial(stall.options, progress=progress)
     assert caught.value is timeout
     assert progress.step.split()[0] in {"resolving", "connecting", "doing", "waiting"}
-    wait_until(lambda: count_descriptors() <= before + 1)  # the proxy's own may stay
+    wait_until(lambda: count_descriptors() <= before + 1)  # the proxy may still have its own
 
 
 @pytest.mark.parametrize("turns", range(8))
@@ -607,7 +609,7 @@ def test_kill_in_each_turn_leaves_nothing(
         for _ in range(turns):
             gevent.sleep(0)
         before = _sockets_to_others()
-        greenlet.kill()  # conftest.py finds what is left
+        greenlet.kill()  # conftest.py checks that nothing is left
         assert greenlet.dead
         if isinstance(greenlet.value, gevent.GreenletExit):
             assert len(before - _sockets_to_others()) <= 1

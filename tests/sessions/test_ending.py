@@ -1,4 +1,4 @@
-"""How a connection ends: in time, with the right code, and with nothing left open."""
+"""Every connection ends in time, with the right code, and with nothing left open."""
 
 from __future__ import annotations
 
@@ -42,7 +42,10 @@ def make(url: str, **options: Any) -> greenws.WebSocket:
 
 
 def start(url: str, connect: dict[str, Any] | None = None, **options: Any) -> Any:
-    """Connect, and return the WebSocket and the run, once it is ready."""
+    """Connect and wait until the connection is ready.
+
+    :returns: the WebSocket and the run.
+    """
     websocket = make(url, **options)
     run = Run(websocket.connect(**{"ping_rate": 0, "poll": 0, **(connect or {})}))
     run.wait("ready")
@@ -199,7 +202,7 @@ def test_close_of_the_server_is_echoed_and_the_end_of_the_stream_awaited() -> No
         peer.accept(then=build_close(4000, "bye"))
         frame = peer.expect(CLOSE)
         assert (frame.code, frame.payload[2:]) == (4000, b"bye")
-        assert peer.read_until_end() == b""  # a FIN and no RST
+        assert peer.read_until_end() == b""  # ended by a FIN, not by a RST
 
     with LoopbackServer(script) as server:
         websocket = make(server.url)
@@ -324,7 +327,7 @@ VIOLATIONS = {
 def test_violation_gets_its_close_code(name: str, compress: bool) -> None:
     data, code = VIOLATIONS[name]
     if compress and name == "rsv1":
-        code = 1007  # a compressed message now, and a broken one
+        code = 1007  # RSV1 marks a compressed message here, and this one is broken
 
     def script(peer: RawServerPeer) -> None:
         peer.accept(
@@ -374,7 +377,7 @@ def test_violation_after_close_ends_the_connection() -> None:
 
 @pytest.fixture(scope="module")
 def rambler() -> Iterator[tuple[LoopbackServer, list[bytes]]]:
-    """A server that sends what is put into the list, and no more."""
+    """A server that sends the bytes in the list, and nothing else."""
     script: list[bytes] = []
 
     def ramble(peer: RawServerPeer) -> None:
@@ -423,7 +426,7 @@ def test_any_bytes_in_place_of_the_answer_give_events_only(
 
 @pytest.fixture(scope="module")
 def stranger() -> Iterator[tuple[LoopbackServer, list[bytes]]]:
-    """A server that has not heard of WebSocket."""
+    """A server that answers with the bytes in the list, in place of an upgrade."""
     script: list[bytes] = []
     prefixes = iter([b"", b"HTTP/1.1 101 ", b"HTTP/1.1 403 No\r\nContent-Length: "] * 1000)
 
@@ -439,7 +442,7 @@ def stranger() -> Iterator[tuple[LoopbackServer, list[bytes]]]:
 
 
 class Blow:
-    """Something that ends a greenlet before its time."""
+    """Ends the greenlet of a run early, by ``kill`` or by a Timeout."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -450,7 +453,7 @@ class Blow:
         else:
             timeout = gevent.Timeout(1)
             run.greenlet.kill(timeout)
-            timeout.close()  # or libuv finds its timer gone
+            timeout.close()  # libuv complains about a timer that is only dropped
         assert run.greenlet.dead
 
 
@@ -472,7 +475,7 @@ def test_idle_connection_may_be_stopped(blow: Blow) -> None:
     with LoopbackServer(accept_and_wait) as server:
         websocket, run = start(server.url)
         blow(run)
-        server.join()  # it has seen the end
+        server.join()  # the server has seen the end
     assert websocket.is_closed
 
 

@@ -1,4 +1,7 @@
-"""One connection at full speed, and everybody else. The limits are for gross failures only."""
+"""A connection at full speed leaves the others their turn.
+
+The limits find gross failures only; the benchmarks measure the promise.
+"""
 
 from __future__ import annotations
 
@@ -118,7 +121,7 @@ def test_flooded_client_leaves_the_others_their_turn(
 
 
 def work(seconds: float) -> None:
-    """Be busy, as a handler may be."""
+    """Use the processor for so long, as a handler may."""
     end = time.thread_time() + seconds
     while time.thread_time() < end:
         pass
@@ -127,7 +130,7 @@ def work(seconds: float) -> None:
 def iterate_flood(
     websocket: greenws.WebSocket, ticking: Ticker, seconds: float = 0.0
 ) -> tuple[int, float]:
-    """Iterate over a flood, busy for ``seconds`` with each event, and watch the hub.
+    """Iterate over a flood, work ``seconds`` on each event, and watch the hub.
 
     :returns: how many texts there were, and the largest gap.
     """
@@ -147,7 +150,8 @@ def iterate_flood(
     return texts, gap
 
 
-# Thousands of messages fit into one read: all of them at once would keep the hub for half a second.
+# Seconds of work per message. Thousands of messages fit into one read, and all of them at once
+# would keep the hub for half a second.
 SLOWLY = 5e-5
 
 
@@ -237,7 +241,7 @@ def test_flooded_iteration_leaves_the_hub_its_turn(
 def test_sender_at_full_speed_leaves_the_others_their_turn(
     echo: ForeignServer, ticking: Ticker
 ) -> None:
-    # Nothing comes back: the messages are pongs, which nobody answers.
+    # The messages are pongs, which nobody answers, so that nothing comes back.
     pingers = [Pinger(echo.url).start() for _ in range(5)]
     websocket = greenws.WebSocket(echo.url, proxies={})
     run = Run(iter(websocket))

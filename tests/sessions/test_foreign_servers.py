@@ -1,4 +1,4 @@
-"""Other people's servers, each in a process of its own."""
+"""greenws with the servers of other libraries, each in a process of its own."""
 
 from __future__ import annotations
 
@@ -35,7 +35,10 @@ def options(request: pytest.FixtureRequest, server: ForeignServer) -> dict[str, 
 
 
 def converse(websocket: greenws.WebSocket, messages: list[Any]) -> tuple[list[Any], Any]:
-    """Send the next message when the last one has come back; return all, and the last event."""
+    """Send each message when the one before has come back.
+
+    :returns: the messages received, and the last event.
+    """
     received: list[Any] = []
     rest = iter(messages)
 

@@ -1,4 +1,7 @@
-"""A forked child: its parent's connections are none of its own."""
+"""A forked child leaves the connections of its parent alone.
+
+Each test runs a script in a process of its own, which forks.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +17,13 @@ from tests.support.peer import CLOSE, PING, TEXT, RawServerPeer, accept_and_echo
 from tests.support.run import run_script
 from tests.support.waiting import wait_until
 
-# What the scripts share. The child says what it has seen over a pipe, and leaves without cleaning
-# up after its parent.
+# The beginning of every script. The child reports over a pipe, and leaves by os._exit(), so that it
+# does not clean up what its parent has open.
 PRELUDE = """
 import os, sys, gevent, gevent.event, gevent.os, greenws
 from greenws import errors
 
-# gevent's fork watches for the end of the child itself.
+# After gevent's fork the hub waits for the end of the child.
 fork, waitpid = {
     "os": (os.fork, os.waitpid), "gevent": (gevent.os.fork, lambda pid, flags: None)
 }[sys.argv[2]]
@@ -73,7 +76,7 @@ REFUSAL = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"
 
 
 class Recorder:
-    """A server that keeps everything it gets."""
+    """The script of a server that keeps every frame."""
 
     def __init__(self) -> None:
         self.frames: list[Any] = []
@@ -138,7 +141,7 @@ def test_close_in_the_child_writes_nothing(fork: str) -> None:
 
 
 def test_child_whose_hub_goes_on_writes_nothing(fork: str) -> None:
-    # Pings are due and frames are queued, in both; only the parent's may arrive.
+    # Both processes have pings due and frames queued. Only those of the parent may arrive.
     recorder = Recorder()
     with LoopbackServer(recorder) as server:
         run(
@@ -155,7 +158,7 @@ def test_child_whose_hub_goes_on_writes_nothing(fork: str) -> None:
         )
     frames = [frame for frame in recorder.frames if frame[0] != PING]
     assert [payload for _, payload in frames] == [b"queued", b"alive", b"\x03\xe8goodbye"]
-    # 0.5 s of the child and of the parent, at one in 0.1 s
+    # The parent pings ten times a second, for about half a second; the child would double that.
     assert 2 <= len(recorder.frames) - len(frames) <= 6
 
 
@@ -289,7 +292,7 @@ def test_child_forked_while_connecting_does_not_go_on(
         )
         server.join()
     child, parent = said.strip().splitlines()
-    # One end of TLS writes one alert at most; the child's would be a second one.
+    # The parent writes one TLS alert at most. A second one would be the child's.
     assert len(re.findall(b"\x15\x03", got[1])) <= 1
     assert "connect_fail" not in child
     assert "connect_fail" in parent or "rejected" in parent
@@ -357,7 +360,7 @@ def test_child_does_not_look_for_its_parents_answers(fork: str) -> None:
             """
             from greenws.sessions import busypoll
             from greenws.sessions.reactor import get_reactor
-            # No look ever ends.
+            # The clock stands still, so that no look ever ends.
             busypoll.monotonic = busypoll.thread_time = lambda: 0.0
 
             class Pinger(greenws.Client):
@@ -384,7 +387,7 @@ def test_child_does_not_look_for_its_parents_answers(fork: str) -> None:
                 gevent.sleep(0)
             print(in_child(look_on))
             count = client.count
-            # Now and then it sleeps, to compare.
+            # The hub sleeps now and then, to compare.
             while client.count < count + 100 or not is_looking():
                 gevent.sleep(0)
             print("goes on")

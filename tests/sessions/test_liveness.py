@@ -1,4 +1,4 @@
-"""Pings, silence, and what only looks like it."""
+"""Pings leave on time, silence is noticed, and a slow handler is not taken for silence."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def start(url: str, handle: Handler | None = None, **options: Any) -> tuple[gree
 
 
 class Pings:
-    """A server that notes when pings come, and answers them.
+    """A server that answers pings, and writes down when they come.
 
     The hub's ticks tell when: a busy machine delays them as much as the pings.
     """
@@ -89,7 +89,7 @@ def test_pings_leave_on_time_while_a_handler_sleeps(ticking: Ticker) -> None:
 
     def handle(websocket: Any, event: Any) -> None:
         if event.name == "ready":
-            pings.wait(6)  # meanwhile nothing is read
+            pings.wait(6)  # nothing is read while the handler waits
 
     with LoopbackServer(pings) as server:
         websocket, run = start(server.url, handle, ping_rate=0.03)
@@ -131,7 +131,7 @@ def test_no_pings_are_sent_with_a_rate_of_zero() -> None:
     with LoopbackServer(script) as server:
         websocket, run = start(server.url, ping_rate=0)
         run.wait("ready")
-        gevent.sleep(0.05)  # for anything that should not come
+        gevent.sleep(0.05)  # time for a ping, which must not come
         websocket.send_text("not a ping")
         server.join()
         run.join()
@@ -181,7 +181,7 @@ def test_silence_counts_from_the_last_byte() -> None:
 def test_any_byte_counts_as_life() -> None:
     def script(peer: RawServerPeer) -> None:
         peer.accept()
-        peer.dribble(build_text("a long message, slowly"), 0.02)  # 0.5 s until it is one
+        peer.dribble(build_text("a long message, slowly"), 0.02)  # 0.5 s until the message is whole
         peer.close()
 
     with LoopbackServer(script) as server:
@@ -194,7 +194,7 @@ def test_any_byte_counts_as_life() -> None:
 def test_silence_is_noticed_in_time_after_a_slow_handler() -> None:
     def handle(websocket: Any, event: Any) -> None:
         if event.name == "text":
-            gevent.sleep(0.15)  # several polls are due meanwhile
+            gevent.sleep(0.15)  # several polls become due
 
     def script(peer: RawServerPeer) -> None:
         peer.accept(then=build_text("first"))
@@ -210,7 +210,7 @@ def test_silence_is_noticed_in_time_after_a_slow_handler() -> None:
 
 
 def test_slow_handler_is_not_taken_for_a_dead_server() -> None:
-    # Longer than ping_timeout; the answers to the pings wait in the kernel.
+    # The handler takes longer than ping_timeout, while the pongs wait in the kernel.
     def handle(websocket: Any, event: Any) -> None:
         if event.name == "text" and event.text == "slow":
             gevent.sleep(0.4)
@@ -230,7 +230,7 @@ def test_slow_handler_is_not_taken_for_a_dead_server() -> None:
 
 
 def test_slow_handlers_of_one_chunk_are_not_taken_for_a_dead_server() -> None:
-    # All of them come in one read, and each takes longer than ping_timeout.
+    # All messages come in one read, and the handler of each takes longer than ping_timeout.
     def handle(websocket: Any, event: Any) -> None:
         if event.name == "text":
             gevent.sleep(0.2)
@@ -249,7 +249,7 @@ def test_slow_handlers_of_one_chunk_are_not_taken_for_a_dead_server() -> None:
 
 
 def test_blocked_hub_is_not_taken_for_a_dead_server() -> None:
-    # Neither could pings leave nor answers be heard.
+    # While the hub is blocked, no ping can leave and no answer can be read.
     def handle(websocket: Any, event: Any) -> None:
         if event.name == "text" and event.text == "block":
             time.sleep(0.5)
@@ -314,7 +314,7 @@ def test_nothing_survives_from_an_earlier_connection() -> None:
         websocket.close()
         first.join()
         second = Run(websocket.connect(ping_rate=0.05, poll=0, ping_timeout=0.2))
-        second.wait("pong", 8)  # longer than any clock of the first connection
+        second.wait("pong", 8)  # beyond every timeout of the first connection
         assert websocket.is_ready
         assert websocket.sent_close_time is None
         websocket.close()
@@ -328,7 +328,7 @@ def test_earlier_iteration_that_is_dropped_late_does_not_end_the_next_one() -> N
         events = iter(websocket)
         while next(events).name != "ready":
             pass
-        events = iter(websocket)  # only now the first one goes
+        events = iter(websocket)  # the name drops the first iteration here
         names = []
         for event in events:
             names.append(event.name)

@@ -1,3 +1,5 @@
+"""The copy of PySocks that waits with gevent."""
+
 from __future__ import annotations
 
 import importlib.util

@@ -1,3 +1,5 @@
+"""Looking names up: literal addresses, shared look-ups, failures."""
+
 from __future__ import annotations
 
 import _socket
@@ -18,7 +20,7 @@ V6 = (_socket.AF_INET6, _socket.SOCK_STREAM, 6, "", ("2001:db8::1", 80, 0, 0))
 
 
 class FakeResolver:
-    """Answers when told to; counts the questions."""
+    """A resolver that keeps the questions, and answers when a test sets the answer."""
 
     def __init__(self) -> None:
         self.questions: list[tuple[Any, ...]] = []

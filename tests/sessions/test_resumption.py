@@ -1,4 +1,4 @@
-"""The bookkeeping; that sessions are resumed is in test_tls.py."""
+"""The memory of TLS sessions. test_tls.py has the tests of resuming them."""
 
 from __future__ import annotations
 

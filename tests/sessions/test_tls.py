@@ -1,3 +1,5 @@
+"""TLS over any transport: bytes, the end, the handshake, resumption, memory."""
+
 from __future__ import annotations
 
 import _socket
@@ -26,7 +28,7 @@ from tests.support.ticker import Ticker
 from tests.support.transports import exchange, receive
 from tests.support.waiting import PATIENCE, wait_until
 
-# Application data, by its head, that decrypts to nothing.
+# A record with the head of application data, which cannot be decrypted.
 BAD_RECORD = b"\x17\x03\x03\x00\x20" + b"?" * 32
 
 
@@ -65,7 +67,7 @@ def open_tls(
     transport = TLSTransport(connect(port), context, name, key)
     try:
         handshake(transport)
-        transport.flush()  # for a server that speaks first, and for those that hear nothing more
+        transport.flush()  # sends the rest of the handshake, which waits for data to go with it
     except BaseException:
         transport.close()
         raise
@@ -108,7 +110,7 @@ def test_bytearray_may_be_resized_after_sending(
     transport = open_tls(server.port, context)
     data = bytearray(b"x" * 50000)
     count = transport.send(data)
-    del data[:count]  # a view left open would forbid it
+    del data[:count]  # fails while a view is open
     buffer = bytearray(100)
     wait_read(transport.fileno())
     transport.recv_into(buffer, 100)
@@ -274,7 +276,7 @@ def test_sender_is_held_back_and_everything_arrives(
             sent += count
         assert transport.wants_write
         assert transport.flush() is False
-        # No more than a record waits in memory, whatever was offered.
+        # At most one record waits in memory, however much was offered.
         assert sys.getsizeof(transport._unsent) < 2 * STEP
         transport.shutdown_write()
         go.set()
@@ -400,7 +402,7 @@ def test_end_stays_the_end_while_the_peer_keeps_the_connection(
     def script(peer: RawServerPeer) -> None:
         peer.sock.sendall(b"bye")
         with contextlib.suppress(OSError):
-            peer.sock.unwrap()  # which waits for ours
+            peer.sock.unwrap()  # sends close_notify and waits for ours
 
     with LoopbackServer(script, server_context) as server:
         transport = open_tls(server.port, context)
@@ -416,7 +418,7 @@ def test_end_stays_the_end_while_the_peer_keeps_the_connection(
 
 
 class CountingTransport(Transport):
-    """Counts what costs a system call."""
+    """Counts the system calls."""
 
     def __init__(self, port: int) -> None:
         sock = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)
@@ -442,7 +444,7 @@ def test_last_words_of_the_handshake_leave_with_the_first_data(
         transport = TLSTransport(lower, context, "localhost")
         handshake(transport)
         assert transport.is_resumed is is_resumed
-        # A full handshake of TLS 1.2 ends with a word of the server's.
+        # Only a full handshake of TLS 1.2 ends with a message of the server.
         has_last_word = is_resumed or version == ssl.TLSVersion.TLSv1_3
         assert transport.wants_write is has_last_word
         assert exchange(transport, b"x") == b"x"
@@ -594,7 +596,7 @@ def test_session_of_a_restarted_server_is_replaced(
 ) -> None:
     for is_restarted in (False, False, True, False, False):
         if is_restarted:
-            server.context = authority.server_context()  # with other keys for its tickets
+            server.context = authority.server_context()  # has other keys for its tickets
         transport = open_tls(server.port, context)
         exchange(transport, b"x")
         transport.close()

@@ -1,3 +1,5 @@
+"""The negotiation with a proxy until its tunnel stands, or does not."""
+
 from __future__ import annotations
 
 import _socket
@@ -133,7 +135,7 @@ def test_socks_tunnel_stands_and_loses_no_byte(
         assert receive(transport, len(GREETING)) == GREETING
         assert exchange(transport, b"hello") == b"hello"
         transport.close()
-        assert count_descriptors() <= before + 2  # the proxy's connection to the target
+        assert count_descriptors() <= before + 2  # the proxy has two more, to the target
         assert proxy.requests == [(*request_seen, target.port, b"")]
 
 

@@ -1,3 +1,5 @@
+"""Waiting for descriptors and time in the calling greenlet."""
+
 from __future__ import annotations
 
 import _socket
@@ -68,7 +70,7 @@ def test_first_of_several_watchers_is_returned(pair: Pair) -> None:
     try:
         peer.send(b"x")
         assert wait_any(watchers, 5) is watchers[1]
-        pair[1].send(b"x")  # now both are ready: whichever is told, the other is not lost
+        pair[1].send(b"x")  # both are ready: either may be first, and the other is not lost
         first = wait_any(watchers, None)
         watchers.remove(first)
         assert wait_any(watchers, 5) is watchers[0]

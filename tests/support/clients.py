@@ -24,7 +24,7 @@ KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
 
 
 class RawClient:
-    """A client in the hands of the test: it does nothing by itself.
+    """A client that does nothing by itself: the test decides every byte.
 
     :param receive_buffer: bytes of the kernel's buffer; None: the system's default.
     """
@@ -133,7 +133,7 @@ class RawClient:
         return b"".join(pieces)
 
     def expect_silence(self) -> None:
-        """Check that nothing comes while the server has every chance to send something."""
+        """Check that nothing comes, while the hub gives the server time to send."""
         with gevent.Timeout(0.05, False):  # type: ignore[arg-type]
             raise AssertionError(f"got {self.sock.recv(100)!r}")
 
@@ -151,10 +151,10 @@ def tell(value):
 
 
 def run_websockets(server: EchoServer, code: str, cafile: str = "", **options: Any) -> list[Any]:
-    """Run ``code`` in a process, with the client of ``websockets``.
+    """Run code with the client of ``websockets`` in a process.
 
-    :param code: has ``connect``, ``url``, and ``options`` for ``connect``.
-    :returns: what it passed to ``tell()``.
+    :param code: may use ``connect``, ``url``, ``options`` for ``connect``, and ``tell()``.
+    :returns: the values that it passed to ``tell()``.
     """
     with gevent.Timeout(PATIENCE):
         run = subprocess.run(

@@ -1,4 +1,4 @@
-"""A server on loopback that does what a test's script says, and ports that answer nobody."""
+"""A server on loopback that runs a script of the test, and ports that answer nobody."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class LoopbackServer:
         returns. An ``OSError`` ends the connection and is kept in :attr:`failures`: the client has
         gone, or TLS has failed. Any other exception comes out of the ``with`` block.
     :param context: of TLS; None: plain TCP.
-    :param buffer: bytes of the kernel's receive buffer, so that a window is full soon.
+    :param buffer: bytes of the kernel's receive buffer. A small one makes a window full soon.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class LoopbackServer:
         host: str = "127.0.0.1",
         buffer: int | None = None,
     ) -> None:
-        #: A test may replace it; the next connection has the new one.
+        #: The context of the next connection; a test may replace it.
         self.context = context
         self._script = script
         self._pool = gevent.pool.Pool()
@@ -50,7 +50,7 @@ class LoopbackServer:
         self.port: int = listener.getsockname()[1]
         #: How many connections there were so far.
         self.connections = 0
-        #: What has ended a connection: one ``OSError`` each.
+        #: Each ``OSError`` that has ended a connection.
         self.failures: list[OSError] = []
         #: Whether a TLS session was resumed, for each connection.
         self.resumed: list[bool] = []
@@ -66,7 +66,7 @@ class LoopbackServer:
             return f"wss://localhost:{self.port}/"
         return f"ws://127.0.0.1:{self.port}/"
 
-    def __enter__(self) -> Any:  # of whatever class it is
+    def __enter__(self) -> Any:  # self, of any subclass
         self._server.start()
         return self
 
@@ -103,7 +103,7 @@ class LoopbackServer:
 
 
 def echo_bytes(peer: RawServerPeer) -> None:
-    """Send every byte back: a script for tests of what is below WebSocket."""
+    """Send every byte back: a script for the tests of transports and proxies."""
     while data := peer.sock.recv(65536):
         peer.sock.sendall(data)
 

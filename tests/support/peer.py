@@ -1,4 +1,4 @@
-"""The server's end of a WebSocket connection, in the hands of a test's script, byte by byte.
+"""The server's end of a WebSocket connection, which a script drives byte by byte.
 
 Nothing here is from greenws: frames are read and built by other code, so that a mistake of greenws
 cannot hide behind itself.
@@ -38,7 +38,10 @@ class Frame(NamedTuple):
 
 
 def build(opcode: int, payload: bytes = b"", fin: bool = True, rsv: int = 0) -> bytes:
-    """Build a server's frame; ``rsv`` are the three reserved bits, 4 for RSV1."""
+    """Build a frame as a server sends it.
+
+    :param rsv: the three reserved bits; 4 is RSV1.
+    """
     first = (0x80 if fin else 0) | rsv << 4 | opcode
     size = len(payload)
     if size < 126:
@@ -71,7 +74,7 @@ class Inflater:
 
 
 class RawServerPeer:
-    """The server's end of one connection: it does nothing by itself."""
+    """The server's end of one connection. It does nothing by itself."""
 
     def __init__(self, sock: Any) -> None:
         self.sock = sock
@@ -93,7 +96,7 @@ class RawServerPeer:
         return data
 
     def answer(self, headers: bytes = b"") -> bytes:
-        """The 101 that answers the request :meth:`read_head` has read."""
+        """Build the 101 that answers the request of :meth:`read_head`."""
         key = next(
             line.split(b": ")[1]
             for line in self.head.split(b"\r\n")
@@ -156,7 +159,7 @@ class RawServerPeer:
         return Frame(first & 0x0F, payload, bool(first & 0x80), bool(first & 0x40))
 
     def expect(self, opcode: int, payload: bytes | None = None) -> Frame:
-        """Read a frame that has to be of this kind."""
+        """Read a frame, which has to be of this kind."""
         frame = self.read_frame()
         assert frame.opcode == opcode, f"opcode {frame.opcode} instead of {opcode}"
         if payload is not None:

@@ -1,4 +1,4 @@
-"""Programs as Debian ships them, each run on free ports of 127.0.0.1 for as long as a block."""
+"""Programs as Debian ships them: proxies, nginx, ssh. Each runs as long as a ``with`` block."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ import pytest
 from tests.support.authority import LOCAL_NAMES, Authority
 from tests.support.waiting import PATIENCE
 
-# What tinyproxy and microsocks can be told: letters and digits, on a command line.
+# tinyproxy and microsocks take letters and digits only.
 USER, PASSWORD = "user", "pa55word"
 
-# Below what Linux and the BSDs take for outgoing connections.
+# Below the ports that Linux and the BSDs give to outgoing connections.
 _PORTS = (15_000, 32_000)
 
 _PATH = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"
 
 
 def find(program: str) -> str:
-    """The path of a program; without it the test is skipped."""
+    """Find a program, or skip the test without it."""
     path = shutil.which(program, path=_PATH)
     if path is None:
         pytest.skip(f"{program} is not installed")
@@ -40,7 +40,7 @@ def find(program: str) -> str:
 
 
 def find_stream_module() -> Path:
-    """The path of nginx's stream module, a package of its own; without it the test is skipped."""
+    """Find nginx's stream module, a package of its own, or skip the test without it."""
     prefix = Path(find("nginx")).parents[1]
     for folder in (prefix / "lib", Path("/usr/lib"), Path("/usr/lib64"), Path("/usr/share")):
         module = folder / "nginx/modules/ngx_stream_module.so"
@@ -53,7 +53,7 @@ def find_stream_module() -> Path:
 def run_program(
     program: str, *arguments: str, ports: list[int]
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a program; it listens on all of the ports when this returns."""
+    """Run a program, and wait until it listens on all of the ports."""
     process = subprocess.Popen(
         [find(program), *arguments],
         stdin=subprocess.DEVNULL,
@@ -78,10 +78,10 @@ def run_program(
 
 
 def find_ports(count: int) -> list[int]:
-    """Different ports of 127.0.0.1 that are free, for programs that cannot take port 0.
+    """Find free ports of 127.0.0.1, for programs that cannot take port 0.
 
-    Not those the system gives to whoever connects, of which one may be gone by the time the
-    program has started.
+    The system must not give them to outgoing connections before the program has started, so they
+    are outside of its range.
     """
     found: list[int] = []
     while len(found) < count:
@@ -90,7 +90,7 @@ def find_ports(count: int) -> list[int]:
             try:
                 sock.bind(("127.0.0.1", port))
             except OSError:
-                continue  # somebody else's
+                continue  # the port is in use
         if port not in found:
             found.append(port)
     return found
@@ -103,7 +103,7 @@ def _is_open(port: int) -> bool:
 
 @contextlib.contextmanager
 def run_tinyproxy(folder: Path, *lines: str) -> Iterator[int]:
-    """An HTTP proxy; more lines of its configuration are the caller's."""
+    """Run an HTTP proxy, with more lines of configuration from the caller."""
     (port,) = find_ports(1)
     config = folder / f"tinyproxy-{port}.conf"
     config.write_text("\n".join([f"Port {port}", "Listen 127.0.0.1", "Timeout 60", *lines, ""]))
@@ -113,7 +113,7 @@ def run_tinyproxy(folder: Path, *lines: str) -> Iterator[int]:
 
 @contextlib.contextmanager
 def run_microsocks(*arguments: str) -> Iterator[int]:
-    """A SOCKS5 proxy."""
+    """Run a SOCKS5 proxy."""
     (port,) = find_ports(1)
     with run_program("microsocks", "-i", "127.0.0.1", "-p", str(port), *arguments, ports=[port]):
         yield port
@@ -121,7 +121,7 @@ def run_microsocks(*arguments: str) -> Iterator[int]:
 
 @contextlib.contextmanager
 def run_dante(folder: Path) -> Iterator[int]:
-    """A SOCKS4 and SOCKS5 proxy that refuses port 9."""
+    """Run a SOCKS4 and SOCKS5 proxy that refuses port 9."""
     (port,) = find_ports(1)
     config = folder / f"danted-{port}.conf"
     config.write_text(
@@ -144,10 +144,10 @@ def run_dante(folder: Path) -> Iterator[int]:
 
 @contextlib.contextmanager
 def run_ssh(folder: Path) -> Iterator[int]:
-    """``ssh -D``: SOCKS 4, 4a and 5, over a server of its own; it resolves what it is given."""
+    """Run ``ssh -D``, a proxy for SOCKS 4, 4a and 5 that resolves names, with its own sshd."""
     server = find("sshd")
     if os.geteuid() == 0:
-        Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # where sshd separates privileges
+        Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # sshd separates privileges there
     for name in ("host", "user"):
         command = [
             find("ssh-keygen"),
@@ -180,7 +180,7 @@ def run_ssh(folder: Path) -> Iterator[int]:
 
 
 class Certificates:
-    """Files of an authority of the tests' own, and of everything it vouches for."""
+    """The files of a certificate authority, and of every certificate that the tests need."""
 
     def __init__(self, folder: Path) -> None:
         authority = Authority(folder)
@@ -215,7 +215,7 @@ def _has_ipv6() -> bool:
 HAS_IPV6 = _has_ipv6()
 needs_ipv6 = pytest.mark.skipif(not HAS_IPV6, reason="this machine has no IPv6")
 
-#: What nginx logs of each request, as JSON, by the names of its variables.
+#: The fields of nginx's log, which is JSON, and the variables of nginx in them.
 LOGGED = {
     "port": "server_port",
     "uri": "request_uri",
@@ -231,11 +231,11 @@ LOGGED = {
 
 
 class Nginx:
-    """One nginx in front of an echo server: every kind of front the tests need.
+    """One nginx in front of an echo server, with every kind of front that the tests need.
 
     :param upstream: port of the echo server.
-    :param proxy: port of the HTTP proxy that ``https_proxy`` is in front of, and of one that
-        wants credentials for ``https_auth_proxy``.
+    :param proxies: ports of two HTTP proxies: the one behind ``https_proxy``, and one that wants
+        credentials, behind ``https_auth_proxy``.
     """
 
     PORTS = ("plain", "other", "tls", "other_tls", "tls12", "mutual", "expired", "wrong_name",
@@ -268,9 +268,9 @@ class Nginx:
             yield self
 
     def read_log(self, mark: str, count: int) -> list[dict[str, str]]:
-        """What it logged of the requests that have ``mark`` in their query, once ``count`` have.
+        """Read the lines of requests with a mark in their query, as soon as there are ``count``.
 
-        An upgraded connection is logged when it has ended, which may be after the client's end.
+        nginx logs an upgraded connection when it ends, which may be after the client has ended.
         """
         deadline = time.monotonic() + PATIENCE
         while True:
@@ -320,7 +320,7 @@ class Nginx:
             f"add_header Retry-After 7 always; }}\n"
             for code in (429, 503)
         )
-        # Escaped, as a header of the client may be anything.
+        # A header of the client may be anything, and is escaped.
         facts = ",".join(f'"{name}":"${variable}"' for name, variable in LOGGED.items())
         log = f"log_format seen escape=json '{{{facts}}}';"
         return f"""

@@ -17,9 +17,9 @@ from tests.support.peer import RawServerPeer
 
 
 class Proxy(LoopbackServer):
-    """Carries bytes to wherever the client wants; its subclasses know how a client says so.
+    """Carries bytes to any target. The subclasses know how a client names one.
 
-    :param greeting: follows the reply in one piece, as that of a server that speaks first could.
+    :param greeting: follows the reply in the same piece, as a server's first words could.
     """
 
     #: The names that the proxy resolves, and their addresses.
@@ -28,7 +28,7 @@ class Proxy(LoopbackServer):
     def __init__(self, context: ssl.SSLContext | None = None, greeting: bytes = b"") -> None:
         super().__init__(self.handle, context)
         self.hosts = {"name.of.target": "127.0.0.1"}
-        #: Of the URL that a client has to be given.
+        #: The scheme of :attr:`url`.
         self.scheme = "http"
         self._greeting = greeting
 
@@ -37,11 +37,11 @@ class Proxy(LoopbackServer):
         return f"{self.scheme}://localhost:{self.port}"
 
     def handle(self, peer: RawServerPeer) -> None:
-        """Read what the client wants, and :meth:`carry`."""
+        """Read the request of the client, and :meth:`carry`."""
         raise NotImplementedError
 
     def carry(self, peer: RawServerPeer, host: str, port: int, reply: bytes) -> None:
-        """Connect to the target, reply, and relay until one end has enough."""
+        """Connect to the target, reply, and relay until the client ends."""
         upstream = gevent.socket.create_connection((self.hosts.get(host, host), port))
         with contextlib.closing(upstream):
             peer.send(reply + self._greeting)

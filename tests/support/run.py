@@ -36,11 +36,11 @@ class Run:
         return [event.name for event in self.events]
 
     def all(self, name: str) -> list[Any]:
-        """The events of that name so far."""
+        """The events of a name so far."""
         return [event for event in self.events if event.name == name]
 
     def wait(self, name: str, count: int = 1, seconds: float = PATIENCE) -> Any:
-        """Wait for the ``count``-th event of that name, and return it."""
+        """Wait for the ``count``-th event of a name, and return it."""
         with gevent.Timeout(seconds, AssertionError(f"no {name}; there was {self.names}")):
             while len(found := self.all(name)) < count:
                 assert not self.greenlet.dead, f"no {name}; there was {self.names}, {self.error!r}"
@@ -49,7 +49,11 @@ class Run:
         return found[count - 1]
 
     def join(self, seconds: float = PATIENCE) -> Any:
-        """Wait until the iteration has ended; raise what came out of it, return its last event."""
+        """Wait until the iteration has ended.
+
+        :returns: its last event.
+        :raises BaseException: the exception that came out of the iteration.
+        """
         self.greenlet.join(seconds)
         assert self.greenlet.dead, f"not ended after {seconds} s; there was {self.names}"
         if self.error is not None:
@@ -80,10 +84,10 @@ def run_script(source: str, *args: object, seconds: float = 30.0) -> str:
 
     The process has to end with status 0.
 
-    :returns: what it printed.
+    :returns: its output.
     """
     command = [sys.executable, "-W", "error", "-c", textwrap.dedent(source), *map(str, args)]
-    root = Path(greenws.__path__[0]).parent  # it may not be installed
+    root = Path(greenws.__path__[0]).parent  # greenws may not be installed
     process = gevent.subprocess.Popen(
         command, cwd=root, stdout=gevent.subprocess.PIPE, stderr=gevent.subprocess.STDOUT
     )

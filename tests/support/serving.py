@@ -125,7 +125,7 @@ async def _serve_flood(context: ssl.SSLContext) -> None:
     for listener in (plain, context.wrap_socket(secure, server_side=True)):
         threading.Thread(target=_accept_forever, args=(listener,), daemon=True).start()
     await _wait_for_end()
-    os._exit(0)  # the threads are in the midst of sending
+    os._exit(0)  # the threads never stop sending
 
 
 def _accept_forever(listener: socket.socket) -> None:

@@ -1,4 +1,4 @@
-"""Compiled modules that are older than what they were made from."""
+"""Compiled modules that are older than their sources."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _CIMPORT = re.compile(r"^\s*from\s+([\w.]+)\s+cimport\s+([\w, ]+)", re.MULTILINE
 
 
 def find_stale(package: Path) -> list[str]:
-    """Find compiled modules that no longer are what their sources say.
+    """Find compiled modules that do not match their sources any more.
 
     A module depends on its ``.py``, its ``.pxd`` and every ``.pxd`` that one cimports from.
 
@@ -24,7 +24,7 @@ def find_stale(package: Path) -> list[str]:
         if suffix is None:
             continue
         stem = path.name.removesuffix(suffix)
-        if "." in stem:  # another interpreter's
+        if "." in stem:  # built for another interpreter
             continue
         source = path.with_name(stem + ".py")
         declarations = source.with_suffix(".pxd")
@@ -45,12 +45,12 @@ def _with_cimported(declarations: Path, package: Path) -> set[Path]:
     pending = [declarations]
     while pending:
         pxd = pending.pop()
-        if pxd in seen or not pxd.exists():  # one of Cython's own (libc, cpython)
+        if pxd in seen or not pxd.exists():  # part of Cython (libc, cpython)
             continue
         seen.add(pxd)
         for module, names in _CIMPORT.findall(pxd.read_text(encoding="utf-8")):
             pending.append(_locate(module, pxd, package))
-            # A name may be a module, too.
+            # The name that is cimported may be a module.
             for name in names.replace(" ", "").split(","):
                 pending.append(_locate(f"{module}.{name}", pxd, package))
     return seen

@@ -18,7 +18,7 @@ class Ticker:
     INTERVAL = 0.005
 
     def __init__(self) -> None:
-        #: Ticks since the start, or the last :meth:`reset`.
+        #: Ticks since the start or the last :meth:`reset`.
         self.ticks = 0
         self._largest_gap = 0.0
         self._last = own_time()
@@ -26,7 +26,7 @@ class Ticker:
 
     @property
     def largest_gap(self) -> float:
-        """The longest time between ticks so far, seconds; one that still lasts counts."""
+        """The longest time between two ticks so far, or since the last one, seconds."""
         return max(self._largest_gap, own_time() - self._last)
 
     def reset(self) -> None:

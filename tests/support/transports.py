@@ -1,4 +1,4 @@
-"""Bytes through a transport, in the greenlet of the test."""
+"""Sending and receiving through a transport, in the greenlet of the test."""
 
 from __future__ import annotations
 

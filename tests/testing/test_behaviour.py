@@ -1,3 +1,5 @@
+"""The behaviours that an EchoServer can be given."""
+
 from __future__ import annotations
 
 import time

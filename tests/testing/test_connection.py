@@ -1,3 +1,5 @@
+"""One connection of an EchoServer, as a behaviour or a test drives it."""
+
 from __future__ import annotations
 
 import struct

@@ -1,3 +1,5 @@
+"""The EchoServer as a whole: start and stop, TLS, failures of behaviours, waiting."""
+
 from __future__ import annotations
 
 import subprocess
@@ -160,7 +162,7 @@ def test_stop_ends_any_behaviour(behaviour: Callable[[Connection], object]) -> N
     with EchoServer(opening=behaviour) as server:
         peer = RawClient(server)
         server.wait_for(lambda: server.connection_count)
-        gevent.sleep(0)  # the behaviour's first turn
+        gevent.sleep(0)  # the behaviour begins
     assert peer.read_to_end() == b""
     peer.sock.close()
 
@@ -221,7 +223,7 @@ def test_exception_of_a_behaviour_ends_a_wait() -> None:
     with RawClient(server).open():
         with pytest.raises(ZeroDivisionError):
             server.wait_messages(1)
-    server.stop()  # not a second time
+    server.stop()  # does not raise the exception again
 
 
 def test_exception_of_a_behaviour_goes_before_one_of_the_block() -> None:

@@ -12,7 +12,7 @@ URL = "ws://example.org/"
 
 
 class Session:
-    """Does what a session has to, and notes what it was told."""
+    """Does the least a session has to do, and keeps what it is told."""
 
     signals_eof = True
 
@@ -66,7 +66,7 @@ def answer(websocket: Any, *more: str) -> bytes:
 
 
 def open_up(websocket: Any, *more: str) -> Any:
-    """As :func:`connect`, and have the server agree."""
+    """Connect as :func:`connect` does, and feed the server's agreement."""
     session = connect(websocket)
     (ready,) = websocket.feed(answer(websocket, *more))
     assert ready.name == "ready"

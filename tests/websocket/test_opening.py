@@ -165,7 +165,7 @@ def test_iteration_dropped_late_does_not_end_the_next_one() -> None:
         for event in iteration:
             if event.name == "ready":
                 break
-        iteration = websocket.connect()  # and the first one is dropped, here
+        iteration = websocket.connect()  # the name drops the first one here
         seen = []
         for event in iteration:
             seen.append(event.name)
@@ -211,7 +211,7 @@ def test_feed_takes_any_kind_of_bytes(kind: Any) -> None:
 
 
 def test_feed_takes_a_view_of_a_reused_buffer() -> None:
-    # As lomond's session has it: a view of one buffer.
+    # The session of lomond feeds a view of one buffer, which it overwrites.
     websocket = WebSocket(URL)
     open_up(websocket)
     data = frame(1, b"one") + frame(9, b"two")
@@ -252,7 +252,7 @@ def test_bad_answer_is_a_rejection_with_a_reason(change: tuple[bytes, bytes], re
 
 
 def test_rejection_does_not_wait_for_a_session_that_tells_no_end() -> None:
-    # lomond's reads on until the server closes, and would never know that a body has ended.
+    # The session of lomond reads until the server closes, and does not know when a body ends.
     websocket = WebSocket(URL)
     session = connect(websocket)
     session.signals_eof = False

@@ -19,7 +19,10 @@ DEFLATED: dict[str, Any] = {}
 
 
 def check(data: bytes, *expected: tuple[Any, ...], **options: Any) -> None:
-    """Feed every way, as it is and, where it comes to no end, with trailing bytes."""
+    """Feed data in every way, alone and with trailing bytes.
+
+    The trailing bytes are a message that is parsed, too, unless the stream has ended before.
+    """
     expected_list = list(expected)
     assert feed_every_way(data, **options) == expected_list
     is_over = bool(expected) and expected[-1][0] in ("error", "closing")

@@ -132,7 +132,7 @@ def test_fragments_of_a_long_message_cost_no_memory_each() -> None:
         tracemalloc.stop()
     (event,) = drain(stream, frame(0, b""))
     assert event.data == b"x" * (count * size)
-    # Its 4 MiB, the room a bytearray grows by, and what growing needs for a moment.
+    # The message has 4 MiB; a growing bytearray needs spare room, and a copy for a moment.
     assert peak < 3 * count * size
 
 

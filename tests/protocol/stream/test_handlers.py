@@ -36,7 +36,7 @@ def test_handlers_get_the_messages_of_their_kind() -> None:
 
 
 def test_kept_events_stay_as_they_are() -> None:
-    # Those it does not keep may serve again.
+    # An event that the handler does not keep may be used again.
     stream = Stream()
     seen = 0
     kept: list[Any] = []
@@ -57,7 +57,7 @@ def test_kept_events_stay_as_they_are() -> None:
 # Texts: one that no handler has kept is overwritten by the next one of about its length
 
 
-# What a handler keeps of an event, and what that is of the text.
+# Ways to keep something of an event, each with a check of the thing kept against the text.
 keepers: dict[str, tuple[Callable[[Any], Any], Callable[[Any, str], bool]]] = {
     "nothing": (lambda event: None, lambda kept, text: kept is None),
     "text": (lambda event: event.text, lambda kept, text: kept == text),
@@ -98,7 +98,7 @@ def test_kept_texts_stay_as_they_are(messages: list[tuple[str, str]]) -> None:
     def handle(event: Any) -> None:
         text, kind = messages[len(kept)]
         assert event.text == text
-        assert hash(event.text) == hash("".join(list(text)))  # kept in the text itself
+        assert hash(event.text) == hash("".join(list(text)))  # a str stores its hash
         assert {event.text} == {text}
         assert sys.getsizeof(event.text) == sys.getsizeof("".join(list(text)))
         kept.append(keepers[kind][0](event))
@@ -132,7 +132,7 @@ def test_texts_of_all_lengths_may_follow_each_other() -> None:
 
 
 def test_shorter_texts_end_where_they_end() -> None:
-    # float() reads until a NUL.
+    # float() reads the memory of a text up to a NUL.
     numbers = ["1234567.5", "12.5", "98765", "9", "10", "0.25"] * 3
     seen: list[float] = []
     stream = Stream(True, MAX_MESSAGE_SIZE)

@@ -27,7 +27,7 @@ PARTS = st.lists(st.integers(0, 1 << 16), max_size=6)
 
 @st.composite
 def conversations(draw: st.DrawFn, masked: bool, deflated: bool) -> tuple[bytes, list[Any]]:
-    """Legal frames: messages in fragments, control frames among them; and the events they make."""
+    """Legal frames and their events: messages in fragments, with control frames in between."""
     peer = Deflate()
     wire = b""
     expected: list[Any] = []
@@ -83,7 +83,7 @@ def test_any_bytes_give_events_or_our_errors(
 
 
 def without_kind(outcome: list[Any]) -> list[Any]:
-    # Of a compressed message that is both, bad and too large, it may be either.
+    # A compressed message that is both bad and too large may end in either error.
     return [("error",) if item[0] == "error" and item[2] != 1002 else item for item in outcome]
 
 

@@ -34,7 +34,7 @@ def test_message_beyond_max_size_is_too_large(opcode: int, size: int) -> None:
     payload = b"x" * size
     if size < 1000:
         check(frame(opcode, payload), TOO_LARGE, max_size=100)
-    # By its head.
+    # The head alone tells the size.
     head = frame(opcode, payload)[: -len(payload)]
     check(head, TOO_LARGE, max_size=100)
     first = frame(opcode, b"x" * 60, fin=False)
@@ -102,5 +102,5 @@ def test_bomb_is_bounded_by_max_size(way: str) -> None:
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    # The message, its copy, a piece of the wire and zlib's window; not 200 MB.
+    # Room for the message, its copy, a piece of the wire and zlib's window; not for 200 MB.
     assert peak < len(bomb) + 4 * max_size + 100_000

@@ -98,7 +98,7 @@ def deflated_fragments(text: bytes) -> list[bytes]:
 
 
 def find_first_bad_byte(text: bytes) -> int | None:
-    """The first byte after which no continuation makes it UTF-8, by trying them all."""
+    """Find the first byte after which no continuation makes the text UTF-8, by trying them all."""
     for size in range(1, len(text) + 1):
         if not any(is_utf8(text[:size] + rest) for rest in ENDINGS):
             return size - 1
@@ -113,7 +113,7 @@ def is_utf8(text: bytes) -> bool:
     return True
 
 
-# Whatever has begun, one of these ends it.
+# Every character that has begun is ended by one of these.
 ENDINGS = [rest * count for rest in (b"\x80", b"\x90", b"\xa0", b"\xbf") for count in range(4)] + [
     a + b"\x80" * n for a in (b"\x80", b"\x90", b"\x9f", b"\xa0") for n in range(3)
 ]
@@ -131,7 +131,7 @@ def test_bad_utf8_is_found_by_its_first_bad_byte(text: bytes) -> None:
 
 
 def frame_bytes(text: bytes, bad: int) -> tuple[list[bytes], bytes]:
-    """One frame byte by byte, up to the bad one, which is not the last of the message."""
+    """One frame byte by byte up to the bad byte. More of the message would follow."""
     wire = frame(1, text + b"and more")
     position = len(wire) - len(text) - 8 + bad
     return [wire[i : i + 1] for i in range(position)], wire[position : position + 1]

@@ -53,7 +53,7 @@ def test_fragmented_control_frame_is_a_violation(opcode: int) -> None:
 @pytest.mark.parametrize("opcode", [8, 9, 10])
 @pytest.mark.parametrize("size", [126, 65536])
 def test_long_control_frame_is_a_violation(opcode: int, size: int) -> None:
-    # Found out by its head: nobody waits for the payload.
+    # The head alone is the violation: the parser does not wait for the payload.
     check(frame(opcode, bytes(size))[:2], VIOLATION)
 
 
