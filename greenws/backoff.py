@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from email.utils import mktime_tz, parsedate_tz
 from random import random
 from time import time
-from typing import Any
 
 #: Seconds a ``Retry-After`` is followed at most: a server must not park its clients for ever.
 MAX_RETRY_AFTER = 3600.0
@@ -61,7 +60,7 @@ class Backoff:
         return self.max_tries is not None and failures >= self.max_tries
 
 
-def find_retry_after(event: Any) -> float | None:
+def find_retry_after(event: object) -> float | None:
     """Return the seconds after which an opening that failed may be tried again, or None.
 
     :param event: a rejection by the server, or a failure to connect, which may be a proxy's.

@@ -244,7 +244,7 @@ class UnknownMessage(Event):
 
     def __init__(self, message: Any) -> None:
         Event.__init__(self)
-        self.message: Any = message
+        self.message: Any = message  # another session's, of any kind
 
 
 class _ControlFrame(Event):

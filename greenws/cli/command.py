@@ -8,11 +8,12 @@ import platform
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import gevent
 
 from ..build import COMPILED
+from ..client import ClientOptions
 from ..constants import MAX_MESSAGE_SIZE, OPEN_TIMEOUT
 from ..protocol.handshake import check_header, check_protocols
 from ..url import parse_url
@@ -62,7 +63,7 @@ def _build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_load(commands: Any) -> None:
+def _add_load(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     about = "Open many connections, exchange messages with an echo server, and report."
     parser = commands.add_parser(
         "load",
@@ -120,7 +121,7 @@ def _add_load(commands: Any) -> None:
     )
 
 
-def _add_echo(commands: Any) -> None:
+def _add_echo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     about = "Run an echo server; its URL is the first line on stdout."
     parser = commands.add_parser("echo", help=about, description=about, allow_abbrev=False)
     parser.set_defaults(run=_run_echo)
@@ -139,7 +140,7 @@ def _add_echo(commands: Any) -> None:
     add("--until-eof", action="store_true", help="end when stdin ends")
 
 
-def _add_connect(commands: Any) -> None:
+def _add_connect(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     about = "Send the lines of stdin as text messages, and print the messages that come."
     parser = commands.add_parser(
         "connect",
@@ -191,7 +192,7 @@ def _build_client_options() -> argparse.ArgumentParser:
     return parser
 
 
-def _collect_client_options(options: argparse.Namespace) -> dict[str, Any]:
+def _collect_client_options(options: argparse.Namespace) -> ClientOptions:
     return {
         "compress": options.compress,
         "ssl_verify": not options.insecure,

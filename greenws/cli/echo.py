@@ -99,7 +99,7 @@ class EchoProcess:
         self._max_size = max_size
         self._process: Popen[Any] | None = None
         #: Its URL, once it runs.
-        self.url = ""
+        self.url: str = ""
 
     def __enter__(self) -> EchoProcess:
         command = [sys.executable, "-m", "greenws", "echo", "--port=0", "--until-eof"]

@@ -6,18 +6,16 @@ import enum
 import random
 import string
 import sys
-from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any
 
 import gevent
 from gevent.event import Event
 from gevent.lock import Semaphore
 
 from .. import events
-from ..client import Client
+from ..client import Client, ClientOptions
 from ..constants import MAX_MESSAGE_SIZE
 from ..errors import WebSocketError
 from ..status import Status
@@ -51,7 +49,7 @@ class LoadOptions:
     #: Seconds without any echo after which the run is over.
     timeout: float
     #: Options of the client.
-    client: Mapping[str, Any]
+    client: ClientOptions
 
 
 class State(enum.Enum):
@@ -71,9 +69,9 @@ class State(enum.Enum):
 class LoadClient(Client):
     """One connection of a run."""
 
-    close_timeout = _CLOSE_TIMEOUT
+    close_timeout: float | None = _CLOSE_TIMEOUT
 
-    def __init__(self, run: LoadRun, url: str, options: Mapping[str, Any]) -> None:
+    def __init__(self, run: LoadRun, url: str, options: ClientOptions) -> None:
         super().__init__(url, **options)
         self.state = State.CONNECTING
         self._load = run
@@ -133,7 +131,7 @@ class LoadRun:
     def __init__(self, options: LoadOptions, url: str, tally: Tally) -> None:
         self.options = options
         #: The text of every message: no compressor makes it vanish.
-        self.payload = _make_payload(options.size)
+        self.payload: str = _make_payload(options.size)
         self._url = url
         self._tally = tally
         self._clients: list[LoadClient] = []

@@ -19,9 +19,9 @@ class Latencies:
     def __init__(self) -> None:
         self._buckets: Counter[int] = Counter()
         #: How many there are.
-        self.count = 0
+        self.count: int = 0
         #: The longest.
-        self.longest = 0.0
+        self.longest: float = 0.0
 
     def add(self, seconds: float) -> None:
         """Add one."""

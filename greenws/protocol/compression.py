@@ -11,12 +11,13 @@ import re
 import sys
 import zlib
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..errors import CompressionParameterError, CriticalProtocolError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from types import ModuleType
     from typing import TypeAlias
     from zlib import _Compress, _Decompress
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     Extensions: TypeAlias = list[tuple[str, list[tuple[str, str | None]]]]
 
 
-def find_zlib() -> Any:
+def find_zlib() -> ModuleType:
     """Return the implementation of zlib to use: zlib-ng where it is installed, which deflates
     three times as fast and inflates in two thirds of the time, else that of the interpreter.
     """

@@ -103,8 +103,8 @@ class Upgraded:
     __slots__ = ("response", "rest")
 
     def __init__(self, response: Response, rest: bytes) -> None:
-        self.response = response
-        self.rest = rest
+        self.response: Response = response
+        self.rest: bytes = rest
 
 
 class Refused:
@@ -113,8 +113,8 @@ class Refused:
     __slots__ = ("reason", "response")
 
     def __init__(self, response: Response, reason: str) -> None:
-        self.response = response
-        self.reason = reason
+        self.response: Response = response
+        self.reason: str = reason
 
 
 class Redirected:
@@ -123,7 +123,7 @@ class Redirected:
     __slots__ = ("response",)
 
     def __init__(self, response: Response) -> None:
-        self.response = response
+        self.response: Response = response
 
 
 Outcome = Upgraded | Refused | Redirected
@@ -161,9 +161,9 @@ class Opening:
         # Why a redirect is not followed; empty if the answer is no redirect.
         self._obstacle = ""
         #: Where the request goes.
-        self.target = url
+        self.target: URL = url
         #: The Sec-WebSocket-Key of the request.
-        self.key = b""
+        self.key: bytes = b""
 
     def build_request(self) -> bytes:
         """Return the request (RFC 6455 section 4.1), with a key of its own."""

@@ -86,9 +86,9 @@ class BusyPoll:
         self._idle = idle
         self._limit = limit
         #: Whether the loop looks before it sleeps.
-        self.is_looking = False
+        self.is_looking: bool = False
         #: Bytes that were received; those who read them count them here.
-        self.received = 0
+        self.received: int = 0
         # A look is under way.
         self._is_awake = False
         # When somebody was woken last, and had been seen to.

@@ -24,7 +24,7 @@ MAX_CONTEXTS = 64
 _contexts: OrderedDict[tuple[Any, ...], ssl.SSLContext] = OrderedDict()
 
 
-def check_context(context: Any) -> None:
+def check_context(context: object) -> None:
     """Check the option ``ssl_context``.
 
     :raises TypeError: if it is neither an SSLContext nor None.

@@ -92,7 +92,7 @@ class Crowd:
         self._wakes = 0
         self._calm_turns = 0
         #: Whether members are resumed only when all that are ready are known.
-        self.is_crowded = False
+        self.is_crowded: bool = False
 
     def wake(self, member: Member) -> bool:
         """Count a member that is ready; called by the hub.

@@ -54,7 +54,7 @@ class ForeignTracer(Tracer):
     def is_heard(self) -> bool:
         return True
 
-    def _tell(self, stage: str, fields: dict[str, Any]) -> None:
+    def _tell(self, stage: str, fields: dict[str, object]) -> None:
         self._emit(stage, **fields)
 
 
@@ -79,7 +79,7 @@ class ForeignWebSocket(DrivenWebSocket):
 
     def __init__(self, websocket: Any) -> None:
         self._websocket = websocket
-        self.errors = _find_errors(websocket)
+        self.errors: ModuleType = _find_errors(websocket)
         self._tracer = (
             ForeignTracer(websocket) if hasattr(websocket, "_emit_trace") else SilentTracer("")
         )

@@ -7,15 +7,19 @@ C, where the descriptor is all they need, and nothing that could wait.
 from __future__ import annotations
 
 import _socket
+from typing import TYPE_CHECKING
 
 from gevent import getcurrent
 from greenlet import greenlet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["getcurrent", "receive", "send", "switch"]
 
 # Unbound, so that a switch looks nothing up. gevent's Hub.switch would first ask the current
 # greenlet for a switch_out(), which ours has not.
-switch = greenlet.switch
+switch: Callable[..., object] = greenlet.switch
 
 # Unbound: they are called for every message.
 _recv_into = _socket.socket.recv_into

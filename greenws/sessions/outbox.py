@@ -173,7 +173,7 @@ class Outbox(Flushable):
 
     def flush(self) -> None:
         """Hand over to the transport what it takes now; never waits."""
-        self.is_dirty = False
+        self.is_dirty: bool = False
         transport = self.transport
         if transport is None:
             return

@@ -85,7 +85,7 @@ class Connection:
         #: The subprotocol that was agreed on, or None.
         self.subprotocol: str | None = None
         #: Whether the client sends and understands compressed messages.
-        self.is_compressed = False
+        self.is_compressed: bool = False
         #: The latest messages received, text as str and binary as bytes.
         self.messages: deque[Message] = deque(maxlen=options.history)
         #: Payloads of the latest pings received.
@@ -95,7 +95,7 @@ class Connection:
         #: The code of the close frame received: 1005 if it had none; None: no close frame so far.
         self.close_code: int | None = None
         #: The reason of the close frame received.
-        self.close_reason = ""
+        self.close_reason: str = ""
         #: What ended the connection before its time: a violation by the client, a failed TLS
         #: handshake, an exception out of the behaviour; or None.
         self.error: BaseException | None = None

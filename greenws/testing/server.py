@@ -88,7 +88,7 @@ class EchoServer:
         self.opening = opening
         self.host = host
         #: The port; with 0 given, known once the server was started, and kept from then on.
-        self.port = port
+        self.port: int = port
         if compress is True:
             compress = {}
         self._options = Options(
