@@ -204,7 +204,9 @@ def _check_password(name: str, value: object) -> None:
         raise TypeError(f"{name} must be str, bytes or a callable that returns one")
 
 
-def _check_bound(name: str, value: object, kinds: tuple[type[int] | type[float], ...], noun: str) -> None:
+def _check_bound(
+    name: str, value: object, kinds: tuple[type[int] | type[float], ...], noun: str
+) -> None:
     if value is None:
         return
     if not isinstance(value, kinds) or isinstance(value, bool):

@@ -46,7 +46,7 @@ greenws.Client("ws://example.org/", compress="yes")  # error: arg-type
 greenws.Client("ws://example.org/", headers=lambda: 5)  # error: arg-type, return-value
 greenws.Client("ws://example.org/", reconnect="yes")  # error: arg-type
 greenws.Client("ws://example.org/", session_class=greenws.WebSocket)  # error: arg-type
-greenws.Client("ws://example.org/", True)  # error: call-arg, arg-type
+greenws.Client("ws://example.org/", True)  # error: call-arg
 
 options: ClientOptions = {"compress": "yes"}  # error: typeddict-item
 

@@ -52,6 +52,11 @@ class Derived(Session):
         pass
 
 
+class Lacking(Session):
+    def write(self, data: bytes) -> None:
+        pass
+
+
 class NeedsMore(greenws.GeventSession):
     def __init__(self, websocket: greenws.WebSocket, path: str) -> None:
         super().__init__(websocket)
@@ -64,3 +69,5 @@ websocket.connect(session_class=NeedsMore)  # error: arg-type
 websocket.connect(session_class=NeedsMore(websocket, "path"))  # error: arg-type
 greenws.Client("ws://example.org/", session_class=WithoutClose)  # error: arg-type
 greenws.persist(websocket, session_class=WithoutClose)  # error: arg-type
+websocket.connect(session_class=Derived)  # error: arg-type
+Lacking()  # error: abstract
