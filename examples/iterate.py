@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from greenws import WebSocket, persist
+from greenws import WebSocket, events, persist
 from greenws.testing import EchoServer
 
 
@@ -17,7 +17,7 @@ def once(url: str) -> None:
         elif event.name == "text":
             print(event.text)
             websocket.close()
-        elif event.name in ("connect_fail", "rejected", "disconnected"):
+        elif isinstance(event, (events.ConnectFail, events.Rejected, events.Disconnected)):
             print(event.name, event.reason)
 
 

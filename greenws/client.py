@@ -153,7 +153,7 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
         self._handled: frozenset[str] = frozenset()
         self._greenlet: _ClientGreenlet | None = None
         # The greenlet that calls the handlers, while they are called.
-        self._runner: Any = None
+        self._runner: object = None
         # The session's send(), while messages may go straight there: nothing is deflated or traced.
         self._send: Callable[[int, Payload], None] | None = None
         # When the present connection became ready, in seconds of the monotonic clock, or None.

@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import os
 from time import monotonic, thread_time
-from typing import Any
+
+from .clock import Watcher
 
 #: The environment variable for :data:`LIMIT`, in microseconds.
 VARIABLE = "GREENWS_BUSY_POLL"
@@ -82,7 +83,7 @@ class BusyPoll:
         "received",
     )
 
-    def __init__(self, idle: Any, limit: float = LIMIT) -> None:
+    def __init__(self, idle: Watcher, limit: float = LIMIT) -> None:
         self._idle = idle
         self._limit = limit
         #: Whether the loop looks before it sleeps.

@@ -11,7 +11,6 @@ import os
 import ssl
 from collections import OrderedDict
 from stat import S_ISDIR
-from typing import Any
 
 import certifi
 
@@ -21,7 +20,7 @@ from ..options import Password
 #: Contexts that are kept; the one not used for longest goes first.
 MAX_CONTEXTS = 64
 
-_contexts: OrderedDict[tuple[Any, ...], ssl.SSLContext] = OrderedDict()
+_contexts: OrderedDict[tuple[object, ...], ssl.SSLContext] = OrderedDict()
 
 
 def check_context(context: object) -> None:

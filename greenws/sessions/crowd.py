@@ -12,7 +12,7 @@ import os
 from typing import Any
 
 from . import native as session_native
-from .clock import Alarm
+from .clock import Alarm, Watcher
 
 #: The environment variable for :data:`CROWD`.
 VARIABLE = "GREENWS_CROWD"
@@ -82,7 +82,7 @@ class Crowd:
 
     __slots__ = ("_calm_turns", "_check", "_next", "_ready", "_size", "_wakes", "is_crowded")
 
-    def __init__(self, check: Any, size: int = CROWD) -> None:
+    def __init__(self, check: Watcher, size: int = CROWD) -> None:
         self._check = check
         self._size = size if check is not None else 0
         # Members that are ready, and which of them is the next to be resumed.

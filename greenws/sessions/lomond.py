@@ -29,7 +29,7 @@ def adapt_websocket(websocket: Any) -> DrivenWebSocket:
     return websocket if isinstance(websocket, DrivenWebSocket) else ForeignWebSocket(websocket)
 
 
-def adapt_session(session: Any) -> FullSession:
+def adapt_session(session: Session) -> FullSession:
     """Return an adapter with which a WebSocket of ours drives a session of others."""
     return ForeignSession(session)
 

@@ -25,7 +25,7 @@ from gevent import get_hub
 from .. import native
 from ..protocol.stream import HEADROOM
 from .busypoll import BusyPoll
-from .clock import Clock
+from .clock import Clock, Loop, Watcher
 from .crowd import Crowd, Member
 from .turn import BufferPool, Turn
 
@@ -83,9 +83,9 @@ class Reactor:
         "view",
     )
 
-    def __init__(self, loop: Any) -> None:
+    def __init__(self, loop: Loop) -> None:
         #: gevent's loop.
-        self.loop: Any = loop
+        self.loop: Loop = loop
         self.clock: Clock = Clock(loop)
         #: Empty buffers for frames.
         self.pool: BufferPool = BufferPool()
@@ -102,8 +102,8 @@ class Reactor:
         #: Whether it is a loop of libuv.
         self.is_libuv: bool = "libev" not in type(loop).__module__
         idle = loop.idle(ref=False)
-        prepare: Any = None
-        check: Any = None
+        prepare: Watcher = None
+        check: Watcher = None
         if not self.is_libuv:
             prepare = loop.prepare(ref=False)
             check = loop.check(ref=False)

@@ -15,7 +15,6 @@ from __future__ import annotations
 import ssl
 import time
 from collections import OrderedDict
-from typing import Any
 
 #: Sessions one context keeps; the one not used for longest goes first.
 MAX_SESSIONS = 256
@@ -55,14 +54,14 @@ class Memory:
         self._renew_at = session.time + session.timeout / 2
 
 
-def recall(context: ssl.SSLContext, server: tuple[Any, ...]) -> Memory | None:
+def recall(context: ssl.SSLContext, server: tuple[object, ...]) -> Memory | None:
     """Get the memory of a server, a new one at first; None: the context cannot hold any.
 
     :param server: what has to be equal for a session to be resumed.
     """
     # What was agreed without checking the certificate must not pass for checked later on.
     key = (context.verify_mode, context.check_hostname, *server)
-    memories: OrderedDict[tuple[Any, ...], Memory] | None
+    memories: OrderedDict[tuple[object, ...], Memory] | None
     memories = getattr(context, _ATTRIBUTE, None)
     if memories is None:
         memories = OrderedDict()

@@ -12,6 +12,8 @@ from typing import Any
 from gevent import get_hub, sleep
 from gevent.hub import Waiter
 
+from .clock import Watcher
+
 #: Events of ``loop.io``, as bits.
 READ = 1
 WRITE = 2
@@ -60,7 +62,7 @@ def line_up() -> None:
     sleep(0)
 
 
-def wait_any(watchers: Sequence[Any], seconds: float | None) -> Any:
+def wait_any(watchers: Sequence[Watcher], seconds: float | None) -> Watcher:
     """Wait for the first of several watchers of this thread's hub, which stay the caller's.
 
     :param seconds: at most; None: as long as it takes.

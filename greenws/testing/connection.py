@@ -62,7 +62,7 @@ class Options:
 
     ssl_context: ssl.SSLContext | None
     subprotocols: Sequence[str]
-    #: Keywords for answer_offer(); None: compression is declined.
+    #: Keywords for answer_offer(), as the user gave them; None: compression is declined.
     compression: Mapping[str, Any] | None
     max_size: int | None
     history: int

@@ -3,7 +3,7 @@
 ``right/`` has programs without a fault. In the programs of ``wrong/``, each faulty line ends in a
 comment with the codes of mypy's errors: ``# error: arg-type``. A type checker has to find exactly
 these lines; mypy may have more to say of a line than its comment does. The code of docs/types.rst
-is read in the same way.
+is read in the same way, and the examples have to be without a fault.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ def programs(tmp_path: Path) -> list[Path]:
     assert blocks
     for number, block in enumerate(blocks):
         tmp_path.joinpath(f"types_{number}.py").write_text(block, encoding="utf-8")
-    return sorted([*HERE.glob("right/*.py"), *HERE.glob("wrong/*.py"), *tmp_path.glob("*.py")])
+    folders = [HERE / "right", HERE / "wrong", ROOT / "examples", tmp_path]
+    return [path for folder in folders for path in sorted(folder.glob("*.py"))]
 
 
 def read_blocks() -> list[str]:
