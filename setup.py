@@ -1,7 +1,7 @@
 """The compiled core; everything else about the build is in setup.cfg.
 
 Every ``.py`` under greenws/ with a ``.pxd`` beside it becomes an extension of the same name; but
-not native ones, whose ``.pxd`` is C for the others.
+not the modules of INLINED, whose ``.pxd`` is compiled into those that cimport it.
 Without Cython or a C compiler, or with GREENWS_PURE_PYTHON=1, the install is pure.
 """
 
@@ -16,9 +16,22 @@ from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).resolve().parent
 
+# GREENWS_SANITIZE=address compiles the parser alone, and with that sanitizer: see .ci/sanitize.
+SANITIZER = os.environ.get("GREENWS_SANITIZE", "")
+PARSER = ("greenws/events.pxd", "greenws/protocol/*.pxd")
+
+INLINED = (
+    "greenws/native/*.pxd",
+    "greenws/sessions/syscalls.pxd",
+    "greenws/sessions/threads.pxd",
+)
+
 DIRECTIVES = {
     "language_level": 3,
-    "boundscheck": False,
+    # What is called from Python may get anything: a wrong index, a None where an object is due, a
+    # session that does not run yet. Each is an error then, and no crash.
+    "allow_none_for_extension_args": False,
+    "nonecheck": True,
     "wraparound": False,
     # An annotation is not a C type: ``data: bytes`` would refuse a bytearray.
     "annotation_typing": False,
@@ -42,7 +55,8 @@ def find_extensions() -> list[Extension]:
     sources = [
         pxd.with_suffix(".py").relative_to(ROOT)
         for pxd in sorted(ROOT.glob("greenws/**/*.pxd"))
-        if pxd.stem != "native"
+        if not any(pxd.match(pattern) for pattern in INLINED)
+        and (not SANITIZER or any(pxd.match(pattern) for pattern in PARSER))
     ]
     extensions = [
         Extension(".".join(source.with_suffix("").parts), [str(source)]) for source in sources
@@ -57,13 +71,21 @@ def find_extensions() -> list[Extension]:
     )
     for extension in compiled:
         extension.optional = True  # cythonize() drops it from what it was given
-        if os.name == "posix":
+        if SANITIZER:
+            extension.extra_compile_args = ["-O1", "-g", f"-fsanitize={SANITIZER}"]
+            extension.extra_link_args = [f"-fsanitize={SANITIZER}"]
+        elif os.name == "posix":
             extension.extra_compile_args = ["-O3", "-g0"]
     return compiled
 
 
 class BuildAllOrNone(build_ext):
     """Compiled modules use each other's C level, so a part of them is worse than none."""
+
+    def finalize_options(self) -> None:
+        super().finalize_options()
+        if self.parallel is None:  # one compiler for each core: half the time of an install
+            self.parallel = os.cpu_count()
 
     def build_extensions(self) -> None:
         super().build_extensions()

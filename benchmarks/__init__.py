@@ -1,1 +1,1 @@
-"""Benchmarks of greenws beside its peers: ``python -m benchmarks``; see docs/benchmarks.rst."""
+"""Benchmarks of greenws beside other clients: ``python -m benchmarks``; see docs/benchmarks.rst."""

@@ -18,13 +18,13 @@ from .rows import ROWS, Row, find_rows
 from .runner import ROOT, Pace, run_row, run_server
 from .summary import RowSummary, summarize
 
-#: The usual pace, and one that ends in two minutes on two cores.
+#: The usual pace, and a pace that ends in two minutes on two cores.
 PACE = Pace(rounds=5, seconds=1.0, warmup=0.3)
 QUICK = Pace(rounds=2, seconds=0.3, warmup=0.1, connections=500)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the benchmarks; 0: no bar is missed."""
+    """Run the benchmarks, and return the exit status; 0: no bar is missed."""
     options = parse(arguments)
     try:
         rows = find_rows(options.only)
@@ -40,13 +40,13 @@ def main(arguments: list[str] | None = None) -> int:
         run(report, rows, peers, pace, is_short=options.quick and not options.peers)
     except KeyboardInterrupt:
         show_progress("")
-        print("interrupted; the rows that are complete are written")
+        print("interrupted; writing the complete rows")
     write(report, folder)
     return int(any(bar.holds is False for row in report.rows for bar in row.bars))
 
 
 def choose_pace(options: argparse.Namespace) -> Pace:
-    """Work out how long and how much."""
+    """Return the pace that the options ask for."""
     pace = QUICK if options.quick else PACE
     seconds = options.seconds or pace.seconds
     return Pace(
@@ -65,20 +65,25 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         epilog=f"Rows: {', '.join(row.name for row in ROWS)}. Exit code 1: a bar is missed.",
     )
     parser.add_argument(
-        "--quick", action="store_true", help="two minutes: shorter, and bars' peers only"
+        "--quick",
+        action="store_true",
+        help="run for two minutes: shorter, and only the bars' peers",
     )
-    parser.add_argument("--only", action="append", metavar="ROW", help="this row (repeatable)")
-    parser.add_argument("--peers", metavar="A,B", help="these peers only, by name or family")
+    parser.add_argument("--only", action="append", metavar="ROW", help="run this row (repeatable)")
+    parser.add_argument("--peers", metavar="A,B", help="run only these peers, by name or family")
     parser.add_argument("--rounds", type=int, metavar="N", help=f"default: {PACE.rounds}")
     parser.add_argument(
-        "--seconds", type=float, metavar="S", help=f"of one measurement; default: {PACE.seconds}"
+        "--seconds",
+        type=float,
+        metavar="S",
+        help=f"time of one measurement; default: {PACE.seconds}",
     )
-    parser.add_argument("--connections", type=int, metavar="N", help="no row opens more than these")
+    parser.add_argument("--connections", type=int, metavar="N", help="most connections of any row")
     parser.add_argument(
         "--judge",
         choices=["time", "cpu"],
         default="time",
-        help="judge rates by messages a second, or by CPU time a message (others use the machine)",
+        help="judge rates by messages a second, or by CPU time a message (for a busy machine)",
     )
     parser.add_argument(
         "--output",
@@ -92,7 +97,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 def new_report(pace: Pace, peers: list[Peer], judged_by: str) -> Report:
     """Begin a report."""
     distributions = [peer.distribution for peer in peers if peer.distribution]
-    # zlib-ng is nobody's requirement, but greenws deflates with it where it is installed.
+    # No peer requires zlib-ng, but greenws deflates with zlib-ng if installed.
     distributions += ["uvloop", "gevent", "zlib-ng"]
     return Report(
         date=time.strftime("%Y-%m-%d"),
@@ -107,7 +112,7 @@ def new_report(pace: Pace, peers: list[Peer], judged_by: str) -> Report:
 
 
 def find_build() -> str:
-    """Ask a fresh process which build of greenws it would get."""
+    """Ask a fresh process which implementation of greenws it imports."""
     code = "import greenws; print('compiled core' if greenws.COMPILED else 'pure Python build')"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
@@ -116,15 +121,15 @@ def find_build() -> str:
 
 
 def run(report: Report, rows: list[Row], peers: list[Peer], pace: Pace, is_short: bool) -> None:
-    """Run the rows, and print each when it is complete.
+    """Run the rows, and print each complete row.
 
-    :param is_short: let only those take part that bars and aims speak of.
+    :param is_short: whether to run only the peers named in bars and aims.
     """
     with tempfile.TemporaryDirectory() as folder, run_server(Path(folder)) as server:
         report.server = server.loop
         for number, row in enumerate(rows, 1):
             if not server.suits(row):
-                print(f"{row.name}: skipped, there is no trustme to make certificates")
+                print(f"{row.name}: skipped, because trustme is not installed")
                 continue
             taking_part = [p for p in peers if not is_short or p.family in row.judges]
             place = f"[{number}/{len(rows)}] {row.name}"
@@ -137,14 +142,14 @@ def run(report: Report, rows: list[Row], peers: list[Peer], pace: Pace, is_short
 
 
 def show_progress(text: str) -> None:
-    """Show one line in place of the last one; nothing where nobody watches."""
+    """Replace the line of progress on a terminal; elsewhere, do nothing."""
     if sys.stderr.isatty():
         sys.stderr.write(f"\r\x1b[K{text[:100]}")
         sys.stderr.flush()
 
 
 def print_row(row: RowSummary) -> None:
-    """Print a row in short."""
+    """Print a summary of a row."""
     values = ", ".join(f"{line.peer} {format_value(line.value, row.unit)}" for line in row.lines)
     print(f"{row.title}: {values}")
     for bar in row.bars:

@@ -1,4 +1,4 @@
-"""The chart: an SVG, drawn by hand so that it needs nothing installed."""
+"""The chart: an SVG, drawn by this module so that no library is needed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .rows import METRICS
 from .summary import RowSummary
 
 WIDTH = 860
-#: Columns of panels.
+#: The number of columns of panels.
 COLUMNS = 2
 BAR_HEIGHT = 15
 HEAD_HEIGHT = 30
@@ -28,7 +28,7 @@ text { font: 11px "DejaVu Sans", Verdana, sans-serif; fill: #24292f }
 
 
 def to_svg(report: Report) -> str:
-    """Draw a panel for each row: the bars are the values, the best on top."""
+    """Draw a panel for each row, with a bar for each peer; the best peer comes first."""
     panels = [row for row in report.rows if row.lines]
     width = (WIDTH - GAP * (COLUMNS + 1)) / COLUMNS
     bottoms = [float(GAP + 20)] * COLUMNS
@@ -92,8 +92,8 @@ def _draw_panel(row: RowSummary, x: float, y: float, width: float) -> str:
 
 
 def _find_limit(row: RowSummary, more_is_better: bool) -> float:
-    """Find where bars are cut off, so that one far out does not make dots of the others."""
-    if more_is_better:  # the floors may be far out
+    """Find the length at which bars are cut off: one long bar would make dots of the others."""
+    if more_is_better:  # the bare sockets may be far ahead
         return 3 * max(
             (line.value for line in row.lines if not line.family.startswith("bare")),
             default=math.inf,

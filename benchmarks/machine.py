@@ -1,4 +1,4 @@
-"""The machine: what it is, and which of its cores does what."""
+"""The machine: its description, and the use of its cores."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pathlib import Path
 
 
 def pin(role: str) -> None:
-    """Keep this process on one core: the client on the last, the server on the first.
+    """Keep this process on one core: the client on the last core, the server on the first.
 
-    With one core only, or where the system cannot, nothing happens.
+    The function does nothing if the machine has one core, or if the system cannot pin processes.
     """
     if not hasattr(os, "sched_setaffinity"):
         return
@@ -22,18 +22,18 @@ def pin(role: str) -> None:
 
 
 def is_pinnable() -> bool:
-    """Tell whether client and server get a core each."""
+    """Tell whether client and server each get a core."""
     return hasattr(os, "sched_getaffinity") and len(os.sched_getaffinity(0)) > 1
 
 
 def raise_file_limit() -> None:
-    """Allow as many open files as the system lets this user have."""
+    """Raise the soft limit of open files to the hard limit."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def describe() -> dict[str, str]:
-    """Say what runs here: processor, cores, system, Python."""
+    """Describe the machine: processor, cores, system, Python."""
     return {
         "processor": _processor(),
         "cores": str(os.cpu_count()),
@@ -53,7 +53,7 @@ def _processor() -> str:
 
 
 def find_versions(distributions: list[str]) -> dict[str, str]:
-    """Return the versions of those distributions that are installed."""
+    """Return the versions of the installed distributions."""
     found = {}
     for name in distributions:
         try:

@@ -1,13 +1,13 @@
-"""What is sent: the same bytes for every peer."""
+"""The payloads, which are the same bytes for every peer."""
 
 from __future__ import annotations
 
 import json
 from random import Random
 
-#: Different JSON messages that are sent in turn over a connection that deflates.
+#: The number of different JSON messages that are sent in turn over a connection that deflates.
 JSON_COUNT = 64
-#: Their size in bytes, about.
+#: The approximate size of a JSON message, in bytes.
 JSON_SIZE = 1024
 
 
@@ -23,7 +23,7 @@ def data_of(size: int) -> bytes:
 
 
 def json_texts() -> list[str]:
-    """Return a feed's worth of JSON: ticks that resemble each other, with numbers that do not."""
+    """Return JSON messages like those of a feed: similar ticks with random numbers."""
     random = Random(1)
     return [_json_text(random, number) for number in range(JSON_COUNT)]
 

@@ -1,4 +1,4 @@
-"""The peers: how each is run, what it can do, and which are installed."""
+"""The peers: the way to run each peer, the works it can do, and the installed peers."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ _MANY = _ONE | {"many", "idle", "fairness"}
 class Peer:
     """One way to run one library.
 
-    :param name: as reports show it.
-    :param module: of ``benchmarks.clients``.
-    :param distribution: whose version is reported; "": none.
-    :param needs: modules that must be installed.
-    :param can: works; also ``many`` (connections in one thread, or as many as it takes), ``tls``
-        and ``deflate``.
-    :param family: what bars call it: of one family the best counts.
-    :param variant: for the client.
-    :param environment: of the client.
+    :param name: the name in reports.
+    :param module: the module of ``benchmarks.clients``.
+    :param distribution: the distribution whose version is reported; "": none.
+    :param needs: the modules that must be installed.
+    :param can: the works of the peer, and its abilities: ``many`` (many connections, in one thread
+        or in as many threads as needed), ``tls`` and ``deflate``.
+    :param family: the name in bars; the best peer of a family counts.
+    :param variant: the variant that the client is told to run.
+    :param environment: more environment variables of the client.
     """
 
     name: str
@@ -114,10 +114,10 @@ PEERS: tuple[Peer, ...] = (
 
 
 def find_peers(wanted: Iterable[str] | None = None) -> list[Peer]:
-    """Find the peers that are installed.
+    """Find the installed peers.
 
-    :param wanted: names or families; None: all.
-    :raises ValueError: for a name that is nobody's.
+    :param wanted: names or families of peers; None: all peers.
+    :raises ValueError: a name is unknown.
     """
     if wanted is None:
         return [peer for peer in PEERS if peer.is_installed]

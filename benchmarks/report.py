@@ -1,4 +1,4 @@
-"""The report: everything a run has found, as JSON and as a table in reST."""
+"""The report: all results of a run, as JSON and as tables in reST."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _WORDS = {True: "holds", False: "misses", None: "not measured"}
 
 @dataclass
 class Report:
-    """What was run, where, and what came out.
+    """The circumstances and the results of a run.
 
-    :param judged_by: ``time`` or ``cpu``: what rates are judged by.
+    :param judged_by: ``time`` or ``cpu``: the measure by which rates are judged.
     """
 
     date: str
@@ -36,13 +36,13 @@ class Report:
 
     @classmethod
     def from_json(cls, text: str) -> Report:
-        """Undo :meth:`to_json`."""
+        """Read a report that :meth:`to_json` has written."""
         data = json.loads(text)
         data["rows"] = [RowSummary.from_json(row) for row in data["rows"]]
         return cls(**data)
 
     def describe(self) -> list[str]:
-        """Say in a few lines what this was."""
+        """Describe the run in a few lines."""
         machine = self.machine
         versions = ", ".join(f"{name} {version}" for name, version in self.versions.items())
         pinned = "client and server on a core each" if self.is_pinned else "not pinned to cores"
@@ -68,7 +68,7 @@ def format_value(value: float, unit: str) -> str:
 
 
 def format_verdict(verdict: Verdict, unit: str) -> str:
-    """Format a bar, what was reached, and what that means."""
+    """Format a bar, the reached value, and the verdict."""
     if verdict.reached is None:
         return f"{verdict.bar}: not measured"
     if verdict.bar.startswith("≤"):
@@ -139,8 +139,8 @@ def _format_ratio(ratio: Ratio | None) -> str:
 
 
 def grid(lines: list[list[str]]) -> str:
-    """Draw a simple table of reST; the first line is its head."""
-    # An empty first cell would continue the line above.
+    """Draw a simple table of reST; the first line is the head of the table."""
+    # A line with an empty first cell would continue the line above.
     cells = [
         [cell or ("\\" if not number else "") for number, cell in enumerate(line)] for line in lines
     ]

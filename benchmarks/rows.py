@@ -1,4 +1,4 @@
-"""The rows: what is measured, and how good greenws has to be."""
+"""The rows: the measurements, and the results that greenws must reach."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from .peers import Peer
 
-#: How a metric is called, its unit, and whether more of it is better.
+#: The title of each metric, its unit, and whether more is better.
 METRICS = {
     "rate": ("messages a second", "1/s", True),
     "cpu": ("CPU time each", "µs", False),
@@ -17,10 +17,10 @@ METRICS = {
 
 @dataclass(frozen=True)
 class Bar:
-    """What greenws must reach.
+    """A result that greenws must reach, relative to a family or absolute.
 
-    :param factor: how many times better than the peers of ``family`` it has to be; or
-    :param limit: the worst value that will do, in the unit of the metric.
+    :param factor: the factor by which greenws must be better than the best peer of ``family``.
+    :param limit: the worst allowed value, in the unit of the metric; None: ``factor`` applies.
     """
 
     family: str = ""
@@ -37,10 +37,10 @@ class Bar:
 class Row:
     """One work under one load.
 
-    :param needs: what a peer has to be able to do, beside ``work``.
-    :param options: of the task.
+    :param needs: the abilities that a peer must have, besides ``work``.
+    :param options: the options of the task.
     :param subject: the peer that the bars are about.
-    :param rivals: families the row is limited to; empty: all.
+    :param rivals: the families that take part; empty: all families.
     """
 
     name: str
@@ -68,7 +68,7 @@ class Row:
 
     @property
     def judges(self) -> frozenset[str]:
-        """The families that bars and aim refer to, and the subject."""
+        """The families named in the bars and the aim, and the subject."""
         families = {bar.family for bar in (*self.bars, self.aim) if bar.family}
         return frozenset(families | {self.subject})
 
@@ -224,9 +224,9 @@ ROWS: tuple[Row, ...] = (
 
 
 def find_rows(wanted: list[str] | None) -> list[Row]:
-    """Find rows by name; None: all.
+    """Find rows by name; None: all rows.
 
-    :raises ValueError: for a name that is no row's.
+    :raises ValueError: a name is unknown.
     """
     if not wanted:
         return list(ROWS)

@@ -1,4 +1,4 @@
-"""The runner: starts the server, and the clients in turn, each in a fresh process."""
+"""The runner: starts the server, and the clients in turn, each client in a fresh process."""
 
 from __future__ import annotations
 
@@ -15,25 +15,26 @@ from typing import Any
 from .peers import Peer
 from .rows import Row
 
-#: Where ``-m benchmarks`` works: the checkout.
+#: The checkout, the working directory of ``-m benchmarks``.
 ROOT = Path(__file__).resolve().parents[1]
 
-#: Seconds that a client may take beyond those that it measures.
+#: The seconds that a client may take beyond the time of the measurement: to import, connect and
+#: end.
 PATIENCE = 60.0
 
 
 class ClientFailure(Exception):
-    """A client had no result; the last line it wrote says why."""
+    """A client had no result. The message is the last line of the client's stderr."""
 
 
 @dataclass(frozen=True)
 class Pace:
-    """How long, and how much.
+    """The length and the size of a run.
 
-    :param rounds: of each row.
-    :param seconds: that one client measures.
-    :param warmup: seconds before that.
-    :param connections: most connections a row opens.
+    :param rounds: the rounds of each row.
+    :param seconds: the time of one measurement.
+    :param warmup: the seconds to run before the measurement.
+    :param connections: the largest number of connections of a row.
     """
 
     rounds: int
@@ -44,27 +45,27 @@ class Pace:
 
 @dataclass(frozen=True)
 class Server:
-    """The running server: its ports by scheme, and the authority of its certificate."""
+    """The running server: its ports by scheme, its loop, and the authority of its certificate."""
 
     ports: dict[str, int]
     loop: str
     cafile: str | None
 
     def find_url(self, row: Row) -> str:
-        """Scheme, host and port for a row."""
+        """Return scheme, host and port for a row."""
         scheme = "wss" if row.is_tls else "ws"
         return f"{scheme}://127.0.0.1:{self.ports[scheme]}"
 
     def suits(self, row: Row) -> bool:
-        """Tell whether it has what a row needs."""
+        """Tell whether the server has the TLS that a row may need."""
         return self.cafile is not None or not row.is_tls
 
 
 @contextlib.contextmanager
 def run_server(folder: Path) -> Iterator[Server]:
-    """Run the server; with TLS, where trustme is there to make its certificates.
+    """Run the server, with TLS if trustme is installed.
 
-    :param folder: for the certificates.
+    :param folder: the folder for the certificates.
     """
     certificate, cafile = make_certificate(folder)
     command = [sys.executable, "-m", "benchmarks.server"]
@@ -80,7 +81,7 @@ def run_server(folder: Path) -> Iterator[Server]:
             started = json.loads(process.stdout.readline())
             yield Server(started["ports"], started["loop"], cafile)
         finally:
-            process.stdin.close()  # which ends it
+            process.stdin.close()  # ends the server
             try:
                 process.wait(5)
             except subprocess.TimeoutExpired:
@@ -88,9 +89,9 @@ def run_server(folder: Path) -> Iterator[Server]:
 
 
 def make_certificate(folder: Path) -> tuple[str | None, str | None]:
-    """Make the server's certificate and that of its authority; None, None: cannot."""
+    """Make the certificates of the server and of its authority; None, None: no trustme."""
     try:
-        import trustme  # for the TLS rows alone
+        import trustme  # only the rows with TLS need trustme
     except ImportError:
         return None, None
     authority = trustme.CA()
@@ -104,7 +105,7 @@ def make_certificate(folder: Path) -> tuple[str | None, str | None]:
 def measure(peer: Peer, row: Row, server: Server, pace: Pace) -> dict[str, Any]:
     """Run one client once.
 
-    :raises ClientFailure: it has no result.
+    :raises ClientFailure: the client had no result.
     """
     task = {
         "work": row.work,
@@ -144,9 +145,9 @@ def run_row(
 ) -> tuple[dict[str, list[dict[str, Any] | None]], dict[str, str]]:
     """Run a row: every peer once, then every peer again, and so on.
 
-    :param place: what the lines of progress begin with.
-    :returns: the results of each peer, round by round (None: it failed), and why peers failed.
-        Who fails is not asked again.
+    :param place: the beginning of each line of progress.
+    :returns: the results of each peer, round by round (None: the peer failed), and the reasons of
+        failures. A peer that has failed does not run again.
     """
     taking_part = [peer for peer in peers if row.suits(peer)]
     results: dict[str, list[dict[str, Any] | None]] = {peer.name: [] for peer in taking_part}

@@ -1,19 +1,19 @@
-"""The server: one process, the same for every peer, made to be quicker than any of them.
+"""The server: one process, the same for every peer, and quicker than every peer.
 
-It runs on uvloop where that is installed, else on asyncio, and is nobody's WebSocket library. The
-path of the URL says what it does:
+The server runs on uvloop if installed, else on asyncio, and uses no WebSocket library. The path of
+the URL selects its work:
 
 ``/echo``
-    sends every message back.
+    The server sends every message back.
 ``/flood?kind=text&size=64``
-    sends without end, as fast as it is taken: blocks of frames that were built beforehand, also
-    deflated ones.
+    The server sends without end, as fast as the client reads. It sends blocks of frames that were
+    built beforehand, deflated if the client has offered that.
 ``/sink?size=64&every=1000``
-    says ``done`` for every 1000 messages of 64 bytes. It only counts bytes, if nothing is
-    deflated.
+    The server sends ``done`` after every 1000 messages of 64 bytes. It only counts bytes, unless
+    the messages are deflated.
 
-Started by itself, ``python -m benchmarks.server [CERTIFICATE]`` listens on two ports, the second
-one with TLS, prints them as JSON and runs until its standard input ends.
+``python -m benchmarks.server [CERTIFICATE]`` listens on two ports, the second one with TLS, prints
+the ports as JSON, and runs until its stdin ends.
 """
 
 from __future__ import annotations
@@ -32,24 +32,25 @@ from . import wire
 from .machine import pin, raise_file_limit
 from .payloads import data_of, json_texts, text_of
 
-#: Bytes of a block of frames to flood with, at least.
+#: The smallest block of frames of a flood, in bytes.
 BLOCK_SIZE = 128 * 1024
-#: Blocks written before the other connections get their turn.
+#: The number of blocks that are written before the other connections get their turn.
 BURST = 4
-#: Seconds from the answer to the request to the first frame of a flood.
+#: The seconds from the answer to the request to the first frame of a flood: some peers lose bytes
+#: that arrive together with the answer.
 HEAD_START = 0.05
-#: Bytes of a flood that may be on their way; Linux makes twice as many of them. With as many as it
-#: would allow by itself, they have left the caches by the time the client reads them, and the
-#: server is what is measured.
+#: The bytes of a flood that may be on their way; Linux doubles this number. With the default of
+#: Linux, the bytes have left the caches by the time the client reads them, and the measurement is
+#: that of the server.
 SEND_BUFFER = 128 * 1024
-#: Bytes of one read of a sink.
+#: The largest number of bytes of one read of a sink.
 READ_SIZE = 256 * 1024
 
 _HEAD_END = b"\r\n\r\n"
 
 
 class Upgrade(asyncio.Protocol):
-    """Answers the opening handshake and hands over to what the path asks for."""
+    """Answers the opening handshake, and hands over to the protocol of the path."""
 
     def __init__(self) -> None:
         self._transport: asyncio.Transport = cast(asyncio.Transport, None)
@@ -89,9 +90,9 @@ class Upgrade(asyncio.Protocol):
 
 
 def choose_extension(offers: str) -> tuple[str, int] | None:
-    """Answer an offer of permessage-deflate: with its limit for our window, and nothing else.
+    """Answer an offer of permessage-deflate with the client's limit for the server's window.
 
-    :returns: the field's value, and the bits of the window; None: nothing of use was offered.
+    :returns: the value of the field, and the bits of the window; None: no offer.
     """
     if "permessage-deflate" not in offers:
         return None
@@ -102,7 +103,7 @@ def choose_extension(offers: str) -> tuple[str, int] | None:
 
 
 class Echo(asyncio.Protocol):
-    """Sends messages back, however they come; frames are echoed as frames."""
+    """Echoes each frame, also of fragmented messages."""
 
     def __init__(self, transport: asyncio.Transport, options: dict[str, str]) -> None:
         self._transport = transport
@@ -143,7 +144,7 @@ class Echo(asyncio.Protocol):
 
 
 class Flood(asyncio.Protocol):
-    """Sends without end. What comes in, a close frame included, is not looked at."""
+    """Sends without end, and ignores all received bytes, a close frame included."""
 
     def __init__(self, transport: asyncio.Transport, options: dict[str, str]) -> None:
         self._transport = transport
@@ -155,7 +156,7 @@ class Flood(asyncio.Protocol):
         self._transport.set_write_buffer_limits(high=BLOCK_SIZE * 2)
         sock = self._transport.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
-        # Some peers lose what comes together with the answer to their request.
+        # Some peers lose bytes that arrive together with the answer to their request.
         asyncio.get_running_loop().call_later(HEAD_START, self._write)
 
     def _write(self) -> None:
@@ -178,14 +179,14 @@ class Flood(asyncio.Protocol):
 
 @lru_cache(maxsize=32)
 def build_block(kind: str, size: int, wbits: str | None) -> bytes:
-    """Build what is sent over and over again."""
+    """Build the block of frames that a flood sends over and over again."""
     opcode = wire.TEXT if kind in ("text", "json") else wire.BINARY
     if kind == "json":
         payloads = [text.encode() for text in json_texts()]
     else:
         payloads = [text_of(size).encode() if kind == "text" else data_of(size)]
     if wbits is not None:
-        # As many as make a whole block: each is deflated with what came before.
+        # A whole block is deflated with one context, so that each message refers to earlier ones.
         count = BLOCK_SIZE // sum(map(len, payloads)) * 4 + 1
         payloads = wire.deflate(payloads * count, int(wbits))
     frames = b"".join(wire.server_frame(opcode, item, wbits is not None) for item in payloads)
@@ -193,9 +194,9 @@ def build_block(kind: str, size: int, wbits: str | None) -> bytes:
 
 
 class Sink(asyncio.BufferedProtocol):
-    """Counts, and says so now and then."""
+    """Counts messages, and acknowledges each batch."""
 
-    # What was read has been counted before anybody else reads.
+    # All sinks share one buffer: a sink counts the bytes of a read before another sink reads.
     _buffer = memoryview(bytearray(READ_SIZE))
     _done = wire.server_frame(wire.TEXT, b"done")
 
@@ -266,7 +267,7 @@ async def serve(certificate: str | None) -> None:
         secure = await loop.create_server(Upgrade, "127.0.0.1", 0, ssl=context, backlog=4096)
         ports["wss"] = secure.sockets[0].getsockname()[1]
     print(json.dumps({"ports": ports, "loop": type(loop).__module__}), flush=True)
-    # A thread may wait for a pipe and for a file alike.
+    # A thread reads stdin, because a loop may wait for a pipe but not for a file.
     await loop.run_in_executor(None, sys.stdin.read)
 
 

@@ -1,4 +1,4 @@
-"""What the results say: medians, paired ratios, and whether the bars hold."""
+"""The summary of the results: medians, paired ratios, and whether the bars hold."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Results = dict[str, list[dict[str, Any] | None]]
 
 @dataclass(frozen=True)
 class Ratio:
-    """How many times better the subject was than a peer: round by round, then the median.
+    """The factor by which the subject was better than a peer: the median of the rounds.
 
     More than 1 is better, whatever the metric.
     """
@@ -29,12 +29,13 @@ class Ratio:
 class Line:
     """One peer in one row.
 
-    :param value: median, in the unit of the row's metric.
-    :param ratio: of the subject to this peer; None: of the subject itself.
-    :param cpu: median microseconds of CPU time a message; None: nothing was counted.
-    :param cpu_ratio: as ``ratio``, by CPU time a message.
-    :param busy: median share of the time in which the client had a core. Well below 1, it waited
-        for the server, or for the core.
+    :param value: the median, in the unit of the row's metric.
+    :param ratio: the ratio of the subject to this peer; None: this peer is the subject.
+    :param cpu: the median CPU time of a message, in microseconds; None: the work does not measure
+        CPU time.
+    :param cpu_ratio: the ratio of the subject to this peer, by CPU time of a message.
+    :param busy: the median share of the time in which the client had a core. Well below 1, the
+        client waited for the server or for the core.
     """
 
     peer: str
@@ -48,7 +49,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Verdict:
-    """A bar, what was reached, and whether that is enough; ``holds`` None: nobody to compare."""
+    """A bar, the reached value, and whether the bar holds; ``holds`` None: no peer to compare."""
 
     bar: str
     reached: float | None
@@ -57,7 +58,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class RowSummary:
-    """All of a row."""
+    """The results of one row."""
 
     name: str
     title: str
@@ -74,7 +75,7 @@ class RowSummary:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> RowSummary:
-        """Undo :meth:`to_json`."""
+        """Read a summary that :meth:`to_json` has written."""
 
         def ratio(item: dict[str, float] | None) -> Ratio | None:
             return None if item is None else Ratio(**item)
@@ -89,7 +90,7 @@ class RowSummary:
 
 
 def value_of(metric: str, result: dict[str, Any]) -> float:
-    """Work out the value of a metric, in its unit."""
+    """Compute the value of a metric, in the unit of the metric."""
     if metric == "rate":
         return float(result["messages"] / result["seconds"])
     if metric == "memory":
@@ -102,9 +103,9 @@ def value_of(metric: str, result: dict[str, Any]) -> float:
 def summarize(
     row: Row, peers: Sequence[Peer], results: Results, failures: dict[str, str], by_cpu: bool
 ) -> RowSummary:
-    """Sum up a row.
+    """Summarize a row.
 
-    :param by_cpu: judge rates by CPU time a message, for a machine that others use as well.
+    :param by_cpu: whether to judge rates by CPU time of a message, for a busy machine.
     """
     _, unit, _ = METRICS[row.metric]
     mine = results.get(row.subject, [])
@@ -146,7 +147,7 @@ def _compare(
     mine: Sequence[dict[str, Any] | None],
     theirs: Sequence[dict[str, Any] | None],
 ) -> Ratio | None:
-    """Compare results of the same round with each other."""
+    """Compare the results of each round."""
     more_is_better = METRICS[metric][2]
     ratios = []
     for own, other in zip(mine, theirs, strict=False):
@@ -172,7 +173,7 @@ def _judge(bar: Bar, row: Row, lines: Sequence[Line], by_cpu: bool) -> Verdict:
     ]
     if not ratios:
         return _unknown(bar)
-    reached = min(ratios)  # beside the best of the family
+    reached = min(ratios)  # the ratio to the best peer of the family
     return Verdict(str(bar), reached, reached >= bar.factor)
 
 

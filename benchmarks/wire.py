@@ -1,6 +1,7 @@
-"""The little of RFC 6455 and 7692 that the server and the bare sockets need.
+"""The parts of RFC 6455 and RFC 7692 that the server and the bare sockets need.
 
-It is not greenws's: what is measured must not also be what it is measured with.
+The benchmarks do not use greenws for these parts: the instrument of a measurement must not be the
+object of the measurement.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def server_frame(opcode: int, payload: bytes, rsv1: bool = False) -> bytes:
 
 
 def client_frame(opcode: int, payload: bytes, rsv1: bool = False) -> bytes:
-    """Build a frame with the mask 0, which leaves the payload as it is."""
+    """Build a frame with the mask 0, which does not change the payload."""
     return _head(opcode, len(payload), rsv1, 0x80) + bytes(4) + payload
 
 
@@ -69,8 +70,8 @@ def unmask(payload: bytes, key: bytes) -> bytes:
 def parse_head(data: bytes, start: int) -> tuple[int, int, int] | None:
     """Parse the head of a client's frame.
 
-    :returns: opcode, start of the payload, and its end; None: it is not all there. The payload
-        need not be there.
+    :returns: the opcode, and the start and the end of the payload, which may be beyond the data;
+        None: the head is not complete.
     """
     available = len(data) - start
     if available < 6:
@@ -89,9 +90,9 @@ def parse_head(data: bytes, start: int) -> tuple[int, int, int] | None:
 
 
 def deflate(payloads: Iterable[bytes], wbits: int = 15) -> list[bytes]:
-    """Deflate messages with one context, as permessage-deflate has it.
+    """Deflate messages with one context, as in permessage-deflate.
 
-    The first refers to nothing before it: so the list may be sent over and over again.
+    The first message refers to no earlier message, so the list may be sent over and over again.
     """
     compressor = zlib.compressobj(wbits=-wbits)
     return [deflate_next(compressor, payload) for payload in payloads]

@@ -1,4 +1,4 @@
-"""Settings of Sphinx: ``pip install -e '.[docs]' && sphinx-build -W docs docs/_build``."""
+"""The settings of Sphinx: ``pip install -e '.[docs]' && sphinx-build -W docs docs/_build``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from greenws.version import __version__  # noqa: E402  (the checkout's, installed or not)
+from greenws.version import __version__  # noqa: E402  (from the checkout)
 
 project = "greenws"
 author = "greenws developers"

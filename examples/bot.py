@@ -1,6 +1,7 @@
-"""A bot that stays connected: ``python examples/bot.py [URL]``. It says hello in each connection.
+"""A bot that stays connected: ``python examples/bot.py [URL]``.
 
-Without a URL there is a server that is busy first, then drops a connection, and then lasts.
+The bot sends a hello on each connection. Without a URL, the script starts a server that first
+refuses a connection, then drops one, and then keeps one.
 """
 
 from __future__ import annotations
@@ -12,14 +13,15 @@ from greenws.testing import EchoServer, accept, drop, echo, in_turn, reject
 
 
 class Bot(greenws.Client):
-    # Half a second at first, then longer and longer; a Retry-After of the server goes before.
+    # The first wait is half a second, and the waits grow. A Retry-After of the server takes
+    # precedence.
     reconnect = greenws.Backoff(min_wait=0.5, max_wait=30, reset_after=60)
     ping_rate = 10
     ping_timeout = 25
     connections = 0
 
     def headers(self) -> dict[str, str]:
-        """Called for each connection: a token that expires is fetched here."""
+        """Return the headers of one connection; the place to fetch a token that expires."""
         return {"Authorization": f"Bearer token-{self.connections}"}
 
     def on_ready(self, event: greenws.events.Ready) -> None:
@@ -29,7 +31,7 @@ class Bot(greenws.Client):
     def on_text(self, event: greenws.events.Text) -> None:
         print(event.text)
         if self.connections == 2:
-            self.close()  # ends the reconnecting, too
+            self.close()  # also ends the reconnecting
 
     def on_back_off(self, event: greenws.events.BackOff) -> None:
         print(f"again in {event.delay:.1f} s")

@@ -1,9 +1,9 @@
 """A WSGI application that asks a WebSocket service: ``python examples/bridge.py [URL]``.
 
-One client for all requests: each question gets a number, and waits for the answer of that number.
-The application is plain WSGI; under Flask the view would do what ``application`` does here. The
-service has to answer ``{"id": 1, "word": "x"}`` with the same id; an echo server does. The script
-serves on a free port, asks itself once, prints the answer, and ends.
+All requests share one client. Each question has a number and waits for the answer with that number.
+The application is plain WSGI; a view of Flask would have the body of ``application``. The service
+must answer ``{"id": 1, "word": "x"}`` with the same id, as an echo server does. The script serves
+on a free port, sends itself one request, prints the answer, and ends.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Events in a loop instead of methods: ``python examples/iterate.py [URL]`` of an echo server."""
+"""Events in a loop: ``python examples/iterate.py [URL]``.
+
+The URL is that of an echo server. Without a URL, the script starts an echo server.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from greenws.testing import EchoServer
 
 
 def once(url: str) -> None:
-    """One connection, from its beginning to its end."""
+    """Open one connection, and iterate its events until the end."""
     websocket = WebSocket(url, compress=True, open_timeout=10)
     for event in websocket.connect(ping_rate=10, ping_timeout=25, close_timeout=5):
         if event.name == "ready":
@@ -22,7 +25,7 @@ def once(url: str) -> None:
 
 
 def lasting(url: str) -> None:
-    """Connect again and again; leaving the loop closes what is open."""
+    """Connect again and again; leaving the loop closes the connection."""
     websocket = WebSocket(url, open_timeout=10)
     for event in persist(websocket, min_wait=1, max_wait=30):
         if event.name == "ready":

@@ -1,6 +1,7 @@
-"""A hundred clients, fifty messages each: ``python examples/load.py [URL]`` of an echo server.
+"""A hundred clients with fifty messages each: ``python examples/load.py [URL]``.
 
-``python -m greenws load`` is this, grown up.
+The URL is that of an echo server. Without a URL, the script starts an echo server.
+``python -m greenws load`` is the complete version of this script.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Subscribe to a feed and print what comes: ``python examples/ticker.py [URL]``.
+"""Subscribe to a feed and print its messages: ``python examples/ticker.py [URL]``.
 
-Without a URL there is a feed of its own: a server that sends ten trades and closes.
+Without a URL, the script starts a server that sends ten trades and closes.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import sys
 from typing import Any
 
 import greenws
-from greenws.testing import Connection, EchoServer
+from greenws.testing import EchoServer, ServerConnection
 
 
 class Ticker(greenws.Client):
@@ -33,7 +33,7 @@ class Ticker(greenws.Client):
         print("closed:", event.code)
 
 
-def feed(connection: Connection) -> Any:
+def feed(connection: ServerConnection) -> Any:
     subscription = json.loads(connection.receive())
     for number in range(10):
         connection.send(json.dumps({"channel": subscription["channel"], "price": 100 + number}))

@@ -1,8 +1,8 @@
-"""TLS your way: ``python examples/tls.py wss://HOST:PORT/ CAFILE [CERTFILE]``.
+"""TLS with a context of your own: ``python examples/tls.py wss://HOST:PORT/ CAFILE [CERTFILE]``.
 
-CAFILE has the authorities to trust in place of certifi's, CERTFILE a certificate and key to show
-to the server. What goes wrong is said by ``connect_fail``: without arguments, that the server
-speaks no TLS.
+CAFILE has the certificates of the authorities to trust instead of certifi's. CERTFILE has the
+certificate and key of the client. ``connect_fail`` reports why a connection fails. Without
+arguments, the script connects to a server that does not speak TLS.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from greenws.testing import EchoServer, drop, send_raw
 
 
 def make_context(cafile: str | None = None, certfile: str | None = None) -> ssl.SSLContext:
-    # The plain one of the standard library: greenws drives it without blocking the hub.
+    # A plain context of the standard library: greenws drives the context without blocking the hub.
     context = ssl.create_default_context(cafile=cafile)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     if certfile is not None:
@@ -34,7 +34,7 @@ class Careful(greenws.Client):
 
 if __name__ == "__main__":
     if len(sys.argv) > 2:
-        # One context for all clients: it is what costs time and memory.
+        # Share one context among all clients: making and keeping a context costs time and memory.
         Careful(sys.argv[1], ssl_context=make_context(*sys.argv[2:4])).run()
     else:
         answer = send_raw(b"HTTP/1.1 400 Bad Request\r\n\r\n", then=drop(reset=False))

@@ -10,7 +10,7 @@ Importing greenws patches nothing.
 
 from __future__ import annotations
 
-from .build import COMPILED  # first: it decides which files the other imports take
+from .implementation import COMPILED  # first: it decides which files the other imports take
 
 # isort: split
 from . import constants, errors, events

@@ -1,4 +1,4 @@
-"""``python -m greenws``."""
+"""The entry point of ``python -m greenws``."""
 
 from __future__ import annotations
 

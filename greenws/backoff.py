@@ -1,4 +1,4 @@
-"""When to connect again."""
+"""The waits between connections."""
 
 from __future__ import annotations
 
@@ -6,26 +6,38 @@ from dataclasses import dataclass
 from email.utils import mktime_tz, parsedate_tz
 from random import random
 from time import time
+from typing import TYPE_CHECKING
 
-#: Seconds a ``Retry-After`` is followed at most: a server must not park its clients for ever.
+from .errors import ProxyFail
+from .events import ConnectFail
+
+if TYPE_CHECKING:
+    from .events import AnyEvent
+    from .protocol.response import Response
+
+#: The longest ``Retry-After`` that a client respects, in seconds: a server must not be able to make
+#: its clients wait for ever.
 MAX_RETRY_AFTER = 3600.0
 
 
 @dataclass(frozen=True)
 class Backoff:
-    """How a :class:`~greenws.Client` waits between connections.
+    """The waits of a :class:`~greenws.Client` between connections.
 
-    The n-th wait in a row is ``min_wait * factor ** (n - 1)`` seconds, at most ``max_wait``, less
-    a random part of it: of ten thousand clients that lost their server at once, each comes back
-    at a time of its own. A ``Retry-After`` of a rejection takes its place (at most an hour).
+    The n-th wait in a row is ``min_wait * factor ** (n - 1)`` seconds, at most ``max_wait``. A
+    random part of the wait is taken off, so that ten thousand clients that lost their server at the
+    same time come back at different times. The ``Retry-After`` of a rejection replaces the wait, up
+    to an hour.
 
-    :param min_wait: seconds of the first wait.
-    :param max_wait: seconds of the longest.
-    :param factor: how the waits grow, at least 1.
-    :param jitter: the part of a wait that is random, 0 to 1.
-    :param max_tries: connections that may fail in a row before giving up; None for no limit.
-    :param reset_after: seconds a connection has to last for its failure to count as the first.
-    :raises ValueError: for a number out of its range.
+    :param min_wait: the first wait, in seconds.
+    :param max_wait: the longest wait, in seconds.
+    :param factor: the factor by which the waits grow, at least 1.
+    :param jitter: the random part of a wait, 0 to 1.
+    :param max_tries: the number of failures in a row after which the client gives up; None for no
+        limit.
+    :param reset_after: the seconds that a connection must last for its end to count as the first
+        failure in a row.
+    :raises ValueError: a number is out of its range.
     """
 
     min_wait: float = 1.0
@@ -37,7 +49,7 @@ class Backoff:
 
     def __post_init__(self) -> None:
         if not 0 <= self.min_wait <= self.max_wait:
-            raise ValueError("min_wait must be 0 or more, and not above max_wait")
+            raise ValueError("min_wait must be 0 or more, and at most max_wait")
         if not self.factor >= 1:
             raise ValueError("factor must be 1 or more")
         if not 0 <= self.jitter <= 1:
@@ -48,7 +60,7 @@ class Backoff:
             raise ValueError("reset_after must be 0 or more")
 
     def delay(self, failures: int) -> float:
-        """Return the seconds to wait after ``failures`` connections (1 or more) in a row."""
+        """Return the seconds to wait after ``failures`` failures in a row, 1 or more."""
         try:
             grown = self.min_wait * float(self.factor) ** (failures - 1)
         except OverflowError:
@@ -56,25 +68,29 @@ class Backoff:
         return min(self.max_wait, grown) * (1.0 - self.jitter * random())
 
     def is_exhausted(self, failures: int) -> bool:
-        """Tell whether ``failures`` connections in a row were all there may be."""
+        """Tell whether ``failures`` failures in a row are as many as ``max_tries`` allows."""
         return self.max_tries is not None and failures >= self.max_tries
 
 
-def find_retry_after(event: object) -> float | None:
-    """Return the seconds after which an opening that failed may be tried again, or None.
+def find_retry_after(event: AnyEvent) -> float | None:
+    """Return the seconds that the server or the proxy asks the client to wait, or None.
 
-    :param event: a rejection by the server, or a failure to connect, which may be a proxy's.
+    :param event: a :class:`~greenws.events.Rejected`, which has the response of the server, or a
+        :class:`~greenws.events.ConnectFail`, whose error may have the response of a proxy.
     """
-    response = getattr(event, "response", None)
-    if response is None:
-        response = getattr(getattr(event, "error", None), "response", None)
+    response: Response | None = None
+    if event.name == "rejected":  # also lomond's
+        response = event.response
+    elif isinstance(event, ConnectFail) and isinstance(event.error, ProxyFail):
+        response = event.error.response
     return None if response is None else parse_retry_after(response.get("retry-after"))
 
 
 def parse_retry_after(value: str | None) -> float | None:
-    """Return the seconds a ``Retry-After`` asks for (RFC 7231 section 7.1.3), 0 to an hour.
+    """Return the seconds of a ``Retry-After`` (RFC 7231 section 7.1.3), 0 to an hour.
 
-    None if there is none, or it is neither seconds nor a date.
+    :param value: the value of the header; None: the response has no such header.
+    :returns: None if ``value`` is None, or is neither a number of seconds nor a date.
     """
     if value is None:
         return None
@@ -86,7 +102,7 @@ def parse_retry_after(value: str | None) -> float | None:
             return None
         try:
             seconds = mktime_tz(date) - time()
-        except (OverflowError, ValueError):  # a date, but not one of this world
+        except (OverflowError, ValueError):  # a date that the system cannot represent
             return None
     if seconds != seconds:  # "nan" is a float to Python
         return None

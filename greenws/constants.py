@@ -1,4 +1,4 @@
-"""Fixed numbers and strings of the protocol, and the limits greenws sets itself."""
+"""Fixed numbers and strings of the protocol, and the limits and defaults of greenws."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import Final
 
 from .version import __version__
 
-#: Appended to the key of a handshake before hashing (RFC 6455 section 1.3); not a secret.
+#: The text that is appended to the key of a handshake before hashing (RFC 6455 section 1.3). The
+#: text is not a secret.
 WS_KEY: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
-#: The only version of the protocol there is (RFC 6455 section 4.1).
+#: The only version of the protocol (RFC 6455 section 4.1).
 WS_VERSION: Final = 13
 
 #: The default ``User-Agent`` of the opening request.
@@ -22,32 +23,33 @@ USER_AGENT: Final = "greenws/{} {}/{} {}/{}".format(
     platform.release(),
 )
 
-#: Payload of a control frame, bytes (RFC 6455 section 5.5).
+#: The largest payload of a control frame, in bytes (RFC 6455 section 5.5).
 MAX_CONTROL_PAYLOAD: Final = 125
 
-#: Reason of a close frame, bytes: a control payload less the two of the code.
+#: The longest reason of a close frame, in bytes: a control payload less the two bytes of the code.
 MAX_CLOSE_REASON: Final = MAX_CONTROL_PAYLOAD - 2
 
-#: Head of an HTTP response or request, bytes; beyond it the peer is refused.
+#: The largest head of an HTTP response or request, in bytes. A larger head is refused.
 MAX_HEAD_SIZE: Final = 64 * 1024
 
-#: Body of a rejection that is kept, bytes.
+#: The number of bytes that are kept of the body of a rejection.
 MAX_BODY_SIZE: Final = 64 * 1024
 
-#: One message, bytes after inflation, unless the user says otherwise.
+#: The default of ``max_size``: the largest message, in bytes after inflation.
 MAX_MESSAGE_SIZE: Final = 16 * 1024 * 1024
 
-#: Seconds over DNS, TCP, proxy, TLS and upgrade together.
+#: The default of ``open_timeout``: seconds for DNS, TCP, proxy, TLS and upgrade together.
 OPEN_TIMEOUT: Final = 30.0
 
-#: Seconds: the shortest wait there is. Timers of libuv know no less.
+#: The shortest wait, in seconds: the resolution of libuv's timers.
 SHORTEST_WAIT: Final = 0.001
 
-#: Seconds a sender waits at the high-water mark.
+#: The default of ``send_timeout``: seconds that a sender waits at the high-water mark.
 SEND_TIMEOUT: Final = 30.0
 
-#: Bytes queued for sending at which the sender waits (the high-water mark).
+#: The default of ``write_limit``: the bytes in the send queue at which a sender waits (the
+#: high-water mark).
 WRITE_LIMIT: Final = 256 * 1024
 
-#: Redirects followed before giving up.
+#: The default of ``max_redirects``: the largest number of redirects to follow.
 MAX_REDIRECTS: Final = 10

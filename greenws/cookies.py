@@ -1,4 +1,4 @@
-"""Cookies of the opening handshake, through the stdlib's cookie jar (RFC 6265)."""
+"""Cookies of the opening handshake, through the cookie jar of the standard library (RFC 6265)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Cookies:
     """A cookie jar for the opening handshake (:class:`.protocol.opening.CookieStore`).
 
     :param jar: the user's jar.
-    :raises TypeError: if ``jar`` is no cookie jar.
+    :raises TypeError: ``jar`` is not a cookie jar.
     """
 
     __slots__ = ("_jar",)
@@ -27,7 +27,7 @@ class Cookies:
         self._jar = jar
 
     def build_header(self, target: URL) -> bytes:
-        """Return the value of ``Cookie`` for a request to ``target``; empty: no such header."""
+        """Return the value of ``Cookie`` for a request to ``target``; empty: no cookies to send."""
         request = _request(target)
         self._jar.add_cookie_header(request)
         return (request.get_header("Cookie") or "").encode("latin-1", "replace")
@@ -38,13 +38,13 @@ class Cookies:
 
 
 class _Response:
-    """What a cookie jar wants to see of a response."""
+    """A response with the interface that a cookie jar requires."""
 
     def __init__(self, response: Response) -> None:
         self._message = Message()
         for value in response.get_all("set-cookie"):
-            # With a control character it is dropped (RFC 6265bis section 5.6): it could not be
-            # sent back.
+            # A cookie with a control character is dropped (RFC 6265bis section 5.6), because the
+            # cookie could not be sent back.
             if value.replace("\t", " ").isprintable():
                 self._message["Set-Cookie"] = value
 
@@ -53,5 +53,6 @@ class _Response:
 
 
 def _request(target: URL) -> Request:
-    # The jar knows http and https: ws and wss share their cookies (RFC 6455 section 4.1).
+    # The jar knows only http and https. ws and wss share the cookies of http and https (RFC 6455
+    # section 4.1).
     return Request("http" + target.redact()[2:])

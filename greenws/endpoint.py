@@ -157,12 +157,17 @@ class Endpoint(DrivenWebSocket):
         if not isinstance(data, (bytes, bytearray)):
             data = bytes(data)
         try:
-            was_opening = protocol.is_opening
+            is_opening = protocol.is_opening
             protocol.receive(data, time())
-            if was_opening:
-                yield from self._feed_opening()
-            if not protocol.is_opening:
-                yield from self.pending_events()
+            if is_opening:
+                event = protocol.next_event()
+                if event is not None:
+                    if event.name == "rejected":
+                        self.on_disconnect()
+                    yield event
+                if protocol.is_opening:
+                    return
+            yield from self.pending_events()
         except GeneratorExit:
             # The consumer has left in the midst of an event: no session may keep the socket open
             # for nobody.
@@ -174,15 +179,10 @@ class Endpoint(DrivenWebSocket):
         """Take the end of what the server sends, and iterate over the events it makes."""
         if self._protocol.is_opening:
             self._protocol.receive_eof()
-            yield from self._feed_opening()
-
-    def _feed_opening(self) -> Iterator[AnyEvent]:
-        event = self._protocol.next_event()
-        if event is None:
-            return
-        if event.name == "rejected":
-            self.on_disconnect()
-        yield event
+            event = self._protocol.next_event()
+            if event is not None:  # a rejection, which ends where the stream does
+                self.on_disconnect()
+                yield event
 
     def pending_events(self) -> Iterator[AnyEvent]:
         """Iterate over the events of what :attr:`stream` has received. Called by a session that

@@ -1,22 +1,22 @@
-"""Everything greenws raises of its own.
+"""The errors of greenws.
 
 ::
 
     WebSocketError
-    +-- FrameBuildError             misuse: a frame that cannot be built
-    +-- WebSocketUnavailable        misuse: nothing to send on (not ready, another thread, forked)
+    +-- FrameBuildError             misuse: the frame cannot be built
+    +-- WebSocketUnavailable        misuse: no usable connection (not ready, another thread, forked)
     |   +-- WebSocketClosing        misuse: the closing handshake has begun
     |   +-- WebSocketClosed         misuse: the connection has ended
-    +-- HandshakeError              the peer: its answer to the upgrade is wrong
+    +-- HandshakeError              the peer: the answer to the upgrade is wrong
     |   +-- CompressionParameterError
     +-- ProtocolError               the peer: a violation of RFC 6455 (``code`` 1002)
     |   +-- PayloadTooLarge         the peer: a message beyond ``max_size`` (``code`` 1009)
     +-- CriticalProtocolError       the peer: data that cannot be decoded (``code`` 1007)
     +-- ConnectFail                 transport: the connection could not be opened
-    |   +-- ProxyFail               proxy: it could not be reached or it refused
+    |   +-- ProxyFail               proxy: the proxy could not be reached, or refused
     +-- TransportFail               transport: an open connection failed
 
-The names are lomond's. Wrong types and values in a call are ``TypeError`` and ``ValueError``.
+The names are lomond's. A wrong type in a call is a ``TypeError``, a wrong value a ``ValueError``.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 
 
 class WebSocketError(Exception):
-    """Root of all errors of greenws.
+    """The base class of all errors of greenws.
 
-    :param msg: the message; a ``str.format`` template only when arguments follow, so that
-        text from a peer is never taken for a template.
+    :param msg: the message. With further arguments, ``msg`` is a template for ``str.format``;
+        without them, braces have no meaning, so text from a peer can never act as a template.
     """
 
     def __init__(self, msg: str = "", *args: object, **kwargs: object) -> None:
@@ -45,11 +45,14 @@ class FrameBuildError(WebSocketError):
 
 
 class WebSocketUnavailable(WebSocketError):
-    """There is no connection to send on, or not one that may be used from here."""
+    """There is no connection to send on, or the caller must not use the connection.
+
+    The connection is not ready, or belongs to another thread or to the parent process.
+    """
 
 
 class WebSocketClosing(WebSocketUnavailable):
-    """The closing handshake has begun; nothing more may be sent (RFC 6455 section 5.5.1)."""
+    """The closing handshake has begun; no more data may be sent (RFC 6455 section 5.5.1)."""
 
 
 class WebSocketClosed(WebSocketUnavailable):
@@ -67,14 +70,14 @@ class CompressionParameterError(HandshakeError):
 class ProtocolError(WebSocketError):
     """The peer violated the protocol."""
 
-    #: The close code that tells the peer.
+    #: The close code that reports the error to the peer.
     code: int = Status.PROTOCOL_ERROR
-    #: Whether what follows on the stream can no longer be trusted at all.
+    #: Whether the following bytes of the stream can no longer be trusted.
     critical: bool = False
 
 
 class PayloadTooLarge(ProtocolError):
-    """A message, or a frame's length field, is beyond the limit."""
+    """A message, or the length in the head of a frame, is beyond the limit."""
 
     code = Status.MESSAGE_TOO_LARGE
 
@@ -91,7 +94,7 @@ class ConnectFail(WebSocketError):
 
 
 class ProxyFail(ConnectFail):
-    """The proxy could not be reached, or refused, or answered nonsense.
+    """The proxy could not be reached, refused, or sent an invalid reply.
 
     :param response: the reply with which an HTTP proxy refused.
     :param socks_code: the code with which a SOCKS proxy refused.
@@ -106,16 +109,16 @@ class ProxyFail(ConnectFail):
         **kwargs: object,
     ) -> None:
         super().__init__(msg, *args, **kwargs)
-        #: The reply with which an HTTP proxy refused, or None if it was not that.
+        #: The reply with which an HTTP proxy refused; None for any other failure.
         self.response = response
-        #: Its status: 407 if the proxy wants credentials, or others; else None.
+        #: The status of that reply, 407 if the proxy requires (other) credentials; else None.
         self.status_code: int | None = None if response is None else response.status_code
-        #: Its reason phrase; may be empty.
+        #: The reason phrase of that reply; may be empty.
         self.status: str = "" if response is None else response.status
-        #: The code with which a SOCKS proxy refused (RFC 1928 section 6: 1 to 8; SOCKS4: 91 to
-        #: 93), else None.
+        #: The code with which a SOCKS proxy refused: 1 to 8 for SOCKS5 (RFC 1928 section 6), 91 to
+        #: 93 for SOCKS4; else None.
         self.socks_code = socks_code
 
 
 class TransportFail(WebSocketError):
-    """The transport failed, or did not take the data in ``send_timeout`` seconds."""
+    """The transport failed, or accepted no more data for ``send_timeout`` seconds."""

@@ -1,7 +1,5 @@
 cimport cython
 
-from greenws cimport native
-
 
 cdef class Event:
     cdef public double received_time

@@ -10,7 +10,6 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
-from . import native
 from .redaction import redact_url
 
 if TYPE_CHECKING:
@@ -360,17 +359,6 @@ AnyEvent = (
     | Binary
     | BackOff
 )
-
-
-def _speed_up() -> None:
-    """Make what is read of every message a member of its class."""
-    text = "text of a message"
-    native.make_member(Text(text), b"text", text)
-    data = b"data of a message"
-    native.make_member(Binary(data), b"data", data)
-
-
-_speed_up()
 
 
 def _summarize(payload: str | bytes, unit: str) -> str:

@@ -234,8 +234,8 @@ def _check_max_redirects(name: str, value: object) -> None:
         raise ValueError(f"{name} must be an int, 0 or more")
 
 
-def _check_proxies(name: str, value: object) -> None:
-    if value is not None and not isinstance(value, Mapping):
+def _check_proxies(name: str, value: Any) -> None:
+    if value is not None and type(value) is not dict and not isinstance(value, Mapping):
         raise TypeError(f"{name} must be a mapping or None")
 
 

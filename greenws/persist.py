@@ -1,4 +1,8 @@
-"""A WebSocket that connects again, as one iteration (lomond's ``persist``)."""
+"""Keeps a WebSocket connected, as one iteration: lomond's ``persist``.
+
+The waits follow lomond's formula, not that of :class:`~greenws.Backoff`: code written for lomond
+must keep its timing.
+"""
 
 from __future__ import annotations
 
@@ -15,21 +19,16 @@ from . import events
 from .backoff import find_retry_after
 from .constants import SHORTEST_WAIT
 
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
-    from .events import AnyEvent
-    from .sessions.contract import SessionClass
-
-# Seconds between two looks at an event of another thread, which gevent cannot wait for.
+# Seconds between two checks of a threading.Event, for which gevent cannot wait: short enough that
+# nobody notices the delay, long enough that the checks cost nothing.
 _THREAD_EVENT_INTERVAL = 0.05
 
 
 class ExitEvent(Protocol):
-    """What :func:`persist` needs of ``exit_event``."""
+    """The interface of the ``exit_event`` of :func:`persist`."""
 
     def wait(self, timeout: float) -> object:
-        """Wait until the event is set; true if it is, false after ``timeout`` seconds."""
+        """Wait until the event is set, and return true; return false after ``timeout`` seconds."""
 
 
 class Connectable(Protocol):
@@ -61,21 +60,23 @@ def persist(
 ) -> Iterator[AnyEvent]:
     """Keep a WebSocket connected: connect, yield its events, wait, connect again.
 
-    Each wait is announced by a :class:`~greenws.events.BackOff`. It is ``min_wait`` seconds and a
-    random time of up to ``2 ** n`` seconds more after ``n`` failures, at most ``max_wait``.
+    A :class:`~greenws.events.BackOff` announces each wait. A wait is ``min_wait`` seconds plus a
+    random time of up to ``2 ** n`` seconds after ``n`` failures, at most ``max_wait`` in all.
 
-    :param websocket: a :class:`~greenws.WebSocket`, or anything with its ``connect``.
-    :param poll: seconds between poll events.
-    :param min_wait: seconds of the shortest wait.
-    :param max_wait: seconds of the longest wait.
-    :param ping_rate: seconds between pings; 0 for none.
-    :param ping_timeout: seconds without any received byte after which the server counts as
+    :param websocket: a :class:`~greenws.WebSocket`, or an object with the same ``connect``.
+    :param poll: the seconds between poll events.
+    :param min_wait: the shortest wait, in seconds.
+    :param max_wait: the longest wait, in seconds.
+    :param ping_rate: the seconds between pings; 0 for no pings.
+    :param ping_timeout: the seconds without a received byte after which the server counts as
         unresponsive; None for no limit.
-    :param exit_event: ends the iteration, when a wait begins or during it, once it is set: a
-        :class:`gevent.event.Event`, a :class:`threading.Event` or anything with ``wait(timeout)``.
-    :param respect_retry_after: wait as long as a rejection's ``Retry-After``, or a proxy's, says.
-    :param connect_options: ``session_class``, ``auto_pong``, ``close_timeout``: passed to
-        ``connect`` if given.
+    :param exit_event: an event that ends the iteration, at the beginning of a wait or during a
+        wait: a :class:`gevent.event.Event`, a :class:`threading.Event`, or any object with
+        ``wait(timeout)``.
+    :param respect_retry_after: whether the ``Retry-After`` of a rejection or of a proxy's refusal
+        replaces the wait.
+    :param connect_options: ``session_class``, ``auto_pong`` and ``close_timeout``, which are passed
+        to ``connect`` if given.
     """
     unknown = connect_options.keys() - {"session_class", "auto_pong", "close_timeout"}
     if unknown:
@@ -118,10 +119,10 @@ def _persist(
 
 
 def _wait(event: ExitEvent, seconds: float) -> bool:
-    """Wait for ``event`` without blocking the hub, whatever kind of event it is."""
+    """Wait for ``event``, of any kind, without blocking the hub."""
     if not isinstance(event, threading.Event):
         return bool(event.wait(seconds))
-    # Its wait() would block the hub unless threading is patched.
+    # The wait() of a threading.Event would block the hub, unless threading is patched.
     end = monotonic() + seconds
     while not event.is_set():
         left = end - monotonic()

@@ -1,4 +1,4 @@
-"""What of a URL may be shown: in logs, traces, errors and every ``repr``."""
+"""The form of a URL for logs, traces, errors and every ``repr``: without credentials."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ _QUERY_VALUE = re.compile(r"(?<==)[^&#]+")
 def redact_url(url: str) -> str:
     """Return the text of any URL without its credentials.
 
-    Those are the user and the password before the host, and the values of the query, as many
-    services take their tokens there: ``wss://example.org/feed?token=...``.
+    The credentials are the user and the password before the host, and the values of the query,
+    because many services take their tokens there: ``wss://example.org/feed?token=...``.
     """
     if "@" in url:
         url = _USERINFO.sub("//", url)

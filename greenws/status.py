@@ -6,7 +6,7 @@ from typing import Final
 
 
 class Status:
-    """Names for the close codes a close frame may carry."""
+    """Names of the close codes."""
 
     NORMAL: Final = 1000
     GOING_AWAY: Final = 1001
@@ -30,7 +30,8 @@ class Status:
 def is_sendable(code: int) -> bool:
     """Tell whether a close frame may carry ``code``.
 
-    RFC 6455 section 7.4.2: 1000-2999 as registered, 3000-3999 for libraries, 4000-4999 for
-    private use; everything else is an error, on the wire as in a call.
+    RFC 6455 section 7.4.2: a close frame may carry the registered codes of 1000-2999, the codes
+    3000-3999 for libraries, and the codes 4000-4999 for private use. All other codes are an error,
+    on the wire and in a call.
     """
     return 1000 <= code < 5000 and code not in Status.invalid_codes

@@ -1,4 +1,4 @@
-"""The URL of a WebSocket, taken apart (RFC 6455 section 3, RFC 3986)."""
+"""Parses the URL of a WebSocket (RFC 6455 section 3, RFC 3986)."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from urllib.parse import quote, unquote_to_bytes, urljoin, urlsplit
 
 from .redaction import redact_url
 
+#: The schemes of a WebSocket's URL, with their default ports.
 DEFAULT_PORTS = {"ws": 80, "wss": 443}
 
-# RFC 3986: what a path and a query may hold as they are; "%" stays, the rest is percent-encoded
-# as UTF-8.
+# The characters that a path and a query may contain as they are (RFC 3986), and "%". All other
+# characters are percent-encoded as UTF-8.
 _PATH_SAFE = "/:@!$&'()*+,;=-._~%"
 _QUERY_SAFE = _PATH_SAFE + "?"
 _SPACE_OR_CONTROL = re.compile(r"[\x00-\x20\x7f]")
@@ -32,56 +33,58 @@ class URL:
 
     #: ``"ws"`` or ``"wss"``.
     scheme: str
-    #: The host as a resolver takes it: IDNA-encoded, IPv6 addresses without brackets.
+    #: The host in the form for a resolver: IDNA-encoded, IPv6 addresses without brackets.
     host: str
     port: int
-    #: Path and query as the request line has them.
+    #: Path and query, in the form for the request line.
     resource: str
     #: ``user:password`` in bytes, percent-decoded, or None.
     userinfo: bytes | None = field(default=None, repr=False)
 
     @property
     def is_secure(self) -> bool:
-        """Whether TLS is spoken."""
+        """Whether the connection uses TLS."""
         return self.scheme == "wss"
 
     @cached_property
     def host_header(self) -> str:
-        """The value of ``Host``: a default port is left out, IPv6 in brackets (RFC 7230 5.4).
+        """The value of ``Host`` (RFC 7230 section 5.4); an IPv6 address has brackets.
 
-        The zone of an address is, too: it means nothing to another machine (RFC 6874 section 1).
+        A default port is left out, and so is the zone of an address: a zone has no meaning on
+        another machine (RFC 6874 section 1).
         """
         host = f"[{self.host.partition('%')[0]}]" if ":" in self.host else self.host
         return host if self.port == DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
 
     @property
     def origin(self) -> tuple[str, str, int]:
-        """What has to be equal for two URLs to share credentials (RFC 6454)."""
+        """The origin: URLs of the same origin share credentials (RFC 6454)."""
         return self.scheme, self.host, self.port
 
     def with_userinfo(self, userinfo: bytes | None) -> URL:
-        """The same URL with other credentials."""
+        """Return the same URL with other credentials."""
         return replace(self, userinfo=userinfo)
 
     def redact(self) -> str:
-        """The URL without its user and password. For what is shown, see :mod:`.redaction`."""
+        """Return the URL without user and password. To show a URL, use :mod:`.redaction`."""
         return f"{self.scheme}://{self.host_header}{self.resource}"
 
 
 def parse_url(url: str) -> URL:
-    """Take the URL of a WebSocket apart.
+    """Parse the URL of a WebSocket.
 
-    A fragment is dropped: RFC 6455 section 3 gives it no meaning, and it must not be sent.
+    A fragment is dropped: a fragment has no meaning here and must not be sent (RFC 6455 section 3).
 
-    :raises TypeError: if ``url`` is no str.
-    :raises ValueError: naming the fault: another scheme, no host, a bad port, spaces or controls.
+    :raises TypeError: ``url`` is not a str.
+    :raises ValueError: the URL has another scheme, no host, an invalid host or port, spaces or
+        control characters. The message names the fault.
     """
     if not isinstance(url, str):
         raise TypeError(f"url must be str, not {type(url).__name__}")
     return _parse(url)
 
 
-# Thousands of clients have a few URLs between them.
+# Thousands of clients use few different URLs.
 @lru_cache(maxsize=256)
 def _parse(url: str) -> URL:
     if _SPACE_OR_CONTROL.search(url):
@@ -96,14 +99,14 @@ def _parse(url: str) -> URL:
     try:
         port = parts.port
     except ValueError:
-        raise ValueError(f"url has a bad port: {redact_url(url)!r}") from None
+        raise ValueError(f"url has an invalid port: {redact_url(url)!r}") from None
     if port == 0:
-        raise ValueError(f"url has a bad port: {redact_url(url)!r}")
+        raise ValueError(f"url has an invalid port: {redact_url(url)!r}")
     if not parts.hostname:
         raise ValueError(f"url has no host: {redact_url(url)!r}")
     address = parts.netloc.rpartition("@")[2]
-    if "[" in address and not _BRACKETED.fullmatch(address):  # which urlsplit lets pass
-        raise ValueError(f"url has a bad host: {address!r}")
+    if "[" in address and not _BRACKETED.fullmatch(address):  # urlsplit() accepts it
+        raise ValueError(f"url has an invalid host: {address!r}")
     resource = _quote(parts.path, _PATH_SAFE) or "/"
     if parts.query:
         resource += "?" + _quote(parts.query, _QUERY_SAFE)
@@ -122,9 +125,9 @@ def _parse(url: str) -> URL:
 
 
 def encode_host(host: str) -> str:
-    """Encode a host name as the resolver and TLS want it: lower case, IDNA where not ASCII.
+    """Encode a host name for the resolver and for TLS: lower case, IDNA if beyond ASCII.
 
-    :raises ValueError: if it is no host name.
+    :raises ValueError: ``host`` is not a host name.
     """
     if ":" in host:
         return _encode_ipv6(host)
@@ -132,35 +135,37 @@ def encode_host(host: str) -> str:
         try:
             host = host.encode("idna").decode("ascii")
         except UnicodeError as error:
-            raise ValueError(f"url has a bad host ({error}): {host!r}") from None
-    # After IDNA, which makes spaces and the like of their relatives beyond ASCII.
+            raise ValueError(f"url has an invalid host ({error}): {host!r}") from None
+    # The check comes after IDNA, which turns some characters beyond ASCII into spaces and the like.
     if _BAD_IN_HOST.search(host):
-        raise ValueError(f"url has a bad host: {host!r}")
-    # RFC 1035 section 2.3.4; a dot at the end is the root's. The resolver would fail on it later.
+        raise ValueError(f"url has an invalid host: {host!r}")
+    # RFC 1035 section 2.3.4. A dot at the end stands for the root. Without this check, the resolver
+    # would fail later.
     if not all(0 < len(label) < 64 for label in host.removesuffix(".").split(".")):
-        raise ValueError(f"url has a bad host (label empty or too long): {host!r}")
+        raise ValueError(f"url has an invalid host (label empty or too long): {host!r}")
     return host.lower()
 
 
 def _encode_ipv6(host: str) -> str:
     address, percent, zone = host.partition("%")
     if len(zone) > 2:
-        zone = zone.removeprefix("25")  # RFC 6874: "%25" in a URL is "%", which many write plainly
+        # RFC 6874: "%25" in a URL stands for "%". Many users write a plain "%".
+        zone = zone.removeprefix("25")
     try:
         IPv6Address(address)
     except ValueError:
-        raise ValueError(f"url has a bad host: {host!r}") from None
+        raise ValueError(f"url has an invalid host: {host!r}") from None
     if percent and not _ZONE.fullmatch(zone):
-        raise ValueError(f"url has a bad host: {host!r}")
+        raise ValueError(f"url has an invalid host: {host!r}")
     return address.lower() + percent + zone
 
 
 def join_url(base: URL, location: str) -> str:
     """Resolve the ``Location`` of a redirect; ``http`` and ``https`` stand for ``ws`` and ``wss``.
 
-    :raises ValueError: if ``location`` is malformed.
+    :raises ValueError: ``location`` is malformed.
     """
-    # urllib joins the URLs of schemes it knows, and "ws" is not one of them everywhere.
+    # urllib joins only URLs of known schemes, and not every version of Python knows "ws".
     target = urljoin("http" + base.redact()[2:], location)
     scheme, colon, rest = target.partition(":")
     return {"http": "ws", "https": "wss"}.get(scheme.lower(), scheme) + colon + rest

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from . import constants
 from .endpoint import Endpoint
@@ -42,6 +42,9 @@ if TYPE_CHECKING:
     from .options import TraceCallback
 
 _TRANSPORT_DEFAULTS = tuple(getattr(TransportDefaults, name) for name in TRANSPORT_OPTIONS)
+
+_RATES = ("poll", "ping_rate", "ping_timeout", "close_timeout")
+_RATE_DEFAULTS = tuple(getattr(RunDefaults, name) for name in _RATES)
 
 
 class WebSocket(Endpoint):
@@ -128,8 +131,10 @@ class WebSocket(Endpoint):
         #: The proxies as they were given; None: the environment is asked at each connect.
         self.given_proxies: Mapping[str, str | None] | None = None
         if proxies is not None:
-            self.given_proxies = _check_proxies(proxies)
-        check_option("trace", trace)
+            self.given_proxies = _read_proxies(proxies)
+        # The defaults, which most options have, need no check.
+        if trace is not None:
+            check_option("trace", trace)
         # In the order of TRANSPORT_OPTIONS. Most users change none of them.
         options = (
             ssl_context,
@@ -150,15 +155,17 @@ class WebSocket(Endpoint):
         )
         if options != _TRANSPORT_DEFAULTS:
             self._set_options(options)
-        check_option("compress", compress)
-        check_option("max_redirects", max_redirects)
+        if compress is not False:
+            check_option("compress", compress)
+        if max_redirects is not constants.MAX_REDIRECTS:
+            check_option("max_redirects", max_redirects)
         request = RequestOptions(
-            protocols=_check_protocols(protocols) if protocols else [],
+            protocols=_list_protocols(protocols) if protocols else [],
             agent=constants.USER_AGENT
             if agent is None
             else _check_field("agent", "User-Agent", agent),
             compress=compress,
-            headers=_check_headers(headers),
+            headers=None if headers is None else _check_headers(headers),
             origin=None if origin is None else _check_field("origin", "Origin", origin),
             cookies=None if cookies is None else _wrap_cookies(cookies),
             max_redirects=max_redirects,
@@ -309,7 +316,7 @@ class WebSocket(Endpoint):
         ping_timeout: float | None = RunDefaults.ping_timeout,
         auto_pong: bool = RunDefaults.auto_pong,
         close_timeout: float | None = RunDefaults.close_timeout,
-    ) -> Iterator[AnyEvent]:
+    ) -> Generator[AnyEvent, None, None]:
         """Open the connection and iterate over its events.
 
         :param session_class: called with this WebSocket; the session that it returns moves the
@@ -487,7 +494,7 @@ class WebSocket(Endpoint):
         self._driver.send(opcode, data)
 
 
-def _check_proxies(proxies: Mapping[str, str | None]) -> dict[str, str | None]:
+def _read_proxies(proxies: Mapping[str, str | None]) -> dict[str, str | None]:
     check_option("proxies", proxies)
     for key, url in proxies.items():
         if url:
@@ -495,7 +502,7 @@ def _check_proxies(proxies: Mapping[str, str | None]) -> dict[str, str | None]:
     return dict(proxies)
 
 
-def _check_protocols(protocols: Sequence[str]) -> list[str]:
+def _list_protocols(protocols: Sequence[str]) -> list[str]:
     check_option("protocols", protocols)
     checked = list(protocols)
     if not all(isinstance(protocol, str) for protocol in checked):
@@ -505,9 +512,9 @@ def _check_protocols(protocols: Sequence[str]) -> list[str]:
 
 
 def _check_headers(
-    headers: HeaderSource | Callable[[], HeaderSource] | None,
-) -> HeaderSource | Callable[[], HeaderSource] | None:
-    return headers if headers is None or callable(headers) else check_headers(headers)
+    headers: HeaderSource | Callable[[], HeaderSource],
+) -> HeaderSource | Callable[[], HeaderSource]:
+    return headers if callable(headers) else check_headers(headers)
 
 
 def _check_field(option: str, header: str, value: str) -> str:
@@ -535,7 +542,7 @@ def check_run_options(
     :raises TypeError: if one is no number.
     :raises ValueError: if one is negative.
     """
-    check_option("poll", poll)
-    check_option("ping_rate", ping_rate)
-    check_option("ping_timeout", ping_timeout)
-    check_option("close_timeout", close_timeout)
+    values = (poll, ping_rate, ping_timeout, close_timeout)
+    for name, value, default in zip(_RATES, values, _RATE_DEFAULTS, strict=True):
+        if value is not default:
+            check_option(name, value)

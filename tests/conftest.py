@@ -15,7 +15,7 @@ import pytest
 from hypothesis import settings as hypothesis_settings
 
 import greenws
-from greenws.build import is_pure_forced
+from greenws.implementation import is_pure_forced
 from tests.support.leftovers import Holdings, find_leftovers, watch_greenlets
 from tests.support.stale import find_stale
 from tests.support.ticker import Ticker

@@ -14,8 +14,8 @@ from gevent.event import Event
 from greenws import Backoff, Client, GeventSession, WebSocket, errors, events
 from greenws.protocol.response import Response
 from greenws.testing import (
-    Connection,
     EchoServer,
+    ServerConnection,
     accept,
     close_with,
     drop,
@@ -1305,7 +1305,7 @@ def test_max_tries(most: int) -> None:
 def test_reset_after_a_connection_that_lasted() -> None:
     backoff = Backoff(min_wait=0.001, max_wait=1, factor=3, jitter=0, max_tries=3, reset_after=0.05)
 
-    def last(connection: Connection) -> None:
+    def last(connection: ServerConnection) -> None:
         gevent.sleep(0.1)
         connection.close(1001)
 
@@ -1358,7 +1358,7 @@ def test_retry_after_counts_for_its_rejection_only() -> None:
 
 def test_reconnect_starts_from_a_clean_state() -> None:
     # The first connection ends in the midst of a compressed, fragmented message.
-    def begin(connection: Connection) -> None:
+    def begin(connection: ServerConnection) -> None:
         connection.send("x" * 500)
         connection.send_frame(1, b"\x4a\x04", fin=False, rsv1=True)
         connection.flush()

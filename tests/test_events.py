@@ -165,8 +165,10 @@ def test_attributes_may_be_changed(event: Any) -> None:
     name = "text" if event.name == "text" else "data"
     setattr(event, name, "changed")
     assert getattr(event, name) == "changed"
-    # Nor does it harm to delete them.
+    # Nor does it harm to delete them, in whatever way.
     with contextlib.suppress(AttributeError):
         delattr(event, name)
     with contextlib.suppress(AttributeError):
+        getattr(type(event), name).__delete__(event)
+    with contextlib.suppress(AttributeError, TypeError):
         repr(event)

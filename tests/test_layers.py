@@ -19,9 +19,11 @@ PACKAGE = ROOT / "greenws"
 # has to be given its place here.
 ROWS: tuple[tuple[str, ...], ...] = (
     (
+        "native.buffers",
+        "native.references",
+        "native.utf8",
         "version",
-        "build",
-        "native",
+        "implementation",
         "status",
         "constants",
         "errors",
@@ -38,6 +40,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "protocol.compression",
         "protocol.stream",
         "protocol.head",
+        "protocol.extensions",
         "protocol.response",
         "protocol.body",
         "protocol.handshake",
@@ -46,12 +49,14 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ),
     ("proxies.address", "proxies.http", "proxies.socks"),
     (
-        "sessions.native",
+        "sessions.syscalls",
+        "sessions.threads",
         "sessions.clock",
         "sessions.busypoll",
         "sessions.crowd",
         "sessions.wait",
         "sessions.transport",
+        "sessions.plain",
         "sessions.inbox",
         "sessions.lifecycle",
         "sessions.turn",
@@ -78,7 +83,8 @@ ROWS: tuple[tuple[str, ...], ...] = (
     (
         "testing.journal",
         "testing.wire",
-        "testing.connection",
+        "testing.upgrade",
+        "testing.server_connection",
         "testing.behaviour",
         "testing.server",
         "testing",
@@ -87,7 +93,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "cli.tally",
         "cli.progress",
         "cli.load",
-        "cli.talk",
+        "cli.connect",
         "cli.command",
         "cli",
     ),
@@ -98,7 +104,7 @@ PLACES = {
 }
 
 # Their __init__ is empty, so importing them imports nothing.
-FOLDERS = {"protocol", "proxies", "sessions"}
+FOLDERS = {"native", "protocol", "proxies", "sessions"}
 
 NETWORK = {"socket", "_socket", "ssl", "_ssl", "select", "selectors", "asyncio", "gevent"}
 

@@ -126,11 +126,11 @@ def test_ticker_sees_a_blocked_hub(ticking: Ticker) -> None:
     assert ticking.largest_gap >= 0.1
 
 
-def make_package(folder: Path) -> Path:
+def make_package(folder: Path, cimport: str = "from greenws.two cimport Two") -> Path:
     """A package of two modules; the first cimports from the second. Returns its folder."""
     package = folder / "greenws"
     package.mkdir()
-    for name, pxd in (("one", "from greenws.two cimport Two\n"), ("two", "")):
+    for name, pxd in (("one", f"{cimport}\n"), ("two", "")):
         package.joinpath(f"{name}.py").write_text("")
         package.joinpath(f"{name}.pxd").write_text(pxd)
         package.joinpath(name + SUFFIX).write_bytes(b"")
@@ -154,6 +154,13 @@ def test_build_older_than_its_source_is_stale(
     os.utime(package / touched, (3000, 3000))
     lines = find_stale(package)
     assert [line.split(SUFFIX)[0] for line in lines] == [f"greenws/{name}" for name in stale]
+
+
+@pytest.mark.parametrize("cimport", ["from greenws cimport two", "cimport greenws.two as two"])
+def test_a_module_may_be_cimported_whole(tmp_path: Path, cimport: str) -> None:
+    package = make_package(tmp_path, cimport)
+    os.utime(package / "two.pxd", (3000, 3000))
+    assert len(find_stale(package)) == 2
 
 
 def test_build_without_declarations_is_stale(tmp_path: Path) -> None:

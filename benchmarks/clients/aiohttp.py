@@ -9,15 +9,15 @@ from typing import Any
 
 from aiohttp import ClientSession, ClientWebSocketResponse, TCPConnector
 
-from .loops import run_loop, split
-from .meter import MemoryMeter, Meter, RoundTrips
-from .task import Task, Works, run_client
+from .loops import run_loops, split, weigh
+from .meter import Meter, RoundTrips
+from .task import Task
 
 Open = Callable[[str], Any]
 
 
 def opener(task: Task) -> Open:
-    """Make what opens a connection, by one session for all."""
+    """Return a function that opens a connection; all connections share one session."""
     session = ClientSession(connector=TCPConnector(limit=0))
     options: dict[str, Any] = {"compress": 15 if task.is_deflated else 0}
     if task.cafile:
@@ -91,24 +91,13 @@ async def connect(task: Task) -> None:
 
 
 async def idle(task: Task) -> None:
-    meter = MemoryMeter()
     open_one = opener(task)
-    waiting: set[asyncio.Task[Any]] = set()
 
     async def wait(ws: ClientWebSocketResponse) -> None:
         async for message in ws:
             _ = message.data
 
-    async def open_more(count: int) -> None:
-        for ws in await open_all(count, task, open_one):
-            waiting.add(asyncio.create_task(wait(ws)))
-        await asyncio.sleep(0)
-
-    await open_more(meter.WARMUP)
-    meter.begin()
-    await open_more(task.connections)
-    assert not any(one.done() for one in waiting)
-    meter.end(task.connections)
+    await weigh(task, lambda count: open_all(count, task, open_one), wait)
 
 
 async def fairness(task: Task) -> None:
@@ -132,9 +121,5 @@ async def fairness(task: Task) -> None:
     await asyncio.gather(flood(), *map(ping, opened))
 
 
-WORKS: Works = {
-    work.__name__: run_loop(work) for work in (receive, send, echo, connect, idle, fairness)
-}
-
 if __name__ == "__main__":
-    run_client(WORKS)
+    run_loops(receive, send, echo, connect, idle, fairness)

@@ -1,7 +1,7 @@
-"""What the bare sockets of two floors have in common: frames made beforehand, hardly any parsing.
+"""The common part of the two bare sockets: frames built beforehand, and hardly any parsing.
 
-They know what the server will send, so they need not look: nothing that a WebSocket library has to
-check is checked. The mask is 0.
+The bare sockets know which bytes the server will send, so they check nothing that a WebSocket
+library must check. The mask is 0.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 from .. import wire
 from .task import Task
 
-#: Bytes of one read, as greenws reads.
+#: The largest number of bytes of one read: half of the bytes that a flood has on their way.
 READ_SIZE = 128 * 1024
 
 CLOSE_FRAME = wire.client_frame(wire.CLOSE, b"\x03\xe8")
@@ -28,7 +28,7 @@ def request(task: Task, url: str) -> bytes:
 
 
 def upgrade(sock: Any, task: Task, url: str) -> bytes:
-    """Do the opening handshake; return what came after it."""
+    """Do the opening handshake, and return the bytes after the response."""
     sock.sendall(request(task, url))
     head = b""
     while b"\r\n\r\n" not in head:

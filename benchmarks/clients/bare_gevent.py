@@ -1,8 +1,9 @@
-"""A floor: gevent.socket with sendall and recv_into, and no WebSocket."""
+"""Bare gevent sockets: ``sendall`` and ``recv_into`` without a WebSocket, as a floor."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -12,15 +13,19 @@ from gevent.ssl import SSLContext
 
 from .. import wire
 from .bare import READ_SIZE, client_frames, close, upgrade
-from .meter import MemoryMeter, Meter, RoundTrips
-from .task import Task, Works, run_client
+from .greenlets import weigh
+from .meter import Meter, RoundTrips
+from .task import Task, run_client
 
 
 def opener(task: Task) -> Callable[[str], tuple[Any, bytes]]:
-    """Make what opens a connection; it returns what came after the handshake, too."""
+    """Return a function that opens a connection.
+
+    The function returns the socket, and the bytes after the response.
+    """
     context = None
     if task.cafile:
-        import ssl  # for the constant alone
+        import ssl  # only for the constant
 
         context = SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.load_verify_locations(task.cafile)
@@ -96,20 +101,8 @@ def connect(task: Task) -> None:
 
 
 def idle(task: Task) -> None:
-    meter = MemoryMeter()
     open_one = opener(task)
-    waiting: list[Any] = []
-
-    def open_more(count: int) -> None:
-        for _ in range(count):
-            waiting.append(gevent.spawn(open_one(task.echo_url)[0].recv, 4096))
-        gevent.sleep(0.01)
-
-    open_more(meter.WARMUP)
-    meter.begin()
-    open_more(task.connections)
-    assert not any(one.dead for one in waiting)
-    meter.end(task.connections)
+    weigh(task, lambda: partial(open_one(task.echo_url)[0].recv, 4096))
 
 
 def fairness(task: Task) -> None:
@@ -139,14 +132,5 @@ def fairness(task: Task) -> None:
     gevent.joinall([gevent.spawn(flood), *pingers])
 
 
-WORKS: Works = {
-    "receive": receive,
-    "send": send,
-    "echo": echo,
-    "connect": connect,
-    "idle": idle,
-    "fairness": fairness,
-}
-
 if __name__ == "__main__":
-    run_client(WORKS)
+    run_client(receive, send, echo, connect, idle, fairness)

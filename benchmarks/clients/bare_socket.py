@@ -1,6 +1,6 @@
-"""The floor: stdlib sockets and epoll, whole buffers of frames, and no WebSocket: the system calls.
+"""Bare sockets of the standard library, with epoll and whole buffers of frames, as the floor.
 
-Deflated messages are inflated and deflated by zlib, and that is all: no greenlets, no events.
+Only the system calls remain, and zlib for deflated messages: no WebSocket, no greenlets, no events.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any
 from .. import wire
 from .bare import READ_SIZE, client_frames, close, upgrade
 from .meter import Meter
-from .task import Task, Works, run_client
+from .task import Task, run_client
 
-#: Bytes of one write, where frames leave together.
+#: The bytes of one write of several frames; greenws also sends a queue of this size.
 WRITE_SIZE = 64 * 1024
 
 
@@ -134,12 +134,5 @@ def connect(task: Task) -> None:
             left = meter.lap()
 
 
-WORKS: Works = {
-    "receive": receive,
-    "send": send,
-    "echo": echo,
-    "connect": connect,
-}
-
 if __name__ == "__main__":
-    run_client(WORKS)
+    run_client(receive, send, echo, connect)

@@ -1,4 +1,4 @@
-"""greenws: a Client subclass with plain handlers."""
+"""greenws: subclasses of Client with plain handlers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gevent.event import Event
 import greenws
 
 from .meter import MemoryMeter, Meter, RoundTrips
-from .task import Task, Works, run_client
+from .task import Task, run_client
 
 
 def options(task: Task) -> dict[str, Any]:
@@ -148,14 +148,5 @@ def fairness(task: Task) -> None:
     pingers[0].join()
 
 
-WORKS: Works = {
-    "receive": receive,
-    "send": send,
-    "echo": echo,
-    "connect": connect,
-    "idle": idle,
-    "fairness": fairness,
-}
-
 if __name__ == "__main__":
-    run_client(WORKS)
+    run_client(receive, send, echo, connect, idle, fairness)

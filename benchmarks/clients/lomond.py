@@ -1,4 +1,4 @@
-"""lomond: its event loop in the main thread; many connections are as many threads."""
+"""lomond: one connection in the main thread, or a thread for each of many connections."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 from lomond import WebSocket
 
 from .meter import MemoryMeter, Meter
-from .task import Task, Works, run_client
+from .task import Task, run_client
 
 
 def listen(ws: Any) -> Iterator[Any]:
-    """Connect, without pings and polls."""
+    """Connect, without pings, and with hardly any polls."""
     events: Iterator[Any] = ws.connect(poll=60, ping_rate=0)
     return events
 
@@ -49,7 +49,7 @@ def echo(task: Task) -> None:
     lock = threading.Lock()
     text = task.texts()[0]
 
-    # Threads that queue for a lock at every message would be what is measured.
+    # If threads waited for a lock at every message, the lock would be measured.
     own_lap = 1 if task.connections == 1 else 10
 
     ready: SimpleQueue[Any] = SimpleQueue()
@@ -116,13 +116,5 @@ def idle(task: Task) -> None:
     meter.end(task.connections)
 
 
-WORKS: Works = {
-    "receive": receive,
-    "send": send,
-    "echo": echo,
-    "connect": connect,
-    "idle": idle,
-}
-
 if __name__ == "__main__":
-    run_client(WORKS)
+    run_client(receive, send, echo, connect, idle)

@@ -1,23 +1,37 @@
-"""What the clients on asyncio have in common."""
+"""The common part of the clients on asyncio."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from functools import wraps
 from typing import Any
 
-from .task import Task
+from .meter import MemoryMeter
+from .task import Task, run_client
 
-#: Connections opened at the same time.
+#: The largest number of connections that a client opens at the same time.
 AT_ONCE = 50
 
 
-def run_loop(work: Callable[[Task], Coroutine[Any, Any, None]]) -> Callable[[Task], None]:
-    """Make a work of a coroutine function: it runs on the loop the variant names."""
+Work = Callable[[Task], Coroutine[Any, Any, None]]
 
+
+def run_loops(*works: Work) -> None:
+    """Do the task of this process, as :func:`~benchmarks.clients.task.run_client` does.
+
+    :param works: the works that the client can do, as coroutine functions.
+    """
+    run_client(*map(_on_loop, works))
+
+
+def _on_loop(work: Work) -> Callable[[Task], None]:
+    """Return the work as a function that runs on the loop of the task's variant."""
+
+    @wraps(work)
     def run(task: Task) -> None:
         if task.variant == "uvloop":
-            import uvloop  # only where it is asked for
+            import uvloop  # the other variant must not need uvloop
 
             uvloop.run(work(task))
         else:
@@ -27,7 +41,32 @@ def run_loop(work: Callable[[Task], Coroutine[Any, Any, None]]) -> Callable[[Tas
 
 
 def split(count: int) -> Iterator[int]:
-    """Split a number of connections into as many as are opened at the same time."""
+    """Split a number of connections into parts that a client opens at the same time."""
     while count > 0:
         yield min(count, AT_ONCE)
         count -= AT_ONCE
+
+
+async def weigh(
+    task: Task,
+    open_all: Callable[[int], Coroutine[Any, Any, Sequence[Any]]],
+    wait: Callable[[Any], Coroutine[Any, Any, None]],
+) -> None:
+    """Weigh idle connections, each with an asyncio task that waits for a message.
+
+    :param open_all: opens this number of connections.
+    :param wait: waits for the messages of a connection.
+    """
+    meter = MemoryMeter()
+    waiting: set[asyncio.Task[None]] = set()
+
+    async def open_more(count: int) -> None:
+        for connection in await open_all(count):
+            waiting.add(asyncio.create_task(wait(connection)))
+        await asyncio.sleep(0)
+
+    await open_more(meter.WARMUP)
+    meter.begin()
+    await open_more(task.connections)
+    assert not any(waiter.done() for waiter in waiting)
+    meter.end(task.connections)

@@ -1,7 +1,7 @@
-"""Meters: they are told when something was done, and end the process with a result.
+"""Meters: a client tells its meter what it has done, and the meter ends the process with a result.
 
-A meter prints the result as JSON and ends the process on the spot, so that nothing of how a peer
-tears down its connections is waited for, or measured.
+A meter prints the result as JSON and ends the process on the spot. So the time in which a peer
+tears down its connections is not measured.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 from .task import Task
 
-#: How often a meter looks at the clock, in times a measurement.
+#: The number of times in a measurement that a meter reads the clock.
 LOOKS = 25
 
 
@@ -29,9 +29,9 @@ def report(**result: Any) -> NoReturn:
 
 
 class Meter:
-    """Counts what is done in a stretch of time, and the CPU time it takes.
+    """Counts the messages of a stretch of time, and their CPU time.
 
-    The caller counts down by itself, which is cheap, from what :meth:`lap` returned::
+    The caller itself counts down from the result of :meth:`lap`, which is cheap::
 
         left = 1
         while True:
@@ -40,7 +40,7 @@ class Meter:
             if not left:
                 left = meter.lap()
 
-    :param step: what a lap is always made of; None: the meter chooses.
+    :param step: the fixed length of each lap; None: the meter chooses the length.
     """
 
     def __init__(self, task: Task, step: int | None = None) -> None:
@@ -53,9 +53,9 @@ class Meter:
         self._is_warm = False
 
     def lap(self) -> int:
-        """Take note of a lap; return the length of the next one."""
+        """Record a lap, and return the length of the next one."""
         now = perf_counter()
-        if self._phase_start is None:  # the first one: everything is connected now
+        if self._phase_start is None:  # the first lap only shows that all connections are open
             self._phase_start = now
             return self._lap
         self._count += self._lap
@@ -82,23 +82,23 @@ class Meter:
 
 
 class MemoryMeter:
-    """Weighs open connections: how much the resident set grows.
+    """Weighs open connections by the growth of the resident set.
 
-    A few connections are opened before :meth:`begin`, so that what is needed once is there.
+    The client opens a few connections before :meth:`begin`, so that modules and caches are loaded.
     """
 
-    #: Connections to open first.
+    #: The number of connections to open before :meth:`begin`.
     WARMUP = 30
 
     def __init__(self) -> None:
         self._before = 0
 
     def begin(self) -> None:
-        """The connections to be weighed are opened now."""
+        """Begin: the client opens the connections to weigh after this call."""
         self._before = self._settle()
 
     def end(self, connections: int) -> NoReturn:
-        """They are open, and idle."""
+        """Report: the connections are open and idle."""
         after = self._settle()
         report(connections=connections, bytes=after - self._before, rss=after)
 
@@ -109,21 +109,21 @@ class MemoryMeter:
 
 
 def _resident() -> int:
-    """Return the bytes of this process that are in memory."""
+    """Return the resident set of this process, in bytes."""
     try:
         with open("/proc/self/statm", encoding="ascii") as statm:
             return int(statm.read().split()[1]) * resource.getpagesize()
-    except OSError:  # not Linux: the most there ever was, which serves as long as it grows
+    except OSError:  # not Linux: the peak, which is the current value while the process grows
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 class RoundTrips:
     """Collects the round trips of connections that share the process with a flood.
 
-    Where they starve, so that nobody comes to tell that the time is over, an alarm does.
+    If the connections starve, no call of :meth:`add` ends the measurement. An alarm ends it then.
     """
 
-    #: Seconds beyond the time to measure until the alarm.
+    #: The seconds from the end of the measurement to the alarm.
     PATIENCE = 5.0
 
     def __init__(self, task: Task) -> None:
@@ -136,7 +136,7 @@ class RoundTrips:
         signal.setitimer(signal.ITIMER_REAL, task.warmup + task.seconds + self.PATIENCE)
 
     def add(self, start: float) -> float:
-        """Take one that began at ``start``; return the time."""
+        """Record a round trip that began at ``start``, and return the current time."""
         now = perf_counter()
         self._seconds.append(now - start)
         if self._is_warm:
@@ -150,7 +150,7 @@ class RoundTrips:
         return now
 
     def _give_up(self, number: int, frame: object) -> NoReturn:
-        """Count the time that nobody came as a round trip of all: it is one at least."""
+        """Count the elapsed time as one round trip of each connection."""
         elapsed = perf_counter() - self._start
         self._seconds += [elapsed] * self._task.connections
         self._report(elapsed)

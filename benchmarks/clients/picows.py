@@ -1,4 +1,4 @@
-"""picows: a listener's methods, on asyncio or uvloop."""
+"""picows: the methods of a listener, on asyncio or uvloop."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
-from .loops import run_loop, split
+from .loops import run_loops, split
 from .meter import MemoryMeter, Meter, RoundTrips
-from .task import Task, Works, run_client
+from .task import Task
 
 
 class Listener(WSListener):
-    """A connection that can be waited for until it is writable again."""
+    """A listener that lets the sender wait until the connection is writable again."""
 
     def __init__(self) -> None:
         self.resumed: asyncio.Event | None = None
@@ -175,9 +175,5 @@ async def fairness(task: Task) -> None:
     await flooded.wait_disconnected()
 
 
-WORKS: Works = {
-    work.__name__: run_loop(work) for work in (receive, send, echo, connect, idle, fairness)
-}
-
 if __name__ == "__main__":
-    run_client(WORKS)
+    run_loops(receive, send, echo, connect, idle, fairness)

@@ -1,4 +1,4 @@
-"""What a client is asked to do: one work, given as JSON on the command line."""
+"""The task of a client: one work, given as JSON on the command line."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ class Task:
     """One measurement.
 
     :param work: receive, send, echo, connect, idle or fairness.
-    :param server: scheme, host and port.
-    :param seconds: how long to measure.
-    :param warmup: how long to run before that.
-    :param kind: text, binary, or json (deflated).
-    :param size: bytes of a message.
-    :param batch: messages sent before the server is waited for.
-    :param connections: how many there are (idle: are counted) at a time.
-    :param cafile: PEM file to verify the server with.
-    :param variant: which flavour of the peer.
+    :param server: scheme, host and port of the server.
+    :param seconds: the seconds to measure.
+    :param warmup: the seconds to run before the measurement.
+    :param kind: the kind of the messages: text, binary, or json (deflated).
+    :param size: the size of a message, in bytes.
+    :param batch: the number of messages to send before waiting for the server.
+    :param connections: the number of connections at a time; for idle, the number to weigh.
+    :param cafile: the PEM file to verify the server with; None: no TLS.
+    :param variant: the variant of the peer.
     """
 
     work: str
@@ -70,7 +70,7 @@ class Task:
         return int(self.server.rpartition(":")[2])
 
     def ssl_context(self) -> ssl.SSLContext | None:
-        """Get the context of all connections; None: they are plain."""
+        """Get the context that all connections share; None: no TLS."""
         return _context(self.cafile) if self.cafile else None
 
     def texts(self) -> list[str]:
@@ -92,19 +92,19 @@ def _context(cafile: str) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=cafile)
 
 
-Works = dict[str, Callable[[Task], None]]
-
-
 def read_task() -> Task:
     """Read the task of this process."""
     return Task(**json.loads(sys.argv[1]))
 
 
-def run_client(works: Works) -> None:
-    """Do the task of this process. The meters print its result and end the process."""
+def run_client(*works: Callable[[Task], None]) -> None:
+    """Do the task of this process. A meter prints the result and ends the process.
+
+    :param works: the works that the client can do; the name of a function is the name of its work.
+    """
     pin("client")
     raise_file_limit()
     task = read_task()
-    works[task.work](task)
+    next(work for work in works if work.__name__ == task.work)(task)
     print(f"{task.work} ended without a result", file=sys.stderr, flush=True)
     os._exit(1)

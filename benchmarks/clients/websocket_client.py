@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .task import Task, Works, read_task, run_client
+from .task import Task, read_task, run_client
 
 if __name__ == "__main__" and read_task().variant == "gevent":
     from gevent import monkey
@@ -15,7 +15,7 @@ from typing import Any
 
 import websocket
 
-from .meter import MemoryMeter, Meter, RoundTrips
+from .meter import Meter, RoundTrips
 
 
 def opener(task: Task) -> Callable[[str], Any]:
@@ -26,11 +26,11 @@ def opener(task: Task) -> Callable[[str], Any]:
 
 
 def run_all(count: int, function: Callable[[], object]) -> None:
-    """Run a function in as many greenlets; one needs none."""
+    """Run a function in ``count`` greenlets; if ``count`` is 1, in the caller's."""
     if count == 1:
         function()
         return
-    import gevent  # not in the plain variant
+    import gevent  # the plain variant must not import gevent
 
     gevent.joinall([gevent.spawn(function) for _ in range(count)])
 
@@ -96,26 +96,14 @@ def connect(task: Task) -> None:
 
 
 def idle(task: Task) -> None:
-    import gevent  # not in the plain variant
+    from .greenlets import weigh  # the plain variant must not import gevent
 
-    meter = MemoryMeter()
     open_one = opener(task)
-    waiting: list[Any] = []
-
-    def open_more(count: int) -> None:
-        for _ in range(count):
-            waiting.append(gevent.spawn(open_one(task.echo_url).recv))
-        gevent.sleep(0.01)
-
-    open_more(meter.WARMUP)
-    meter.begin()
-    open_more(task.connections)
-    assert not any(one.dead for one in waiting)
-    meter.end(task.connections)
+    weigh(task, lambda: open_one(task.echo_url).recv)
 
 
 def fairness(task: Task) -> None:
-    import gevent  # not in the plain variant
+    import gevent  # the plain variant must not import gevent
 
     trips = RoundTrips(task)
     text = "x" * task.size
@@ -139,14 +127,5 @@ def fairness(task: Task) -> None:
     gevent.joinall([gevent.spawn(flood), *pingers])
 
 
-WORKS: Works = {
-    "receive": receive,
-    "send": send,
-    "echo": echo,
-    "connect": connect,
-    "idle": idle,
-    "fairness": fairness,
-}
-
 if __name__ == "__main__":
-    run_client(WORKS)
+    run_client(receive, send, echo, connect, idle, fairness)

@@ -1,4 +1,4 @@
-"""websockets: its client for asyncio, with its C speedups, on asyncio or uvloop."""
+"""websockets: the asyncio client, with the C extension, on asyncio or uvloop."""
 
 from __future__ import annotations
 
@@ -9,20 +9,10 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as ws_connect
 
-from .loops import run_loop, split
-from .meter import MemoryMeter, Meter, RoundTrips
-from .task import Task, Works, run_client
-
-
-def options(task: Task) -> dict[str, Any]:
-    found: dict[str, Any] = {
-        "compression": "deflate" if task.is_deflated else None,
-        "ping_interval": None,
-        "proxy": None,
-    }
-    if task.cafile:
-        found["ssl"] = task.ssl_context()
-    return found
+from .loops import run_loops, split, weigh
+from .meter import Meter, RoundTrips
+from .task import Task
+from .websockets_options import options
 
 
 async def open_all(count: int, task: Task) -> list[ClientConnection]:
@@ -94,23 +84,11 @@ async def connect(task: Task) -> None:
 
 
 async def idle(task: Task) -> None:
-    meter = MemoryMeter()
-    waiting: set[asyncio.Task[Any]] = set()
-
     async def wait(ws: ClientConnection) -> None:
         async for _ in ws:
             pass
 
-    async def open_more(count: int) -> None:
-        for ws in await open_all(count, task):
-            waiting.add(asyncio.create_task(wait(ws)))
-        await asyncio.sleep(0)
-
-    await open_more(meter.WARMUP)
-    meter.begin()
-    await open_more(task.connections)
-    assert not any(one.done() for one in waiting)
-    meter.end(task.connections)
+    await weigh(task, lambda count: open_all(count, task), wait)
 
 
 async def fairness(task: Task) -> None:
@@ -132,9 +110,5 @@ async def fairness(task: Task) -> None:
     await asyncio.gather(flood(), *map(ping, opened))
 
 
-WORKS: Works = {
-    work.__name__: run_loop(work) for work in (receive, send, echo, connect, idle, fairness)
-}
-
 if __name__ == "__main__":
-    run_client(WORKS)
+    run_loops(receive, send, echo, connect, idle, fairness)

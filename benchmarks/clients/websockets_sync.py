@@ -1,4 +1,4 @@
-"""websockets: its client for threads, one connection in the main thread."""
+"""websockets: the threading client, with one connection in the main thread."""
 
 from __future__ import annotations
 
@@ -8,18 +8,8 @@ from typing import Any
 from websockets.sync.client import connect as ws_connect
 
 from .meter import MemoryMeter, Meter
-from .task import Task, Works, run_client
-
-
-def options(task: Task) -> dict[str, Any]:
-    found: dict[str, Any] = {
-        "compression": "deflate" if task.is_deflated else None,
-        "ping_interval": None,
-        "proxy": None,
-    }
-    if task.cafile:
-        found["ssl"] = task.ssl_context()
-    return found
+from .task import Task, run_client
+from .websockets_options import options
 
 
 def receive(task: Task) -> None:
@@ -80,13 +70,5 @@ def idle(task: Task) -> None:
         meter.end(task.connections)
 
 
-WORKS: Works = {
-    "receive": receive,
-    "send": send,
-    "echo": echo,
-    "connect": connect,
-    "idle": idle,
-}
-
 if __name__ == "__main__":
-    run_client(WORKS)
+    run_client(receive, send, echo, connect, idle)

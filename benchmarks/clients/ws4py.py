@@ -1,8 +1,8 @@
-"""ws4py: its client for gevent, in a process that gevent has patched."""
+"""ws4py: the gevent client, in a process that gevent has patched."""
 
 from __future__ import annotations
 
-from .task import Task, Works, run_client
+from .task import Task, run_client
 
 if __name__ == "__main__":
     from gevent import monkey
@@ -20,7 +20,7 @@ from .meter import MemoryMeter, Meter, RoundTrips
 
 
 class Connection(WebSocketClient):  # type: ignore[misc]
-    """Skips the queue, and its copy of each message."""
+    """A connection without ws4py's queue, which copies each message."""
 
     def received_message(self, message: Any) -> None:
         """Take a message."""
@@ -146,14 +146,5 @@ def fairness(task: Task) -> None:
     wait(flooded)
 
 
-WORKS: Works = {
-    "receive": receive,
-    "send": send,
-    "echo": echo,
-    "connect": connect,
-    "idle": idle,
-    "fairness": fairness,
-}
-
 if __name__ == "__main__":
-    run_client(WORKS)
+    run_client(receive, send, echo, connect, idle, fairness)

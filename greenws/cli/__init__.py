@@ -1,4 +1,4 @@
-"""The command line: ``python -m greenws``."""
+"""The command line of greenws: ``python -m greenws``."""
 
 from __future__ import annotations
 

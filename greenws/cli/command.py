@@ -1,8 +1,9 @@
-"""The commands and their options."""
+"""The command line: its commands, their arguments, and the checks of the arguments."""
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import platform
 import signal
@@ -12,21 +13,20 @@ from typing import TypeVar
 
 import gevent
 
-from ..build import COMPILED
-from ..client import ClientOptions
 from ..constants import MAX_MESSAGE_SIZE, OPEN_TIMEOUT
-from ..protocol.handshake import check_header, check_protocols
+from ..implementation import COMPILED
+from ..protocol.handshake import check_field, check_protocols
 from ..url import parse_url
 from ..version import __version__
+from .connect import run_connect
 from .echo import EchoOptions, run_echo
 from .load import LoadOptions, run_load
-from .talk import run_connect
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command.
 
-    :param arguments: those of the command line; None: of this process.
+    :param arguments: the arguments of the command line; None: those of this process.
     :returns: the exit status.
     """
     parser = _build_parser()
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:  # before the command had begun to handle it
         return 128 + signal.SIGINT
     except BrokenPipeError:
-        # Whoever read what is printed has gone; at exit Python would try to flush stdout again.
+        # The reader of stdout has gone. At exit Python would flush stdout, and fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
 
@@ -78,7 +78,7 @@ def _add_load(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         metavar="URL",
         nargs="?",
         type=_url,
-        help="the echo server; without one, one is started in a process of its own",
+        help="the echo server; without a URL, the command starts an echo server",
     )
     add = parser.add_argument
     add("-c", "--connections", metavar="N", type=_positive, default=1000, help="default: 1000")
@@ -88,7 +88,7 @@ def _add_load(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         metavar="N",
         type=_natural,
         default=10,
-        help="messages on each connection, each sent when the one before has come back; "
+        help="messages on each connection, each sent after the echo of the previous message; "
         "default: 10",
     )
     add(
@@ -96,52 +96,52 @@ def _add_load(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         metavar="BYTES",
         type=_natural,
         default=64,
-        help="of each message; default: 64",
+        help="size of each message; default: 64",
     )
     add(
         "--rate",
         metavar="N",
         type=_not_negative,
         default=0.0,
-        help="connects a second; default: no limit",
+        help="connections opened a second; default: no limit",
     )
     add(
         "--connecting",
         metavar="N",
         type=_positive,
         default=100,
-        help="connects under way at the same time, at most; default: 100",
+        help="most connections being opened at the same time; default: 100",
     )
     add(
         "--timeout",
         metavar="SECONDS",
         type=_seconds,
         default=30.0,
-        help="give up when nothing comes back for so long; default: 30",
+        help="end the run if no echo arrives for this time; default: 30",
     )
 
 
-def _add_echo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    about = "Run an echo server; its URL is the first line on stdout."
+def _add_echo(commands: Any) -> None:
+    about = "Run an echo server. The first line on stdout is its URL."
     parser = commands.add_parser("echo", help=about, description=about, allow_abbrev=False)
     parser.set_defaults(run=_run_echo)
     add = parser.add_argument
     add("--host", default="127.0.0.1", help="address to listen on; default: 127.0.0.1")
-    add("--port", type=_port, default=8765, help="0: one that is free; default: 8765")
+    add("--port", type=_port, default=8765, help="port to listen on; 0: a free port; default: 8765")
     add("--certfile", metavar="PEM", help="certificate of the server, for wss")
-    add("--keyfile", metavar="PEM", help="its key, if that is in another file")
+    add("--keyfile", metavar="PEM", help="key of the certificate, if it is in another file")
     add(
         "--max-size",
         metavar="BYTES",
         type=_natural,
         default=MAX_MESSAGE_SIZE,
-        help="of a message; 0: no limit; default: 16 MiB",
+        help="largest message; 0: no limit; default: 16 MiB",
     )
     add("--until-eof", action="store_true", help="end when stdin ends")
 
 
-def _add_connect(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    about = "Send the lines of stdin as text messages, and print the messages that come."
+def _add_connect(commands: Any) -> None:
+    about = "Send the lines of stdin as text messages, and print the received messages."
     parser = commands.add_parser(
         "connect",
         help=about,
@@ -156,7 +156,7 @@ def _add_connect(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="SECONDS",
         type=_not_negative,
         default=0.0,
-        help="when stdin has ended, receive for so long before closing; default: 0",
+        help="time to go on receiving after the end of stdin; default: 0",
     )
 
 
@@ -165,7 +165,7 @@ def _build_client_options() -> argparse.ArgumentParser:
     add = parser.add_argument_group("connection").add_argument
     add("--compress", action="store_true", help="offer permessage-deflate")
     add("--insecure", action="store_true", help="do not verify the server's certificate")
-    add("--cafile", metavar="PEM", help="authorities to trust, in place of certifi's")
+    add("--cafile", metavar="PEM", help="authorities to trust instead of certifi's")
     add(
         "--header",
         metavar="'NAME: VALUE'",
@@ -187,12 +187,29 @@ def _build_client_options() -> argparse.ArgumentParser:
         metavar="SECONDS",
         type=_seconds,
         default=OPEN_TIMEOUT,
-        help="from the name lookup to the end of the handshake; default: 30",
+        help="time from the name lookup to the end of the handshake; default: 30",
     )
     return parser
 
 
-def _collect_client_options(options: argparse.Namespace) -> ClientOptions:
+OptionsT = TypeVar("OptionsT", EchoOptions, LoadOptions)
+
+
+def _collect(kind: type[OptionsT], options: argparse.Namespace, **others: Any) -> OptionsT:
+    """Make the options of a command: each field has the name of its argument.
+
+    :param others: the fields that do not come from an argument, by name.
+    """
+    given = vars(options)
+    fields = {
+        field.name: given[field.name]
+        for field in dataclasses.fields(kind)
+        if field.name not in others
+    }
+    return kind(**fields, **others)
+
+
+def _collect_client_options(options: argparse.Namespace) -> dict[str, Any]:
     return {
         "compress": options.compress,
         "ssl_verify": not options.insecure,
@@ -207,39 +224,20 @@ def _run_load(options: argparse.Namespace) -> int:
     client = _collect_client_options(options)
     client["max_size"] = max(options.size, MAX_MESSAGE_SIZE)
     if options.url is None:
-        client["proxies"] = {}  # whatever the environment says: the server is here
-    return run_load(
-        LoadOptions(
-            url=options.url,
-            connections=options.connections,
-            messages=options.messages,
-            size=options.size,
-            rate=options.rate,
-            connecting=options.connecting,
-            timeout=options.timeout,
-            client=client,
-        )
-    )
+        client["proxies"] = {}  # the server is on this machine, whatever the environment says
+    return run_load(_collect(LoadOptions, options, client=client))
 
 
 def _run_echo(options: argparse.Namespace) -> int:
-    return run_echo(
-        EchoOptions(
-            host=options.host,
-            port=options.port,
-            certfile=options.certfile,
-            keyfile=options.keyfile,
-            max_size=options.max_size,
-            until_eof=options.until_eof,
-        )
-    )
+    return run_echo(_collect(EchoOptions, options))
 
 
 def _run_connect(options: argparse.Namespace) -> int:
     return run_connect(options.url, options.wait, _collect_client_options(options))
 
 
-# Types of arguments. argparse shows the message of an ArgumentTypeError, and of no other error.
+# The types of the arguments. argparse shows the message of an ArgumentTypeError, but not the
+# message of any other error.
 
 
 def _url(text: str) -> str:
@@ -253,9 +251,9 @@ def _url(text: str) -> str:
 def _header(text: str) -> tuple[str, str]:
     name, colon, value = text.partition(":")
     if not colon:
-        raise argparse.ArgumentTypeError("a header has a colon: 'Name: value'")
+        raise argparse.ArgumentTypeError("a header must have a colon: 'Name: value'")
     try:
-        check_header(name.strip().encode("utf-8"), value.strip().encode("utf-8"))
+        check_field(name.strip().encode("utf-8"), value.strip().encode("utf-8"))
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
     return name.strip(), value.strip()
@@ -299,9 +297,9 @@ def _number(text: str, kind: type[NumberT], least: NumberT, wanted: str) -> Numb
     try:
         number = kind(text)
     except ValueError:
-        pass  # said below
+        pass  # reported below
     else:
-        # Not "number < least": NaN is neither less nor more.
+        # "not number < least" would accept NaN, which is neither less nor more than a number.
         if least <= number < float("inf"):
             return number
     raise argparse.ArgumentTypeError(f"must be {wanted}: {text!r}")

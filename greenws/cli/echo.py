@@ -14,14 +14,15 @@ from gevent.subprocess import PIPE, Popen, TimeoutExpired
 from ..testing import EchoServer
 from .process import raise_descriptor_limit, read_stdin, signals_handled
 
-# Seconds the process may take to listen, and to end.
+# Seconds that the process may take to listen, and to end. Both usually take less than a second;
+# the limits are for a busy machine.
 _START_TIMEOUT = 30.0
 _STOP_TIMEOUT = 5.0
 
 
 @dataclass(frozen=True)
 class EchoOptions:
-    """Options of the command."""
+    """The options of the command."""
 
     host: str
     port: int
@@ -32,9 +33,9 @@ class EchoOptions:
 
 
 def run_echo(options: EchoOptions) -> int:
-    """Run an echo server until SIGINT, SIGTERM or, if so wanted, the end of stdin.
+    """Run an echo server until SIGINT, SIGTERM or, with ``until_eof``, the end of stdin.
 
-    The first line on stdout is its URL.
+    The first line on stdout is the URL of the server.
 
     :returns: the exit status.
     """
@@ -88,17 +89,18 @@ def _wait_for_eof(stopped: Event) -> None:
 class EchoProcess:
     """An echo server in a process of its own, within a ``with`` block.
 
-    It ends with its parent, however that ends: its stdin is a pipe from there.
+    The server ends with its parent process, even if the parent is killed: the server's stdin is a
+    pipe from the parent.
 
-    :param max_size: bytes a message may have.
-    :raises RuntimeError: on entering, if the server does not come up.
+    :param max_size: the largest message, in bytes.
+    :raises RuntimeError: on entering the block, the server did not start.
     """
 
     def __init__(self, max_size: int) -> None:
         self._max_size = max_size
-        self._process: Popen[bytes] | None = None
-        #: Its URL, once it runs.
-        self.url: str = ""
+        self._process: Popen[Any] | None = None
+        #: The URL of the server; empty before the server runs.
+        self.url = ""
 
     def __enter__(self) -> EchoProcess:
         command = [sys.executable, "-m", "greenws", "echo", "--port=0", "--until-eof"]
@@ -106,7 +108,7 @@ class EchoProcess:
             [*command, f"--max-size={self._max_size}"],
             stdin=PIPE,
             stdout=PIPE,
-            # Out of reach of the terminal's Ctrl-C, so that it is there until the end.
+            # Ctrl-C on the terminal must not reach the server, which has to outlive the run.
             start_new_session=True,
         )
         self._process = process

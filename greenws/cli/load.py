@@ -25,124 +25,125 @@ from .process import raise_descriptor_limit, read_memory, signals_handled
 from .progress import Progress
 from .tally import Tally
 
-# Descriptors beside those of the connections: the hub, pipes, libraries, name lookups.
+# Descriptors beyond those of the connections: the hub, pipes, libraries, name lookups.
 _SPARE_DESCRIPTORS = 64
 
-# Seconds all connections together have for their closing handshakes, at most.
+# The time limit for the closing handshakes of all connections together, in seconds.
 _CLOSE_TIMEOUT = 5.0
 
 
 @dataclass(frozen=True)
 class LoadOptions:
-    """Options of the command."""
+    """The options of the command."""
 
-    #: None: an echo server is started.
+    #: The URL of the echo server; None: the command starts an echo server.
     url: str | None
     connections: int
+    #: The number of messages on each connection.
     messages: int
-    #: Bytes of each message.
+    #: The bytes of each message.
     size: int
-    #: Connects a second; 0: no limit.
+    #: The connections opened a second; 0: no limit.
     rate: float
-    #: Connects under way at the same time.
+    #: The largest number of connections being opened at the same time.
     connecting: int
-    #: Seconds without any echo after which the run is over.
+    #: The seconds without an echo after which the run ends.
     timeout: float
-    #: Options of the client.
-    client: ClientOptions
+    #: The options of the clients.
+    client: Mapping[str, Any]
 
 
-class State(enum.Enum):
-    """How far one connection has come; it only moves downwards."""
+class Stage(enum.Enum):
+    """The stage of one connection. A connection only moves downwards in this list."""
 
     CONNECTING = enum.auto()
-    #: It is open, and waits for the others.
+    #: The connection is open, and waits for the other connections.
     READY = enum.auto()
-    #: It exchanges messages.
+    #: The connection exchanges messages.
     TALKING = enum.auto()
-    #: All its messages came back.
+    #: All messages of the connection have come back.
     DONE = enum.auto()
-    #: It counts as a failure, or the run is over.
+    #: The connection counts as a failure, or the run is over.
     OVER = enum.auto()
 
 
 class LoadClient(Client):
-    """One connection of a run."""
+    """The client of one connection of a run."""
 
     close_timeout: float | None = _CLOSE_TIMEOUT
 
     def __init__(self, run: LoadRun, url: str, options: ClientOptions) -> None:
         super().__init__(url, **options)
-        self.state = State.CONNECTING
+        self.stage = Stage.CONNECTING
         self._load = run
         self._left = run.options.messages
         self._sent_at = 0.0
 
     def send_next(self) -> None:
-        """Send a message and note the time."""
+        """Send a message, and record the time."""
         self._sent_at = perf_counter()
         try:
             self.send_text(self._load.payload)
         except WebSocketError:
-            pass  # the connection is ending, and on_close says why
+            pass  # the connection is ending, and on_close reports the cause
 
     def on_ready(self, event: events.Ready) -> None:
-        self._load.note_ready(self)
+        self._load.record_ready(self)
 
     def on_connect_fail(self, event: events.ConnectFail) -> None:
-        self._load.note_failure(self, event.reason)
+        self._load.record_failure(self, event.reason)
 
     def on_rejected(self, event: events.Rejected) -> None:
-        self._load.note_failure(self, f"rejected: {event.reason}")
+        self._load.record_failure(self, f"rejected: {event.reason}")
 
     def on_text(self, event: events.Text) -> None:
         now = perf_counter()
-        if self.state is not State.TALKING:
+        if self.stage is not Stage.TALKING:
             return
         load = self._load
         if event.text != load.payload:
-            load.note_failure(self, "what the server sent is not the echo of the message")
+            load.record_failure(self, "the server sent a message that is not the echo")
             self.close()
             return
-        load.note_echo(now - self._sent_at, now)
+        load.record_echo(now - self._sent_at, now)
         self._left -= 1
         if self._left:
             self.send_next()
         else:
-            load.note_done(self)
+            load.record_done(self)
 
     def on_protocol_error(self, event: events.ProtocolError) -> None:
-        self._load.note_failure(self, f"the server violated the protocol: {event.error}")
+        self._load.record_failure(self, f"the server violated the protocol: {event.error}")
 
     def on_close(self, event: events.Disconnected) -> None:
-        self._load.note_end(self, f"{event.reason} (code {event.code})")
+        self._load.record_end(self, f"{event.reason} (code {event.code})")
 
     def on_error(self, error: Exception) -> None:
-        self._load.note_failure(self, f"{type(error).__name__}: {error}")
+        self._load.record_failure(self, f"{type(error).__name__}: {error}")
         self.close()
 
 
 class LoadRun:
-    """One run: connect all, then exchange messages on all, then close all.
+    """One run: open all connections, exchange messages on all, close all.
 
-    :param url: of the echo server.
+    :param url: the URL of the echo server.
     """
 
     def __init__(self, options: LoadOptions, url: str, tally: Tally) -> None:
         self.options = options
-        #: The text of every message: no compressor makes it vanish.
-        self.payload: str = _make_payload(options.size)
+        #: The text of every message; random, so that no compressor makes the text vanish.
+        self.payload = _make_payload(options.size)
         self._url = url
         self._tally = tally
         self._clients: list[LoadClient] = []
         self._slots = Semaphore(options.connecting)
-        # Connections that are not through with the phase that is on.
+        # The number of connections that have not finished the current phase.
         self._waited_for = 0
         self._phase_done = Event()
         self._message_start = self._last_echo = 0.0
 
     def run(self) -> None:
-        """Do it, until all is done or a signal has come."""
+        """Run until all messages are exchanged, or until a signal arrives."""
         work = gevent.spawn(self._work)
 
         def interrupt(number: int) -> None:
@@ -157,41 +158,41 @@ class LoadRun:
                 self._tally.message_seconds = self._last_echo - self._message_start
                 self._close_all()
 
-    def note_ready(self, client: LoadClient) -> None:
-        """A connection is open."""
-        client.state = State.READY
+    def record_ready(self, client: LoadClient) -> None:
+        """Record that a connection is open."""
+        client.stage = Stage.READY
         self._tally.connected += 1
         self._tally.open += 1
         self._slots.release()
         self._count_down()
 
-    def note_echo(self, seconds: float, now: float) -> None:
-        """A message has come back."""
+    def record_echo(self, seconds: float, now: float) -> None:
+        """Record the echo of a message."""
         self._tally.messages += 1
         self._tally.latencies.add(seconds)
         self._last_echo = now
 
-    def note_done(self, client: LoadClient) -> None:
-        """A connection has got all its messages back."""
-        client.state = State.DONE
+    def record_done(self, client: LoadClient) -> None:
+        """Record that all messages of a connection have come back."""
+        client.stage = Stage.DONE
         self._count_down()
 
-    def note_failure(self, client: LoadClient, reason: str) -> None:
-        """A connection has failed, or could not be opened: only the first reason counts."""
-        before = client.state
-        if before is State.OVER:
+    def record_failure(self, client: LoadClient, reason: str) -> None:
+        """Record the failure of a connection or of its opening; only the first reason counts."""
+        before = client.stage
+        if before is Stage.OVER:
             return
-        client.state = State.OVER
+        client.stage = Stage.OVER
         self._tally.failures[reason] += 1
-        if before is State.CONNECTING:
+        if before is Stage.CONNECTING:
             self._slots.release()
-        if before is State.CONNECTING or before is State.TALKING:
+        if before is Stage.CONNECTING or before is Stage.TALKING:
             self._count_down()
 
-    def note_end(self, client: LoadClient, reason: str) -> None:
-        """A connection that was open has ended."""
+    def record_end(self, client: LoadClient, reason: str) -> None:
+        """Record the end of a connection that was open."""
         self._tally.open -= 1
-        self.note_failure(client, reason)
+        self.record_failure(client, reason)
 
     def _count_down(self) -> None:
         self._waited_for -= 1
@@ -207,7 +208,7 @@ class LoadRun:
     def _work(self) -> None:
         self._tally.memory_before = read_memory()
         self._connect_all()
-        ready = [client for client in self._clients if client.state is State.READY]
+        ready = [client for client in self._clients if client.stage is Stage.READY]
         if self.options.messages and ready:
             self._exchange(ready)
 
@@ -231,22 +232,22 @@ class LoadRun:
         self._begin_phase(len(ready))
         self._message_start = self._last_echo = perf_counter()
         for client in ready:
-            client.state = State.TALKING
+            client.stage = Stage.TALKING
         for client in ready:
             client.send_next()
         seen = -1
         while not self._phase_done.wait(self.options.timeout):
             if seen == self._tally.messages:
                 for client in ready:
-                    if client.state is State.TALKING:
-                        self.note_failure(client, f"no echo within {self.options.timeout:g} s")
+                    if client.stage is Stage.TALKING:
+                        self.record_failure(client, f"no echo within {self.options.timeout:g} s")
             seen = self._tally.messages
 
     def _close_all(self) -> None:
         clients = self._clients
-        connecting = [client for client in clients if client.state is State.CONNECTING]
+        connecting = [client for client in clients if client.stage is Stage.CONNECTING]
         for client in clients:
-            client.state = State.OVER  # what happens from now on is no failure
+            client.stage = Stage.OVER  # from now on, the end of a connection is not a failure
         for client in connecting:
             client.kill()
         for client in clients:
@@ -262,7 +263,7 @@ class LoadRun:
 
 
 def run_load(options: LoadOptions) -> int:
-    """Run the command, and print its summary.
+    """Run the command, and print the summary.
 
     :returns: the exit status.
     """
@@ -288,7 +289,7 @@ def run_load(options: LoadOptions) -> int:
                 print(f"greenws: {error}", file=sys.stderr)
                 return 1
             url = server.url
-            where = f"{url} (an echo server of its own)"
+            where = f"{url} (started by this command)"
         print(
             f"load: {options.connections:,} connections to {where}, "
             f"{options.messages:,} messages of {options.size:,} bytes on each",

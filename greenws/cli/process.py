@@ -1,4 +1,4 @@
-"""What a command asks of its process: descriptors, memory, signals, the end of stdin."""
+"""The process of a command: its descriptors, memory, signals and stdin."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ import gevent
 
 _STDIN = 0
 
-# Bytes read from stdin at a time.
+# The largest number of bytes of one read from stdin.
 _READ_SIZE = 65536
 
 
 def raise_descriptor_limit() -> int:
-    """Allow this process, and those it starts, as many descriptors as it may have.
+    """Raise the soft limit of descriptors of this process, and of its children, to the hard limit.
 
-    :returns: how many that is.
+    :returns: the new limit.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         try:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         except (OSError, ValueError):
-            # macOS says "unlimited" and takes no more than OPEN_MAX: what there is has to do.
+            # macOS reports "unlimited" but accepts only OPEN_MAX. The soft limit stays as it is.
             return _count(soft)
     return _count(hard)
 
@@ -39,11 +39,11 @@ def _count(limit: int) -> int:
 
 
 def read_memory() -> int:
-    """Return the bytes of memory this process has in use (its RSS)."""
+    """Return the resident set of this process (RSS), in bytes."""
     try:
         with open("/proc/self/statm", "rb") as statm:
             return int(statm.read().split()[1]) * resource.getpagesize()
-    except OSError:  # not Linux: the most it ever had, in bytes on macOS, KiB elsewhere
+    except OSError:  # not Linux: the peak of the RSS, in bytes on macOS, in KiB elsewhere
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak if sys.platform == "darwin" else peak * 1024
 
@@ -52,7 +52,7 @@ def read_memory() -> int:
 def signals_handled(callback: Callable[[int], object]) -> Iterator[None]:
     """Within the block, SIGINT and SIGTERM call ``callback`` with their number, in a greenlet.
 
-    Only the first of them: whoever is in a hurry sends a second one, which ends the process.
+    Only the first signal calls ``callback``. A second signal ends the process.
     """
     watchers: list[Any] = []
 
@@ -73,11 +73,11 @@ def signals_handled(callback: Callable[[int], object]) -> Iterator[None]:
 
 
 def read_stdin() -> bytes:
-    """Wait until stdin has bytes and return them; ``b""`` at its end.
+    """Wait until stdin has bytes, and return them; ``b""`` at the end of stdin.
 
-    stdin stays in blocking mode: it may be a terminal that is shared with other processes.
+    stdin stays in blocking mode, because it may be a terminal that other processes share.
     """
-    # A regular file never blocks, and not every event loop would take it.
+    # A regular file never blocks, and not every event loop accepts a regular file.
     if not stat.S_ISREG(os.fstat(_STDIN).st_mode):
         hub = gevent.get_hub()
         watcher = hub.loop.io(_STDIN, 1)

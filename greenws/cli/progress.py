@@ -1,4 +1,4 @@
-"""How far a load run has come, for those who watch it."""
+"""Shows the progress of a load run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import gevent
 
 from .tally import Tally
 
-# Seconds between two looks: on a terminal, and where each makes another line.
+# Seconds between two updates: of the line on a terminal, and between two lines elsewhere.
 _LIVE_INTERVAL = 0.2
 _LINE_INTERVAL = 2.0
 
@@ -18,9 +18,9 @@ _CLEAR_LINE = "\r\x1b[K"
 
 
 class Progress:
-    """Show a tally as it grows: in place on a terminal, line by line elsewhere.
+    """Shows a growing tally: in one line on a terminal, line by line elsewhere.
 
-    :param stream: where to.
+    :param stream: the stream to write to.
     """
 
     def __init__(self, tally: Tally, stream: TextIO) -> None:
@@ -32,7 +32,7 @@ class Progress:
         self._last_time = perf_counter()
 
     def follow(self) -> None:
-        """Show it until killed."""
+        """Show the progress until killed."""
         try:
             while True:
                 gevent.sleep(_LIVE_INTERVAL if self._is_live else _LINE_INTERVAL)
@@ -43,7 +43,7 @@ class Progress:
                 self._stream.flush()
 
     def _show(self) -> None:
-        line = self._describe()
+        line = self._format_line()
         if line == self._last_line:
             return
         self._last_line = line
@@ -54,7 +54,7 @@ class Progress:
             self._stream.write(line + "\n")
         self._stream.flush()
 
-    def _describe(self) -> str:
+    def _format_line(self) -> str:
         tally = self._tally
         now = perf_counter()
         rate = (tally.messages - self._last_messages) / max(now - self._last_time, 1e-9)

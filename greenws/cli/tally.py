@@ -1,4 +1,4 @@
-"""What a load run counts, and its summary."""
+"""The counts of a load run, and the summary."""
 
 from __future__ import annotations
 
@@ -6,33 +6,33 @@ import math
 from collections import Counter
 from dataclasses import dataclass, field
 
-# Failures with different reasons that are listed; the rest is one line.
+# The largest number of reasons of failures that the summary lists; one line counts the others.
 _MAX_REASONS = 10
 
-# Buckets of latencies are 1 % wide: a million latencies take no more room than a thousand.
+# The buckets of latencies are 1 % wide, so a million latencies take no more memory than a thousand.
 _BUCKETS_PER_E = 100
 
 
 class Latencies:
-    """A distribution of times, in seconds, in bounded memory."""
+    """A distribution of latencies, in seconds, in bounded memory."""
 
     def __init__(self) -> None:
         self._buckets: Counter[int] = Counter()
-        #: How many there are.
-        self.count: int = 0
-        #: The longest.
-        self.longest: float = 0.0
+        #: The number of latencies.
+        self.count = 0
+        #: The longest latency.
+        self.longest = 0.0
 
     def add(self, seconds: float) -> None:
-        """Add one."""
-        # The clock may not have moved.
+        """Add a latency."""
+        # The latency is 0 if the clock has not moved.
         self._buckets[math.floor(math.log(max(seconds, 1e-9)) * _BUCKETS_PER_E)] += 1
         self.count += 1
         if seconds > self.longest:
             self.longest = seconds
 
     def percentile(self, percent: float) -> float:
-        """Return the time within which ``percent`` of them lie, to 1 %; 0 if there are none."""
+        """Return a percentile of the latencies, exact to 1 %; 0 without latencies."""
         wanted = self.count * percent / 100
         seen = 0
         for bucket in sorted(self._buckets):
@@ -48,18 +48,19 @@ class Tally:
 
     connections: int
     messages_each: int
-    #: Connections attempted, those that became ready, and those that are ready now.
+    #: The number of attempted connections, of those that became ready, and of those ready now.
     started: int = 0
     connected: int = 0
     open: int = 0
-    #: Failures of connections, one each, by reason.
+    #: The number of failed connections by reason; a connection fails once.
     failures: Counter[str] = field(default_factory=Counter)
     messages: int = 0
     latencies: Latencies = field(default_factory=Latencies)
-    #: Seconds from the first attempt to the last answer, and from the first message to the last.
+    #: The seconds from the first attempt to the last answer, and from the first message to the last
+    #: echo.
     connect_seconds: float = 0.0
     message_seconds: float = 0.0
-    #: Bytes of memory before the first connection, and with all of them.
+    #: The memory before the first connection, and with all connections, in bytes.
     memory_before: int = 0
     memory_with: int = 0
     #: The signal that ended the run, or None.
@@ -67,18 +68,18 @@ class Tally:
 
     @property
     def failed(self) -> int:
-        """How many connections failed."""
+        """The number of failed connections."""
         return self.failures.total()
 
     @property
     def exit_status(self) -> int:
-        """0 if nothing failed, 1 if something did, 128 + the signal if there was one."""
+        """The exit status: 128 plus the number of a signal, else 1 after a failure, else 0."""
         if self.interrupted_by is not None:
             return 128 + self.interrupted_by
         return 1 if self.failures else 0
 
     def format_summary(self) -> str:
-        """Return the summary, as lines."""
+        """Return the lines of the summary."""
         return "\n".join(
             f"{label:<12}{text}" if label else f"{'':>12}{text}"
             for label, text in [

@@ -35,8 +35,8 @@ from ..redaction import redact_url
 from ..status import Status
 from ..trace import Tracer
 from ..url import URL
-from .compression import NAME as PERMESSAGE_DEFLATE
 from .compression import Deflate
+from .extensions import PERMESSAGE_DEFLATE
 from .frame import Payload, build_close_payload, build_frame
 from .handshake import check_extensions
 from .opcode import Opcode
@@ -83,15 +83,11 @@ class ClientProtocol:
 
     __slots__ = (
         "_opening",
-        "_requested_at",
         "_tracer",
-        "_unread",
-        "_waits_for_body",
         "close_code",
         "close_reason",
         "compression",
         "phase",
-        "received_time",
         "sent_code",
         "stream",
     )
@@ -119,14 +115,10 @@ class ClientProtocol:
         self.close_reason: str = ""
         #: The close code of our own close frame, likewise.
         self.sent_code: int | None = None
-        #: Epoch seconds at which the driver received the last bytes; 0.0: it did not say.
-        self.received_time: float = 0.0
-        self._opening: Opening | None = Opening(url, request or RequestOptions(), follows_redirects)
-        self._waits_for_body = waits_for_body
+        self._opening: Opening | None = Opening(
+            url, request or RequestOptions(), follows_redirects, waits_for_body
+        )
         self._tracer = tracer or Tracer("")
-        self._requested_at = 0.0
-        # Bytes of the answer that next_event() has not looked at.
-        self._unread = b""
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.phase.name}>"
@@ -167,7 +159,8 @@ class ClientProtocol:
         """
         opening = self._require_opening()
         self._step(OPENING)
-        self._requested_at = self._tracer.now()
+        if self._tracer.is_heard:
+            opening.requested_at = self._tracer.now()
         return opening.build_request()
 
     def check_response(self, response: Response) -> tuple[str | None, set[str]]:
@@ -227,9 +220,9 @@ class ClientProtocol:
 
     def receive(self, data: bytes | bytearray, received_time: float = 0.0) -> None:
         """Take received bytes for :meth:`next_event`; parameters as of :meth:`feed`."""
-        self.received_time = received_time
         if self._opening is not None:
-            self._unread += data
+            self.stream.received_time = received_time
+            self._opening.unread += data
         elif self.phase is not CLOSED:
             self.stream.receive(data, 0, len(data), received_time)
 
@@ -237,7 +230,8 @@ class ClientProtocol:
         """Take the end of the stream: :meth:`next_event` then makes a rejection of what there is of
         an answer, if it is one. The phase stays, for the driver to judge; see :meth:`end`.
         """
-        self._waits_for_body = False
+        if self._opening is not None:
+            self._opening.waits_for_body = False
 
     def next_event(self) -> events.AnyEvent | None:
         """Return the next event that the received bytes make, or None; errors as :meth:`feed`."""
@@ -270,21 +264,22 @@ class ClientProtocol:
     def _next_of_opening(self, opening: Opening) -> events.AnyEvent | None:
         if self.phase is CLOSED:
             return None
-        data, self._unread = self._unread, b""
+        data, opening.unread = opening.unread, b""
         outcome: Outcome | None = opening.feed(data) if data else None
-        if outcome is None and not self._waits_for_body:
+        if outcome is None and not opening.waits_for_body:
             outcome = opening.end()
         if outcome is None:
             return None
-        response = outcome.response
-        duration = self._tracer.now() - self._requested_at
-        self._tracer.tell("upgrade", status_code=response.status_code, duration=duration)
+        response, tracer = outcome.response, self._tracer
+        if tracer.is_heard:
+            duration = tracer.now() - opening.requested_at
+            tracer.tell("upgrade", status_code=response.status_code, duration=duration)
         if isinstance(outcome, Upgraded):
             return self._upgrade(response, outcome.rest)
         if isinstance(outcome, Refused):
             return self._reject(response, outcome.reason)
         target = opening.target
-        self._tracer.tell(
+        tracer.tell(
             "redirect", status_code=response.status_code, target=redact_url(target.redact())
         )
         return None
@@ -296,12 +291,13 @@ class ClientProtocol:
             return self._reject(response, str(error))
         self._opening = None
         self._step(OPEN)
-        names = sorted(extensions)
-        self._tracer.tell("handshake_ready", protocol=protocol, extensions=names)
+        if self._tracer.is_heard:
+            names = sorted(extensions)
+            self._tracer.tell("handshake_ready", protocol=protocol, extensions=names)
         ready = events.Ready(response, protocol, extensions)
-        ready.received_time = self.received_time
+        ready.received_time = self.stream.received_time
         if rest:
-            self.stream.receive(rest, 0, len(rest), self.received_time)
+            self.stream.receive(rest, 0, len(rest), self.stream.received_time)
         return ready
 
     def _reject(self, response: Response, reason: str) -> events.Rejected:
@@ -309,7 +305,7 @@ class ClientProtocol:
         self._tracer.tell("handshake_rejected", reason=reason, status_code=code)
         self._step(CLOSED)
         event = events.Rejected(response, reason)
-        event.received_time = self.received_time
+        event.received_time = self.stream.received_time
         return event
 
     # Sending

@@ -1,6 +1,6 @@
 cimport cython
 
-from greenws cimport native
+cimport greenws.native.buffers as buffers
 from greenws.protocol.mask cimport new_key, write_masked
 
 
@@ -9,6 +9,7 @@ from greenws.protocol.mask cimport new_key, write_masked
     size=Py_ssize_t,
     mask_bit=int,
     start=Py_ssize_t,
+    key=bytes,
     data="unsigned char*",
 )
 cpdef append_frame(

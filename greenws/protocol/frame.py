@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from .. import native
 from ..constants import MAX_CLOSE_REASON
 from ..errors import CriticalProtocolError, FrameBuildError, ProtocolError
+from ..native import buffers
 from ..status import is_sendable
 from .mask import new_key, write_masked
 
@@ -24,14 +24,18 @@ def append_frame(
     :param rsv1: the payload, or the message it begins, is deflated (RFC 7692 section 6).
     :param masked: as a client has to, with a fresh key; a server must not.
     """
-    if type(payload) is not bytes and type(payload) is not bytearray:
-        payload = bytes(memoryview(payload))  # its length may count items of more than a byte
+    if type(payload) is not bytes:
+        # Another thread may resize a bytearray at any moment; and the length of a memoryview may
+        # count items of more than a byte.
+        payload = bytes(memoryview(payload))
     length = len(payload)
     # The shortest of the three encodings is the only legal one (RFC 6455 section 5.2).
     size = 2 if length < 126 else 4 if length < 0x10000 else 10
     mask_bit = 0x80 if masked else 0
-    start = native.extend(out, size + (4 if masked else 0) + length)
-    data = out
+    # First, as the system's random bytes may be waited for, and other threads run meanwhile.
+    key = new_key() if masked else b""
+    start = buffers.extend(out, size + (4 if masked else 0) + length)
+    data = out  # a C pointer when compiled
     data[start] = (0x80 if fin else 0) | (0x40 if rsv1 else 0) | opcode
     if size == 2:
         data[start + 1] = mask_bit | length
@@ -43,7 +47,7 @@ def append_frame(
         data[start + 1] = mask_bit | 127
         out[start + 2 : start + 10] = length.to_bytes(8, "big")
     if masked:
-        write_masked(out, start + size, payload, new_key())
+        write_masked(out, start + size, payload, key)
     else:
         out[start + size :] = payload
 

@@ -1,9 +1,8 @@
-"""The head of an HTTP/1 message: found in a stream of bytes, and its fields taken apart.
+"""The head of an HTTP/1 message: finds a head in a stream of bytes, and parses its fields.
 
-A head is what ends with the first empty line: a start line, then header fields (RFC 7230
-section 3). What a peer sends is read leniently here, as section 3.5 allows: a line may end
-with a bare LF, and blank lines before the start line are skipped. Whoever has to be strict
-checks :attr:`Head.raw`.
+A head is a start line and header fields, and ends with the first empty line (RFC 7230 section 3).
+The parser is lenient, as section 3.5 allows: a line may end with a bare LF, and blank lines before
+the start line are skipped. A caller that must be strict checks :attr:`Head.raw`.
 """
 
 from __future__ import annotations
@@ -11,35 +10,47 @@ from __future__ import annotations
 import re
 
 from ..constants import MAX_HEAD_SIZE
-from ..errors import HandshakeError
 
-# The end of the last line and the empty line behind it. At most two bytes of a match can be
-# in the buffer before its last byte arrives.
+# The end of the last line, and the empty line after it. A match has three bytes at most, so at most
+# two of them can be in the buffer before the last byte arrives.
 _END = re.compile(rb"\n\r?\n")
 _OVERLAP = 2
 
+#: A token (RFC 7230 section 3.2.6) as a regular expression: the grammar of the names of methods,
+#: headers, extensions and subprotocols.
+TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+is_token = re.compile(TOKEN).fullmatch
+
+
+class HeadTooLarge(ValueError):
+    """A head has more bytes than its reader allows.
+
+    This error is not a :class:`~greenws.errors.WebSocketError`. A caller knows whether the head was
+    a server's answer, a proxy's reply or a client's request, and raises its own error.
+    """
+
 
 class HeadReader:
-    """Find the end of one head in bytes that arrive in pieces.
+    """Finds the end of one head in bytes that arrive in pieces.
 
-    :param limit: the most bytes the head may have, blank lines before it included.
+    :param limit: the largest size of the head, in bytes, including blank lines before the head.
     """
 
     def __init__(self, limit: int = MAX_HEAD_SIZE) -> None:
         self._limit = limit
-        self._buffer: bytearray | None = None  # what came so far, if that is not all
+        self._buffer: bytearray | None = None  # the part of the head that has arrived so far
         self._skipped = 0  # bytes of blank lines before the head
         self._is_complete = False
-        #: What followed the head, in the piece that completed it.
+        #: The bytes after the head, in the piece that completed the head.
         self.rest: bytes = b""
 
     def feed(self, data: bytes | bytearray | memoryview) -> bytes | None:
         """Take the next piece.
 
         :param data: bytes, bytearray or memoryview; copied.
-        :returns: the head with its empty line, once it is complete; None before that.
-        :raises HandshakeError: the head is beyond the limit; the reader is of no further use.
-        :raises ValueError: the head is complete already; nothing has changed.
+        :returns: the complete head with its empty line; None before the head is complete.
+        :raises HeadTooLarge: the head is beyond the limit; the reader must not be used again.
+        :raises ValueError: the head was complete already; the reader has not changed.
         """
         if self._is_complete:
             raise ValueError("the head is complete")
@@ -56,7 +67,7 @@ class HeadReader:
         found = _END.search(received, start)
         size = len(received) if found is None else found.end()
         if self._skipped + size > self._limit:
-            raise HandshakeError(f"the head is larger than {self._limit} bytes")
+            raise HeadTooLarge(f"the head is larger than {self._limit} bytes")
         if found is None:
             if received and self._buffer is None:
                 self._buffer = bytearray(received)
@@ -68,7 +79,7 @@ class HeadReader:
 
 
 class Head:
-    """The header fields of a head. Nothing is validated: any bytes make one.
+    """The header fields of a head. Nothing is validated: any bytes make a head.
 
     :param raw: the head. Bytes beyond ASCII become U+FFFD in everything but :attr:`raw`.
     """
@@ -76,11 +87,11 @@ class Head:
     def __init__(self, raw: bytes) -> None:
         #: The head as it was received.
         self.raw: bytes = bytes(raw)
-        # The CR at the end of a line, if there is one, is blank, and stripped with the others.
+        # A CR at the end of a line counts as a blank, and is stripped with the other blanks.
         lines = self.raw.decode("ascii", "replace").split("\n")
         #: Status line or request line.
         self.start_line: str = lines[0].removesuffix("\r")
-        #: Name and value of each field line, in order; names in lower case.
+        #: Name and value of each field line, in the order of the head; names in lower case.
         self.fields: list[tuple[str, str]] = _parse_fields(lines)
         #: Names in lower case; the values of a repeated field joined with ``", "``.
         self.headers: dict[str, str] = dict(self.fields)
@@ -88,16 +99,16 @@ class Head:
             self.headers = _join_repeated(self.fields)
 
     def get(self, name: str, default: str | None = None) -> str | None:
-        """Get the value of a header, or ``default`` if there is none.
+        """Get the value of a header, or ``default`` if the head has no such header.
 
-        :param name: in any case.
+        :param name: the name of the header, in upper or lower case.
         """
         return self.headers.get(name.lower(), default)
 
     def get_list(self, name: str) -> list[str]:
         """Get the elements of a header that is a comma-separated list (RFC 7230 section 7).
 
-        :param name: in any case.
+        :param name: the name of the header, in upper or lower case.
         :returns: the elements that are not empty.
         """
         value = self.headers.get(name.lower())
@@ -105,10 +116,20 @@ class Head:
             return []
         return [element for part in value.split(",") if (element := part.strip())]
 
-    def get_all(self, name: str) -> list[str]:
-        """Get the values of each field line of that name: for ``Set-Cookie``, which does not join.
+    def has_token(self, name: str, token: str) -> bool:
+        """Tell whether a header that is a comma-separated list has a token, ignoring case.
 
-        :param name: in any case.
+        :param name: the name of the header, in upper or lower case.
+        :param token: the token, in lower case.
+        """
+        return any(element.lower() == token for element in self.get_list(name))
+
+    def get_all(self, name: str) -> list[str]:
+        """Get the value of each field line of a header.
+
+        ``Set-Cookie`` needs this method: its values cannot be joined with commas.
+
+        :param name: the name of the header, in upper or lower case.
         """
         name = name.lower()
         return [value for field, value in self.fields if field == name]

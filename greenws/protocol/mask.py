@@ -8,9 +8,10 @@ and one XOR of two very long integers, which is what the interpreter does in C.
 from __future__ import annotations
 
 import os
-from types import FunctionType
 
-# Keys taken from the operating system at a time: one system call for 1,024 frames.
+from ..implementation import is_compiled
+
+# Random bytes taken from the operating system at a time: one system call for 1,024 keys.
 _POOL_SIZE = 4096
 
 _pool = b""
@@ -20,14 +21,14 @@ _used = 0
 def new_key() -> bytes:
     """Return four unpredictable bytes (RFC 6455 section 10.3), never the same ones again."""
     global _pool, _used
-    # In locals: another thread may come in between, and a key must be four bytes even then.
+    # Locals, as another thread may come in between: a key has four bytes even then.
     pool = _pool
     start = _used
     if start >= len(pool):
         _pool = pool = os.urandom(_POOL_SIZE)
         start = 0
     _used = start + 4
-    data = pool
+    data = pool  # a C pointer when compiled
     return data[start : start + 4]
 
 
@@ -41,36 +42,42 @@ def mask(payload: bytes | bytearray | memoryview, key: bytes, offset: int = 0) -
     """Return ``payload`` masked, or unmasked: it is the same operation.
 
     :param offset: how many bytes of the frame's payload came before this piece.
+    :raises ValueError: the key has not four bytes.
     """
     phase = offset & 3
     if phase:
         key = key[phase:] + key[:phase]
-    out = bytearray(4 + len(payload))
-    write_masked(out, 0, bytes(payload), key)
+    data = bytes(payload)
+    out = bytearray(4 + len(data))
+    write_masked(out, 0, data, key)
     return bytes(memoryview(out)[4:])
 
 
-def write_masked(out: bytearray, start: int, payload: bytes | bytearray, key: bytes) -> None:
+def write_masked(out: bytearray, start: int, payload: bytes, key: bytes) -> None:
     """Write ``key`` into ``out`` from ``start`` on, and then ``payload``, masked with it.
 
-    There has to be room for both.
+    :raises ValueError: there is no room for both, or the key has not four bytes.
     """
-    if _is_interpreted:
-        _write_integer(out, start, payload, key)
-    else:
+    if len(key) != 4:
+        raise ValueError(f"a key has 4 bytes, not {len(key)}")
+    if start < 0 or start > len(out) - 4 - len(payload):
+        raise ValueError("no room for the key and the payload")
+    if _IS_COMPILED:
         _write_bytes(out, start, payload, key)
+    else:
+        _write_integer(out, start, payload, key)
 
 
-def _write_integer(out: bytearray, start: int, payload: bytes | bytearray, key: bytes) -> None:
+def _write_integer(out: bytearray, start: int, payload: bytes, key: bytes) -> None:
     size = len(payload)
     pattern = (key * ((size + 3) >> 2))[:size]
     masked = int.from_bytes(payload, "little") ^ int.from_bytes(pattern, "little")
     out[start : start + 4 + size] = key + masked.to_bytes(size, "little")
 
 
-def _write_bytes(out: bytearray, start: int, payload: bytes | bytearray, key: bytes) -> None:
+def _write_bytes(out: bytearray, start: int, payload: bytes, key: bytes) -> None:
     size = len(payload)
-    source = payload
+    source = payload  # C pointers when compiled
     target = out
     key0 = target[start] = key[0]
     key1 = target[start + 1] = key[1]
@@ -89,7 +96,7 @@ def _write_bytes(out: bytearray, start: int, payload: bytes | bytearray, key: by
         target[start + i] = source[i] ^ key[i - whole]
 
 
-_is_interpreted = isinstance(_write_bytes, FunctionType)
+_IS_COMPILED = is_compiled(mask)
 
 if hasattr(os, "register_at_fork"):  # not where there are no forks
     os.register_at_fork(after_in_child=drop_pool)

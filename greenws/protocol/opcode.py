@@ -6,7 +6,7 @@ from typing import Final
 
 
 class Opcode:
-    """Names for the opcodes in use; 3-7 and 11-15 are reserved, and an error on the wire."""
+    """Names of the opcodes in use. 3-7 and 11-15 are reserved; on the wire they are an error."""
 
     CONTINUATION: Final = 0
     TEXT: Final = 1

@@ -9,14 +9,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from .. import constants, errors
+from .. import constants
 from ..options import HeaderSource
 from ..redaction import redact_url
 from ..url import URL, join_url, parse_url
 from . import handshake
 from .body import BodyReader
-from .compression import OFFER, Deflate
-from .head import HeadReader
+from .compression import Deflate
+from .extensions import OFFER
+from .head import HeadReader, HeadTooLarge
 from .response import Response
 
 # Headers that the opening handshake sets itself. A caller's value could only break it.
@@ -52,7 +53,7 @@ def check_header(name: str | bytes, value: str | bytes) -> tuple[bytes, bytes]:
         name = name.encode("utf-8")
     if isinstance(value, str):
         value = value.encode("utf-8")
-    handshake.check_header(name, value)
+    handshake.check_field(name, value)
     if name.lower() in _OWN_HEADERS:
         raise ValueError(f"header {name.decode()} is set by the opening handshake itself")
     return name, value
@@ -134,6 +135,8 @@ class Opening:
 
     :param url: the URL of the WebSocket.
     :param follows_redirects: whether the session can connect elsewhere.
+    :param waits_for_body: whether the end of the stream is told by :meth:`end`; without that, a
+        rejection is complete with its head.
     """
 
     __slots__ = (
@@ -146,10 +149,19 @@ class Opening:
         "_response",
         "_url",
         "key",
+        "requested_at",
         "target",
+        "unread",
+        "waits_for_body",
     )
 
-    def __init__(self, url: URL, options: RequestOptions, follows_redirects: bool) -> None:
+    def __init__(
+        self,
+        url: URL,
+        options: RequestOptions,
+        follows_redirects: bool,
+        waits_for_body: bool = True,
+    ) -> None:
         self._url = url
         self._options = options
         self._follows = follows_redirects
@@ -160,6 +172,12 @@ class Opening:
         self._body: BodyReader | None = None
         # Why a redirect is not followed; empty if the answer is no redirect.
         self._obstacle = ""
+        #: Whether a rejection is held back until its body has ended.
+        self.waits_for_body = waits_for_body
+        #: Bytes of the answer that were not looked at yet.
+        self.unread = b""
+        #: When the request was made, by the clock of whoever has one.
+        self.requested_at = 0.0
         #: Where the request goes.
         self.target: URL = url
         #: The Sec-WebSocket-Key of the request.
@@ -167,7 +185,7 @@ class Opening:
 
     def build_request(self) -> bytes:
         """Return the request (RFC 6455 section 4.1), with a key of its own."""
-        key = self.key = handshake.new_key()
+        key = self.key = handshake.new_handshake_key()
         self._head = self._response = self._body = None
         options = self._options
         target = self.target
@@ -191,7 +209,7 @@ class Opening:
         if options.cookies is not None:
             cookie = options.cookies.build_header(target)
             if cookie:
-                handshake.check_header(b"Cookie", cookie)
+                handshake.check_field(b"Cookie", cookie)
                 lines.append(b"Cookie: " + cookie)
         custom = options.custom_headers()
         if custom:
@@ -214,7 +232,7 @@ class Opening:
                 reader = self._head = HeadReader()
             try:
                 head = reader.feed(data)
-            except errors.HandshakeError as error:
+            except HeadTooLarge as error:
                 return Refused(Response(data[: constants.MAX_HEAD_SIZE]), str(error))
             if head is None:
                 return None

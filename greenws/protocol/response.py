@@ -1,4 +1,4 @@
-"""A server's answer to the opening request."""
+"""A response of HTTP/1: a server's answer to the opening request, or a proxy's reply."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from .head import Head
 
 
 class Response(Head):
-    """The head of an HTTP response, and the body if it was a rejection.
+    """The head of an HTTP response, and the body of a rejection.
 
     :param header_data: the head; any bytes make a response.
     """
@@ -17,18 +17,18 @@ class Response(Head):
         while len(parts) < 3:
             parts.append("")
         version, code, status = parts
-        #: As in the status line: ``"HTTP/1.1"``.
+        #: The version in the status line: ``"HTTP/1.1"``.
         self.http_ver: str = version
-        #: The three digits of the status line (RFC 7230 section 3.1.2), or None if it has none.
+        #: The three digits of the status line (RFC 7230 section 3.1.2); None if they are missing.
         self.status_code: int | None = int(code) if len(code) == 3 and code.isdigit() else None
-        #: The reason phrase; it may be empty.
+        #: The reason phrase, which may be empty.
         self.status: str = status.rstrip()
-        #: The body of a rejection, as far as it was read; the session sets it.
+        #: The body of a rejection, as far as the session has read it; the session sets the body.
         self.body: bytes = b""
 
     @property
     def is_interim(self) -> bool:
-        """Whether another response follows this one: 1xx, but not the 101 of an upgrade."""
+        """Whether another response follows this response: 1xx, but not the 101 of an upgrade."""
         code = self.status_code
         return code is not None and 100 <= code < 200 and code != 101
 

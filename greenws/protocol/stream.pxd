@@ -1,16 +1,18 @@
 cimport cython
 
-from greenws cimport native
+cimport greenws.native.references as references
+cimport greenws.native.utf8 as utf8
 from greenws.events cimport Binary, Event, Text
 
 cdef Text _spare_text
 cdef Binary _spare_binary
-cdef bint _is_interpreted
+cdef bint _IS_COMPILED
 
 
 cdef class Stream:
-    # What every message touches stands together, in as few cache lines as it takes.
+    # The fields that every message touches come first, in as few cache lines as possible.
     cdef object _chunk
+    cdef object _export
     cdef Py_ssize_t _pos
     cdef Py_ssize_t _end
     cdef public double received_time
@@ -59,9 +61,10 @@ cdef class Stream:
         length="long long",
         start=Py_ssize_t,
         stop="long long",
-        text=str,
     )
     cdef _parse(self)
+
+    cdef _stop(self)
 
     cdef _keep_tail(self)
 

@@ -16,21 +16,21 @@ from __future__ import annotations
 
 from codecs import utf_8_decode
 from collections.abc import Callable
-from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
-from .. import native
 from ..constants import MAX_MESSAGE_SIZE
 from ..errors import CriticalProtocolError, PayloadTooLarge, ProtocolError
 from ..events import AnyEvent, Binary, Closing, Ping, Pong, Text
+from ..implementation import is_compiled
+from ..native import references, utf8
 from .frame import parse_close_payload
 from .mask import mask
 
 if TYPE_CHECKING:
     from .compression import Deflate
 
-# An event that its handler has not kept serves again for the next message: nobody can tell, and
-# it is less work than a new one. None while it is in use.
+# An event that its handler has not kept is used again for the next message: nobody can tell, and it
+# is less work than a new one (references.pxd has the figure). None while the event is in use.
 _spare_text: Text | None = None
 _spare_binary: Binary | None = None
 
@@ -52,6 +52,7 @@ class Stream:
         "_end",
         "_error",
         "_event",
+        "_export",
         "_fin",
         "_is_client",
         "_key",
@@ -81,14 +82,14 @@ class Stream:
         #: Called with each event of its kind, which is then not returned by next_event().
         self.text_handler: Callable[[Text], object] | None = None
         self.binary_handler: Callable[[Binary], object] | None = None
-        #: Called with an Exception that came out of one of the two.
+        #: Called with an Exception that one of the two has raised.
         self.handler_failed: Callable[[Exception], object] | None = None
         #: Check messages of this kind, but make no events of them: nobody reads them.
         self.skip_text: bool = False
         self.skip_binary: bool = False
         #: Called with the kind and the length of each message that comes in, or None.
         self.tracer: Callable[[str, int], object] | None = None
-        #: Nothing more is parsed: a close frame or a violation was met, or the owner said so.
+        #: Nothing more is parsed: there was a close frame or a violation, or the owner said so.
         self.is_closed: bool = False
         #: Epoch seconds at which the current chunk was received.
         self.received_time: float = 0.0
@@ -96,6 +97,8 @@ class Stream:
         self._is_client: bool = is_client
         self._max_size: int = -1 if max_size is None else max_size
         self._chunk: bytes | bytearray = b""
+        # While it lives, nobody can resize the chunk under the parser.
+        self._export: memoryview | None = None
         self._pos: int = 0
         self._end: int = 0
         self._tail: bytes | None = None
@@ -109,7 +112,7 @@ class Stream:
         self._message_opcode: int = 0
         self._message_deflated: bool = False
         self._utf8_rest: bytes = b""
-        # What digest() has left for next_event().
+        # The event, or the error, that digest() has left for next_event().
         self._event: AnyEvent | None = None
         self._error: ProtocolError | CriticalProtocolError | None = None
 
@@ -119,8 +122,13 @@ class Stream:
         """Take ``chunk[start:stop]`` as the bytes that come next.
 
         It is not copied: a bytearray may not change until next_event() returned None or detach()
-        was called, and the ``HEADROOM`` bytes before ``start`` may be overwritten.
+        was called, and the ``HEADROOM`` bytes before ``start`` may be overwritten. To resize it
+        meanwhile is a BufferError.
+
+        :raises ValueError: there are no such bytes in ``chunk``.
         """
+        if not 0 <= start <= stop <= len(chunk):
+            raise ValueError(f"no bytes {start} to {stop} in a chunk of {len(chunk)}")
         if self._pos < self._end:  # an iteration was left early: nothing of it may be lost
             self._keep_tail()
         self.received_time = received_time
@@ -135,13 +143,15 @@ class Stream:
                 chunk = tail + chunk[start:stop]
                 start = 0
                 stop = len(chunk)
+        self._export = None if type(chunk) is bytes else memoryview(chunk)
         self._chunk = chunk
         self._pos = start
         self._end = stop
 
     def detach(self) -> None:
-        """Let go of the chunk: what is not parsed yet is copied, and the buffer may be reused."""
+        """Copy the bytes that are not parsed yet, so that the chunk may be reused."""
         self._chunk = bytes(self._chunk[self._pos : self._end])
+        self._export = None
         self._end -= self._pos
         self._pos = 0
 
@@ -149,6 +159,7 @@ class Stream:
         """Parse nothing more and forget what was kept."""
         self.is_closed = True
         self._chunk = b""
+        self._export = None
         self._pos = self._end = 0
         self._tail = None
         self._message = None
@@ -166,13 +177,13 @@ class Stream:
         try:
             self._event = self._parse()
         except (ProtocolError, CriticalProtocolError) as error:
-            self.is_closed = True
+            self._stop()
             self._error = error
             return False
         return self._event is None
 
     def next_event(self) -> AnyEvent | None:
-        """Return what the bytes at hand hold next, or None when they hold nothing whole any more.
+        """Return the next event in the bytes at hand, or None when no whole one is left.
 
         A close frame comes out as :class:`~greenws.events.Closing`, and is the last.
 
@@ -190,27 +201,31 @@ class Stream:
         try:
             return self._parse()
         except (ProtocolError, CriticalProtocolError):
-            self.is_closed = True
+            self._stop()
             raise
+
+    def _stop(self) -> None:
+        """Parse nothing more, after a violation."""
+        self.is_closed = True
+        self._export = None
 
     def _parse(self) -> AnyEvent | None:
         chunk = self._chunk
-        data = chunk
+        data = chunk  # a C pointer when compiled
         pos = self._pos
         end = self._end
-        text: str | None = None
         while not self.is_closed:
             if self._need:
                 pos = self._take_payload(pos, end)
                 self._pos = pos
                 if self._need:
-                    return None
+                    break
                 if self._fin:
                     event = self._finish_message()
                     if event is not None:
                         return event
                     chunk = self._chunk
-                    data = chunk
+                    data = chunk  # a C pointer when compiled
                     pos = self._pos
                     end = self._end
                 continue
@@ -222,7 +237,7 @@ class Stream:
             second = data[pos + 1]
             length = second & 0x7F
             start = pos + 2
-            # The commonest heads are known to be right; every other one is looked at closely.
+            # The commonest heads need no check.
             if (
                 (first != 0x81 and first != 0x82)
                 or second > 0x7F
@@ -253,7 +268,7 @@ class Stream:
             if opcode >= 8:
                 if stop > end:
                     break
-                self._pos = stop  # first, as the tracer may switch and the buffer be let go
+                self._pos = stop  # before the tracer, which may switch and have us detached
                 return self._control(opcode, start, stop)
 
             if stop <= end and first & 0x80 and opcode != 0 and second < 0x80:
@@ -265,7 +280,7 @@ class Stream:
                     if length > self._max_size >= 0:
                         self._refuse_size()
                     if opcode == 1:
-                        text = native.decode_utf8(data, start, stop, text)
+                        text = utf8.decode(data, start, stop)
                         if text is None:
                             raise self._bad_text(start, stop)
                         event = self._emit_text(text, length)
@@ -273,10 +288,10 @@ class Stream:
                         event = self._emit_binary(bytes(data[start:stop]))
                 if event is not None:
                     return event
-                # A handler may have let the buffer go, or closed.
+                # The handler may have switched and had us detached, or closed the stream.
                 if self._chunk is not chunk:
                     chunk = self._chunk
-                    data = chunk
+                    data = chunk  # a C pointer when compiled
                 pos = self._pos
                 end = self._end
                 continue
@@ -290,11 +305,12 @@ class Stream:
                     if event is not None:
                         return event
                     chunk = self._chunk
-                    data = chunk
+                    data = chunk  # a C pointer when compiled
                     pos = self._pos
                     end = self._end
         if not self.is_closed and self._pos < self._end:
             self._keep_tail()
+        self._export = None
         return None
 
     def _keep_tail(self) -> None:
@@ -368,7 +384,7 @@ class Stream:
             and self._message is not None
             and length + len(self._message) > self._max_size >= 0
         ):
-            # The length of a deflated frame says nothing; what it inflates to is counted.
+            # The length of a deflated frame says nothing: the inflated bytes are counted.
             self._refuse_size()
         self._fin = bool(first & 0x80)
         self._need = length
@@ -379,7 +395,7 @@ class Stream:
         if taken:
             self._need -= taken
             if self._message_opcode == 2 and self._is_client and not self._message_deflated:
-                # Nothing to unmask, inflate or check: it goes where it belongs.
+                # Nothing to unmask, inflate or check: the bytes go straight into the message.
                 assert self._message is not None
                 self._message += memoryview(self._chunk)[pos : pos + taken]
             else:
@@ -412,7 +428,7 @@ class Stream:
         except UnicodeDecodeError as error:
             raise _bad_utf8(error) from None
         rest = piece[used:]
-        # The codec waits for the third byte of a surrogate, of which the second is wrong already.
+        # The codec waits for the third byte of a surrogate, although the second one is wrong.
         if len(rest) == 2 and rest[0] == 0xED and rest[1] >= 0xA0:
             raise CriticalProtocolError("payload contains invalid utf-8; surrogates not allowed")
         self._utf8_rest = rest
@@ -459,10 +475,11 @@ class Stream:
         event.received_time = self.received_time
         if handler is None:
             return event
-        error = native.call(handler, event)
-        if error is not None:
+        try:
+            handler(event)
+        except Exception as error:
             self._report(error)
-        if not _is_interpreted and native.is_unshared(event):
+        if _IS_COMPILED and references.is_unshared(event):
             event.text = ""
             event._json = None
             _spare_text = event
@@ -484,20 +501,21 @@ class Stream:
         event.received_time = self.received_time
         if handler is None:
             return event
-        error = native.call(handler, event)
-        if error is not None:
+        try:
+            handler(event)
+        except Exception as error:
             self._report(error)
-        if not _is_interpreted and native.is_unshared(event):
+        if _IS_COMPILED and references.is_unshared(event):
             event.data = b""
             _spare_binary = event
         return None
 
     def _report(self, error: Exception) -> None:
-        # close() may have run in the handler; then nobody is left to tell but the caller.
+        # The handler may have called close(): then only the caller is left to be told.
         if self.handler_failed is None:
             raise error
         try:
-            raise error  # whoever is told may want to log it as the exception it is
+            raise error  # so that handler_failed can log it with logging.exception()
         except Exception:
             self.handler_failed(error)
 
@@ -519,4 +537,4 @@ def _bad_utf8(error: UnicodeDecodeError) -> CriticalProtocolError:
     )
 
 
-_is_interpreted = isinstance(_bad_utf8, FunctionType)
+_IS_COMPILED = is_compiled(_bad_utf8)

@@ -1,1 +1,1 @@
-"""Proxies, without IO: which one to use, and what to say to it (RFC 7231 4.3.6, RFC 1928)."""
+"""Proxies, without IO: the choice of a proxy, and the protocols of HTTP and SOCKS proxies."""

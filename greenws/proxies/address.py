@@ -1,8 +1,7 @@
-"""Which proxy a connection goes through, and where that is.
+"""The address of a proxy, and the choice of the proxy for a connection.
 
-The ``proxies`` argument decides when there is one, else the environment, with ``no_proxy``.
-Credentials are kept apart from everything that is shown: no ``repr``, ``str`` or error of this
-module holds any.
+The ``proxies`` argument decides; without it the environment decides, with ``no_proxy``. Credentials
+are never shown: no ``repr``, ``str`` or error of this module contains credentials.
 """
 
 from __future__ import annotations
@@ -16,8 +15,8 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from ..url import encode_host
 
-#: Schemes of a proxy's URL, with their default ports.
-DEFAULT_PORTS = {
+#: The schemes of a proxy's URL, with their default ports.
+PROXY_PORTS = {
     "http": 80,
     "https": 443,
     "socks4": 1080,
@@ -26,8 +25,8 @@ DEFAULT_PORTS = {
     "socks5h": 1080,
 }
 
-# What is looked up, first match wins, by whether the connection is secure. WebSockets had no
-# keys of their own in the reference, so http and https stand for ws and wss.
+# The keys to look up, by whether the connection is secure; the first match wins. lomond has no keys
+# for ws and wss, so http and https stand for them, too.
 _KEYS = {False: ("ws", "http", "all"), True: ("wss", "https", "all")}
 
 _IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -35,27 +34,27 @@ _IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 @dataclass(frozen=True)
 class ProxyAddress:
-    """A proxy: how to speak to it, where it is, and who we are there."""
+    """A proxy: its protocol, its address, and our credentials."""
 
-    #: One of :data:`DEFAULT_PORTS`.
+    #: A scheme of :data:`PROXY_PORTS`.
     scheme: str
-    #: As a resolver takes it: IDNA-encoded, IPv6 addresses without brackets.
+    #: The host in the form for a resolver: IDNA-encoded, IPv6 addresses without brackets.
     host: str
     port: int
-    #: Percent-decoded; None: no credentials at all.
+    #: The percent-decoded user name; None: the URL has no credentials.
     username: bytes | None = field(default=None, repr=False)
-    #: Percent-decoded; None: there was none in the URL.
+    #: The percent-decoded password; None: the URL has no password.
     password: bytes | None = field(default=None, repr=False)
 
     @property
     def redacted(self) -> str:
-        """The URL without credentials: what errors, logs and traces show."""
+        """The URL without credentials, for errors, logs and traces."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.scheme}://{host}:{self.port}"
 
     @property
     def url(self) -> str:
-        """The URL with credentials, for those that take nothing else."""
+        """The URL with credentials, for APIs that accept only a URL."""
         if self.username is None:
             return self.redacted
         user = quote_from_bytes(self.username, safe="")
@@ -64,19 +63,19 @@ class ProxyAddress:
 
     @property
     def credentials(self) -> bytes | None:
-        """``user:password`` as Basic authentication has it (RFC 7617), or None."""
+        """``user:password`` in the form of Basic authentication (RFC 7617), or None."""
         if self.username is None:
             return None
         return self.username + b":" + (self.password or b"")
 
     @property
     def is_socks(self) -> bool:
-        """Whether it speaks SOCKS rather than HTTP."""
+        """Whether the proxy speaks SOCKS; otherwise it speaks HTTP."""
         return self.scheme.startswith("socks")
 
     @property
     def resolves(self) -> bool:
-        """Whether the proxy resolves the names of its targets, rather than we."""
+        """Whether the proxy resolves the names of its targets; otherwise the client does."""
         return self.scheme not in ("socks4", "socks5")
 
     def __str__(self) -> str:
@@ -86,15 +85,18 @@ class ProxyAddress:
 def choose_proxy(
     is_secure: bool, host: str, port: int, proxies: Mapping[str, str | None] | None
 ) -> ProxyAddress | None:
-    """Choose the proxy for a connection; None: connect directly.
+    """Choose the proxy for a connection.
 
-    :param is_secure: for ``wss``; decides which keys or variables count.
-    :param host: of the target, as in :class:`greenws.url.URL`.
-    :param port: of the target.
-    :param proxies: URLs by ``ws``, ``http``, ``all`` or ``wss``, ``https``, ``all``, the first
-        that is there decides, also when it is None or empty (no proxy). None: the environment's
-        ``<key>_proxy`` variables, unless ``no_proxy`` exempts the target. ``{}``: no proxy.
-    :raises ValueError: the URL of the proxy is bad; it names the fault and where it came from.
+    :param is_secure: whether the URL is a wss URL, which decides between the keys of ``proxies``.
+    :param host: the host of the target, as in :class:`greenws.url.URL`.
+    :param port: the port of the target.
+    :param proxies: the URLs of the proxies. The keys are ``ws``, ``http``, ``all`` for ws, and
+        ``wss``, ``https``, ``all`` for wss. The first key that is present decides; None or an empty
+        URL means no proxy. ``{}`` means no proxy. If ``proxies`` is None, the ``<key>_proxy``
+        variables of the environment decide, unless ``no_proxy`` exempts the target.
+    :returns: the proxy; None: connect directly.
+    :raises ValueError: the URL of the proxy is invalid; the message names the fault and the source
+        of the URL.
     """
     if proxies is not None:
         for key in _KEYS[is_secure]:
@@ -102,31 +104,32 @@ def choose_proxy(
                 url = proxies[key]
                 return parse_proxy(url, f"proxies[{key!r}]") if url else None
         return None
-    for name, url in _environment(_KEYS[is_secure]):
+    for name, url in _find_variables(_KEYS[is_secure]):
         no_proxy = os.environ.get("no_proxy", os.environ.get("NO_PROXY", ""))
         return None if is_exempt(host, port, no_proxy) else parse_proxy(url, name)
     return None
 
 
 def parse_proxy(url: str, source: str = "proxy") -> ProxyAddress:
-    """Take the URL of a proxy apart; without a scheme, ``host:port``, it is an HTTP proxy.
+    """Parse the URL of a proxy. ``host:port`` without a scheme is an HTTP proxy.
 
-    Whatever stands before the last ``@`` is credentials, so that a password whose special
-    characters nobody has encoded still works.
+    All text before the last ``@`` is credentials, so a password with special characters works even
+    if nobody has percent-encoded them.
 
-    :param source: where the URL came from, for errors.
-    :raises TypeError: if it is no str.
-    :raises ValueError: naming the fault, never a part of the URL that might be a secret.
+    :param source: the name of the argument or variable with the URL, for errors.
+    :raises TypeError: ``url`` is not a str.
+    :raises ValueError: the URL is invalid. The message names the fault, but never shows a part of
+        the URL that might be a secret.
     """
     if not isinstance(url, str):
-        raise TypeError(f"{source}: the url must be str, not {type(url).__name__}")
+        raise TypeError(f"{source}: the URL must be str, not {type(url).__name__}")
     scheme, separator, rest = url.strip().partition("://")
     if not separator:
         scheme, rest = "http", url.strip()
     scheme = scheme.lower()
-    if scheme not in DEFAULT_PORTS:
-        known = ", ".join(DEFAULT_PORTS)
-        raise ValueError(f"{source}: the url of a proxy must begin with one of {known}")
+    if scheme not in PROXY_PORTS:
+        known = ", ".join(PROXY_PORTS)
+        raise ValueError(f"{source}: the scheme of a proxy's URL must be one of {known}")
     userinfo, _, location = rest.rpartition("@")
     host, port = _split_location(re.split(r"[/?#]", location, maxsplit=1)[0], source)
     user, colon, password = userinfo.partition(":")
@@ -134,7 +137,7 @@ def parse_proxy(url: str, source: str = "proxy") -> ProxyAddress:
     return ProxyAddress(
         scheme=scheme,
         host=host,
-        port=DEFAULT_PORTS[scheme] if port is None else port,
+        port=PROXY_PORTS[scheme] if port is None else port,
         username=unquote_to_bytes(user) if has_user else None,
         password=unquote_to_bytes(password) if has_user and colon else None,
     )
@@ -143,10 +146,10 @@ def parse_proxy(url: str, source: str = "proxy") -> ProxyAddress:
 def is_exempt(host: str, port: int, no_proxy: str) -> bool:
     """Tell whether ``no_proxy`` exempts a target from going through a proxy.
 
-    Entries are separated by commas or spaces: ``*``; a name, which covers its subdomains, with
-    or without a leading ``.`` or ``*.``; an IPv4 or IPv6 address; a network in CIDR notation.
-    Each but a network may end in ``:port``. Case does not matter; what is malformed is skipped,
-    as the list was hardly written for us.
+    The entries are separated by commas or spaces. An entry is ``*``; a name, which covers its
+    subdomains, with or without a leading ``.`` or ``*.``; an IPv4 or IPv6 address; or a network in
+    CIDR notation. A name or an address may end in ``:port``. Case does not matter. Malformed
+    entries are skipped, because the list was written for other programs, too.
     """
     name = host.lower().rstrip(".")
     address = _parse_ip(name)
@@ -168,15 +171,15 @@ def is_exempt(host: str, port: int, no_proxy: str) -> bool:
     return False
 
 
-def _environment(keys: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-    """Yield the variables that are set, and not empty, by precedence."""
+def _find_variables(keys: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    """Yield name and value of the variables that are set and not empty, by precedence."""
     for key in keys:
         lower, upper = f"{key}_proxy", f"{key.upper()}_PROXY"
         names = [lower, upper]
         if key == "http" and "REQUEST_METHOD" in os.environ:
             # In a CGI script HTTP_PROXY is the client's "Proxy:" header (CVE-2016-5385).
             names.remove(upper)
-        # Set but empty, the lower one switches the upper one off.
+        # If the variable in lower case is set but empty, the variable in upper case is ignored.
         name = next((name for name in names if name in os.environ), None)
         if name is not None and os.environ[name].strip():
             yield name, os.environ[name]
@@ -186,22 +189,23 @@ def _split_location(location: str, source: str) -> tuple[str, int | None]:
     if location.startswith("["):
         host, bracket, rest = location[1:].partition("]")
         if not bracket or _parse_ip(host) is None or (rest and not rest.startswith(":")):
-            raise ValueError(f"{source}: the url of the proxy has a bad IPv6 address")
+            raise ValueError(f"{source}: the URL of the proxy has an invalid IPv6 address")
         digits = rest[1:]
     else:
         host, _, digits = location.partition(":")
     port: int | None = None
     if digits:
-        # No int() of what a URL with a misplaced "@" has here: its error would quote it.
+        # int() must not see these characters before the check: its error would quote them, and in
+        # a URL with a misplaced "@" they are a part of the password.
         is_number = digits.isascii() and digits.isdigit() and len(digits) <= 5
         port = int(digits) if is_number else 0
         if not 0 < port < 65536:
-            raise ValueError(f"{source}: the url of the proxy has a bad port")
+            raise ValueError(f"{source}: the URL of the proxy has an invalid port")
     if not host:
-        raise ValueError(f"{source}: the url of the proxy has no host")
+        raise ValueError(f"{source}: the URL of the proxy has no host")
     encoded = _encode_host(host)
     if encoded is None:
-        raise ValueError(f"{source}: the url of the proxy has a bad host")
+        raise ValueError(f"{source}: the URL of the proxy has an invalid host")
     return encoded, port
 
 

@@ -1,4 +1,7 @@
-"""The CONNECT method: what to ask an HTTP proxy, and what its reply means (RFC 7231 4.3.6)."""
+"""The CONNECT method of HTTP proxies: the request, and the meaning of the reply.
+
+RFC 7231 section 4.3.6.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +9,16 @@ from base64 import b64encode
 from collections.abc import Sequence
 
 from ..constants import MAX_HEAD_SIZE, USER_AGENT
-from ..errors import HandshakeError, ProxyFail
-from ..protocol.head import HeadReader
+from ..errors import ProxyFail
+from ..protocol.head import HeadReader, HeadTooLarge
 from ..protocol.response import Response
 
 _START = b"HTTP/"
-# Characters of a proxy's reason phrase that are shown.
+# The largest number of characters that an error shows of a proxy's reason phrase.
 _MAX_PHRASE = 100
 
 
-def build_request(
+def build_connect_request(
     host: str,
     port: int,
     credentials: bytes | None = None,
@@ -23,9 +26,9 @@ def build_request(
 ) -> bytes:
     """Build the request for a tunnel.
 
-    :param host: of the target: a name, or an address, IPv6 without brackets.
+    :param host: the name or address of the target; an IPv6 address has no brackets.
     :param credentials: ``user:password`` for Basic authentication (RFC 7617), or None.
-    :param headers: further header fields.
+    :param headers: more headers.
     """
     authority = (f"[{host}]:{port}" if ":" in host else f"{host}:{port}").encode("ascii")
     lines = [b"CONNECT %s HTTP/1.1" % authority, b"Host: %s" % authority]
@@ -36,10 +39,10 @@ def build_request(
 
 
 class ReplyReader:
-    """Reads the reply to CONNECT in pieces, past interim ones.
+    """Reads the reply to CONNECT in pieces, and skips interim replies.
 
-    :param proxy: how errors name the proxy.
-    :param limit: bytes of all heads together.
+    :param proxy: the name of the proxy in errors.
+    :param limit: the largest size of all heads together, in bytes.
     """
 
     def __init__(self, proxy: str, limit: int = MAX_HEAD_SIZE) -> None:
@@ -47,21 +50,26 @@ class ReplyReader:
         self._limit = limit
         self._start = b""
         self._head = HeadReader(limit)
-        #: What followed the reply: the first bytes of the tunnel. Valid once it is complete.
+        #: The bytes after the reply, which are the first bytes of the tunnel. Valid after
+        #: :meth:`feed` has returned the reply.
         self.rest: bytes = b""
 
     def feed(self, data: bytes | bytearray | memoryview) -> Response | None:
-        """Take the next piece; the reply once it is complete, else None.
+        """Take the next piece.
 
-        :raises ProxyFail: it is no HTTP, or beyond the limit; the reader is of no further use.
+        :returns: the complete reply; None before the reply is complete.
+        :raises ProxyFail: the reply is not HTTP, or is beyond the limit; the reader must not be
+            used again.
         """
         piece = bytes(data)
         while True:
             self._check_start(piece)
             try:
                 head = self._head.feed(piece)
-            except HandshakeError as error:
-                raise ProxyFail(f"proxy {self._proxy} sent too long a reply: {error}") from error
+            except HeadTooLarge as error:
+                raise ProxyFail(
+                    f"proxy {self._proxy} sent a reply that is too long: {error}"
+                ) from error
             if head is None:
                 return None
             response = Response(head)
@@ -76,7 +84,8 @@ class ReplyReader:
                 return None
 
     def _check_start(self, piece: bytes) -> None:
-        # At once, as what is not HTTP may wait for us to speak instead of ending its line.
+        # The first bytes are checked at once: a peer that does not speak HTTP may wait for the
+        # client to speak, and never end its line.
         if len(self._start) < len(_START):
             self._start = (self._start + piece[: len(_START)]).lstrip(b"\r\n")[: len(_START)]
             if not _START.startswith(self._start):
@@ -84,9 +93,9 @@ class ReplyReader:
 
 
 def check_reply(response: Response, proxy: str) -> int:
-    """Return the status if the tunnel stands: any 2xx.
+    """Return the status of a reply that opens the tunnel, which is any 2xx.
 
-    :raises ProxyFail: the proxy refused; with its status and phrase.
+    :raises ProxyFail: the proxy refused; the message has the status and the reason phrase.
     """
     code = response.status_code
     if code is None:

@@ -9,7 +9,7 @@ from gevent import getcurrent
 from ..errors import ConnectFail
 from ..proxies.address import choose_proxy
 from .contract import DrivenWebSocket, Target
-from .dial import Progress, dial
+from .dial import DialProgress, dial
 from .transport import Transport
 
 
@@ -27,7 +27,7 @@ class Approach:
 
     def __init__(self, websocket: DrivenWebSocket) -> None:
         self._websocket = websocket
-        self._progress = Progress()
+        self._progress = DialProgress()
         self._greenlet: Any = None
         self._is_under_way = False
 

@@ -1,14 +1,16 @@
-"""Busy polling: a hub whose peers answer at once looks for a moment before it sleeps.
+"""Busy polling: the loop polls for a moment before it sleeps, where peers answer at once.
 
-To fall asleep and to be woken takes a process 10 to 50 microseconds, most of it on the processor; a
+Falling asleep and being woken takes a process 10 to 50 microseconds, most of it on the processor. A
 server on the same machine may answer in 20 to 60. So where sessions are woken again and again, soon
-after the loop began to wait, it goes on turning for a moment before it sleeps. Nothing waits for
-that: timers, callbacks and all descriptors are seen as in any turn.
+after the loop began to wait, the loop goes on turning for a moment before it sleeps; an idle
+watcher keeps it awake. Nothing else waits for that: timers, callbacks and all descriptors are seen
+as in any other turn.
 
-It has to pay. What a byte took, of time and of the processor's time, is known from the turns that
-slept. If bytes do not come sooner now, or take twice as much of the processor, or if looks find
-nothing, it ends, and is tried again only after four times as many short waits as before. So a
-feed that comes when it comes finds the loop asleep.
+Busy polling has to pay, or it ends. While the loop sleeps, the time and the processor's time that a
+received byte costs are measured. While the loop polls, both are measured again, and compared. If a
+byte costs nearly as much time as before, or twice the processor's time, or if polls find nothing,
+polling ends; the next attempt comes after four times as many short waits as the last one. So a feed
+that comes at its own pace finds the loop asleep. docs/tuning.rst has the figures.
 """
 
 from __future__ import annotations
@@ -21,24 +23,31 @@ from .clock import Watcher
 #: The environment variable for :data:`LIMIT`, in microseconds.
 VARIABLE = "GREENWS_BUSY_POLL"
 
-# Seconds from wake to wake that are soon. Asleep, it may take 100 µs what a look finds after 20.
+# A wake within this many seconds of the last one is soon: twice the default limit, as an answer
+# that a poll finds after 20 us takes up to 100 us if the process has to be woken for it.
 _SOON = 200e-6
-# Seconds that are a pause: what came before it says nothing about what comes now.
+# A wait of this many seconds is a pause: what was measured before it says nothing about what comes
+# now. A hundred times the default limit.
 _PAUSE = 10e-3
 
-# Wakes that came soon, in a row, until it is tried: at first and at most.
+# Busy polling is tried after this many soon wakes in a row, which are 6 ms at most. An attempt in
+# vain makes it four times as many, up to the second number: 0.2 to 1.6 s.
 _PATIENCE = 32
 _MAX_PATIENCE = 8192
 
-# Looks in a row that find nothing until it ends; wakes from judgement to judgement.
+# Stop after this many empty polls in a row: 0.6 ms in vain, at the default limit.
 _FAILURES = 6
+# Compare the cost every this many wakes: two readings of a clock among 128 wakes.
 _SAMPLE = 128
 
-# Wakes until it is compared with sleep anew: at first, as chance may have had its part; at most.
+# After this many wakes, sleep for _PATIENCE wakes to measure again. Short at first: one lucky
+# sample must not decide. It doubles up to the second number, of which the sleeping ones are 0.4 %.
 _TERM = 512
 _MAX_TERM = 8192
 
-# What a byte may take, by what it takes asleep.
+# Busy polling goes on while a byte costs at most this multiple of what it cost sleeping: of time,
+# and of the processor's time. A tenth sooner is the least that is worth it; for a wait that becomes
+# three times as short, as over loopback, twice the processor's time is no bad price.
 _TIME = 0.9
 _PROCESSOR_TIME = 2.0
 
@@ -54,14 +63,15 @@ def read_limit(text: str | None) -> float:
     return int(text) / 1e6
 
 
-#: Seconds that a look takes at most; 0: the loop always sleeps.
+#: Seconds that the loop polls before it sleeps, at most; 0: it never does. By default 100 us: a
+#: server on asyncio, on the same machine, answers within 55.
 LIMIT = read_limit(os.environ.get(VARIABLE))
 
 
 class BusyPoll:
-    """What one loop knows of its waits.
+    """Decides for one loop whether it polls before it sleeps.
 
-    :param idle: a watcher of the loop's; while it is started, the loop does not sleep.
+    :param idle: an idle watcher of the loop: while it is started, the loop does not sleep.
     :param limit: seconds, see :data:`LIMIT`.
     """
 
@@ -86,20 +96,20 @@ class BusyPoll:
     def __init__(self, idle: Watcher, limit: float = LIMIT) -> None:
         self._idle = idle
         self._limit = limit
-        #: Whether the loop looks before it sleeps.
-        self.is_looking: bool = False
-        #: Bytes that were received; those who read them count them here.
-        self.received: int = 0
-        # A look is under way.
+        #: Whether the loop polls before it sleeps.
+        self.is_looking = False
+        #: Bytes that were received, counted here by the sessions that read them.
+        self.received = 0
+        # The idle watcher is started.
         self._is_awake = False
-        # When somebody was woken last, and had been seen to.
+        # When the last session that was woken had done its work.
         self._noted = 0.0
-        # Wakes, asleep or looking, and what there was before them.
+        # Wakes since the present measurement began, and what the clocks and the count were then.
         self._wakes = 0
         self._time_at = 0.0
         self._cpu_at = 0.0
         self._received_at = 0
-        # What a byte takes asleep.
+        # Seconds that a byte costs while the loop sleeps, by either clock.
         self._time_of_byte = 0.0
         self._cpu_of_byte = 0.0
         self._failures = 0
@@ -107,7 +117,7 @@ class BusyPoll:
         self._term = _TERM
 
     def note(self) -> None:
-        """Take note that somebody was woken, and waits again. Called by the loop."""
+        """Take note that a session was woken, did its work, and waits again."""
         if not self._limit:
             return
         now = monotonic()
@@ -133,7 +143,7 @@ class BusyPoll:
         self._noted = now
 
     def stop(self) -> None:
-        """Sleep, until there are many short waits again."""
+        """Have the loop sleep, until there are many short waits again."""
         self.is_looking = False
         self._wakes = 0
         self._sleep()
@@ -154,7 +164,7 @@ class BusyPoll:
         self._measure(now)
 
     def _look(self) -> None:
-        """Be called by the loop in every turn that has found nothing."""
+        """Called by the loop in every turn that has found nothing."""
         if monotonic() - self._noted > self._limit:
             self._sleep()
             self._failures += 1

@@ -1,4 +1,4 @@
-"""Why a TLS handshake failed, in words a user can act on."""
+"""Explains why a TLS handshake failed, in words that a user can act on."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import re
 import ssl
 from typing import Any
 
-# Verification results of OpenSSL (x509_vfy.h).
+# Results of OpenSSL's verification (x509_vfy.h).
 _NOT_YET_VALID = 9
 _EXPIRED = 10
 _UNKNOWN_ISSUER = frozenset({2, 20, 21, 27})
 _SELF_SIGNED = 18
 _SELF_SIGNED_ISSUER = 19
-_WRONG_NAME = frozenset({62, 64})  # of a host, of an IP address
+_WRONG_NAME = frozenset({62, 64})  # wrong host name, wrong IP address
 
 _ALERT = re.compile(r"(?:SSLV3|TLSV1|TLSV13)_(?:ALERT_)?([A-Z_]+)")
 
@@ -23,26 +23,27 @@ _REASONS = {
     "HTTP_REQUEST": "the peer does not speak TLS",
     "UNKNOWN_PROTOCOL": "the peer does not speak TLS",
     "RECORD_LAYER_FAILURE": "the peer does not speak TLS",
-    "UNSUPPORTED_PROTOCOL": "the peer wants a version of TLS that is switched off here",
-    "NO_PROTOCOLS_AVAILABLE": "no version of TLS is switched on here",
+    "UNSUPPORTED_PROTOCOL": "the peer requires a version of TLS that is switched off here",
+    "NO_PROTOCOLS_AVAILABLE": "all versions of TLS are switched off here",
     "DH_KEY_TOO_SMALL": "the peer's DH key is too small",
     "EE_KEY_TOO_SMALL": "the key of the peer's certificate is too small",
 }
 
-# Names of a certificate that are shown, and characters of one; it is the peer's text.
+# The largest number of names of a certificate that an error shows, and of characters of each name:
+# the text comes from the peer.
 _MAX_NAMES = 8
 _MAX_NAME = 80
 
 
 def is_end(error: ssl.SSLError) -> bool:
-    """Tell whether the peer has ended the stream without saying so in TLS."""
+    """Tell whether the peer has ended the stream without a close_notify of TLS."""
     return isinstance(error, ssl.SSLEOFError) or error.reason in _ENDED
 
 
 def explain(error: ssl.SSLError, certificate: dict[str, Any] | None = None) -> str:
-    """Say what went wrong.
+    """Return the cause of a failed handshake.
 
-    :param certificate: what the peer has shown, as ``getpeercert`` has it, if known.
+    :param certificate: the peer's certificate, in the form of ``getpeercert``, if known.
     """
     if isinstance(error, ssl.SSLCertVerificationError):
         return _explain_verification(error, certificate or {})
@@ -58,16 +59,16 @@ def explain(error: ssl.SSLError, certificate: dict[str, Any] | None = None) -> s
 
 
 def read_certificate(tls: ssl.SSLObject) -> dict[str, Any] | None:
-    """Read the certificate that was refused; None: this interpreter does not tell.
+    """Read the refused certificate; None: this interpreter does not give it.
 
-    ``getpeercert`` only answers after a handshake that went well. The object below knows the
-    chain before that; what it offers is public from Python 3.13 on, but as DER alone.
+    ``getpeercert`` works only after a successful handshake. The private object of ``ssl`` knows the
+    chain earlier. From Python 3.13 on, ``ssl`` has a public method, but it returns only DER.
     """
     try:
         chain = tls._sslobj.get_unverified_chain()  # type: ignore[attr-defined]
         found: dict[str, Any] | None = chain[0].get_info() if chain else None
     except (AttributeError, ValueError, ssl.SSLError):
-        return None  # the error is told without the details, then
+        return None  # the error is then reported without the details of the certificate
     return found
 
 
@@ -89,7 +90,7 @@ def _explain_verification(error: ssl.SSLCertVerificationError, certificate: dict
         return f"certificate has an unknown issuer{_name_issuer(certificate)}, which is self-signed"
     if code in _UNKNOWN_ISSUER:
         return f"certificate has an unknown issuer{_name_issuer(certificate)}"
-    return f"certificate is refused: {error.verify_message}"
+    return f"certificate was refused: {error.verify_message}"
 
 
 def _list_names(certificate: dict[str, Any]) -> str:

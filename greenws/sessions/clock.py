@@ -21,29 +21,29 @@ NEVER = float("inf")
 
 
 class Alarm:
-    """Something that is rung when it is due. To be subclassed."""
+    """Rung by a :class:`Clock` when it is due. To be subclassed."""
 
     __slots__ = ("_place", "due")
 
     def __init__(self) -> None:
-        #: When, in seconds of the monotonic clock; only :class:`Clock` may change it.
+        #: The time to ring, in seconds of the monotonic clock; only :class:`Clock` may change it.
         self.due: float = NEVER
-        # Where the clock has it; -1: nowhere.
+        # The alarm's index in the clock's heap; -1: it is not set.
         self._place = -1
 
     def ring(self, due: float, now: float) -> None:
         """Do what is due; called in the hub's greenlet, when the alarm is no longer set.
 
-        :param due: when it should have been rung.
+        :param due: the time for which it was set.
         """
         raise NotImplementedError
 
 
 class Clock:
     """The alarms of one loop: a binary heap in which every alarm knows its place, so that setting
-    it again costs no search.
+    an alarm again needs no search, as it would with ``heapq``.
 
-    :param loop: gevent's loop. It is kept awake while an alarm is set, and no longer.
+    :param loop: gevent's loop, which is kept alive while an alarm is set.
     """
 
     __slots__ = ("_alarms", "_loop", "_timer", "_timer_due")
@@ -58,7 +58,9 @@ class Clock:
         return len(self._alarms)
 
     def set(self, alarm: Alarm, due: float) -> None:
-        """Have ``alarm`` rung at ``due`` and at no other time; :data:`NEVER`: not at all."""
+        """Have ``alarm`` rung at ``due``, instead of when it was due before; :data:`NEVER`: not at
+        all.
+        """
         alarms = self._alarms
         place = alarm._place
         alarm.due = due
@@ -81,10 +83,10 @@ class Clock:
             self._settle(last, place)
 
     def _settle(self, alarm: Alarm, place: int) -> None:
-        """Put it where it belongs, beginning at ``place``, which is free: it may be its own."""
+        """Find the alarm's place in the heap, beginning at ``place``: a free one, or its own."""
         alarms = self._alarms
         size = len(alarms)
-        # Towards the first, past those that are due later.
+        # Move up, past alarms that are due later.
         while place > 0:
             above = (place - 1) >> 1
             other = alarms[above]
@@ -92,7 +94,7 @@ class Clock:
                 break
             self._put(other, place)
             place = above
-        # Or away from it, past those that are due earlier.
+        # Or move down, past alarms that are due earlier.
         while True:
             below = 2 * place + 1
             if below >= size:
@@ -114,7 +116,9 @@ class Clock:
         alarm._place = place
 
     def _arm(self) -> None:
-        """Have the timer fire in time. One that fires too early is not worth a new one."""
+        """Have the timer fire in time for the first alarm. A timer that fires earlier is kept: to
+        replace it costs more than to be woken once in vain.
+        """
         if not self._alarms:
             self._stop()
             return
@@ -122,7 +126,7 @@ class Clock:
         if first.due < self._timer_due:
             self._stop()
             self._timer_due = first.due
-            # libuv knows no less, and says so.
+            # libuv warns of anything shorter.
             self._timer = self._loop.timer(max(SHORTEST_WAIT, first.due - monotonic()))
             self._timer.start(self._ring)
 
@@ -138,7 +142,7 @@ class Clock:
         now = monotonic()
         alarms = self._alarms
         try:
-            # Not more than there are now: one that is set again at once waits for its turn.
+            # No more than are set now: an alarm that is set again at once waits for the next time.
             for _ in range(len(alarms)):
                 if not alarms:
                     break

@@ -1,8 +1,8 @@
-"""Connecting to the first address that answers (Happy Eyeballs, RFC 8305).
+"""Connects to the first address that answers (Happy Eyeballs, RFC 8305).
 
-Attempts overlap: a new one starts 250 ms after the one before, or as soon as one has failed.
-The first to succeed wins and the others are closed. All of them are watched from the calling
-greenlet, so that killing it ends them all.
+Attempts overlap: a new attempt starts 250 ms after the previous attempt, or as soon as an attempt
+has failed. The first successful attempt wins, and the other attempts are closed. The calling
+greenlet watches all attempts, so killing that greenlet ends all of them.
 """
 
 from __future__ import annotations
@@ -22,20 +22,22 @@ from .clock import Watcher
 from .resolver import Address
 from .wait import WRITE, wait_any, wait_write
 
-#: Seconds until the next address is tried as well (RFC 8305 section 8).
+#: Seconds until the next attempt starts beside the attempts under way (RFC 8305 section 8).
 ATTEMPT_DELAY = 0.25
 
-#: Seconds until a unix socket whose queue was full is tried again: at first, and at most.
+#: Seconds between two tries to connect to a unix socket whose queue is full: the first wait, and
+#: the longest. The waits double. Linux has no event that tells when the queue has room.
 UNIX_RETRY_DELAYS = (0.002, 0.05)
 
-# Linux makes a socket non-blocking as it is made; elsewhere that is a call of its own.
+# Linux makes a socket and sets it non-blocking in one system call; other systems need a second
+# call.
 _NONBLOCK: int = getattr(_socket, "SOCK_NONBLOCK", 0)
 _TCP_FAMILIES = frozenset({_socket.AF_INET, _socket.AF_INET6})
 _UNDER_WAY = frozenset({errno.EINPROGRESS, errno.EALREADY, errno.EINTR})
 
 
 class _Attempt:
-    """One address that is being connected to."""
+    """An attempt to connect to one address."""
 
     __slots__ = ("address", "sock", "watcher")
 
@@ -45,20 +47,20 @@ class _Attempt:
         self.sock = new_socket(address.family, options)
 
     def begin(self, source: Sequence[Address]) -> int:
-        """Start connecting; 0: connected, EINPROGRESS: under way, else the error."""
+        """Start connecting. Return 0 if connected, EINPROGRESS if under way, else the error."""
         for local in source:
             if local.family == self.address.family:
                 self.sock.bind(local.sockaddr)
                 break
         code = self.sock.connect_ex(self.address.sockaddr)
         if code in _UNDER_WAY:
-            # On loopback it is done by now, but only a second call says so. That is ten times
-            # cheaper than a turn through the hub.
+            # On loopback the connection is open by now, but only a second call says so. A second
+            # call is ten times cheaper than a turn through the hub.
             code = self.sock.connect_ex(self.address.sockaddr)
         return self._check(code)
 
     def finish(self) -> int:
-        """Tell how it ended, now that the descriptor is writable; EINPROGRESS: not yet."""
+        """Return the result once the descriptor is writable; EINPROGRESS: still under way."""
         code = self.sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_ERROR)
         return self._check(code or self.sock.connect_ex(self.address.sockaddr))
 
@@ -79,17 +81,17 @@ class _Attempt:
             return errno.EINPROGRESS
         if code not in (0, errno.EISCONN):
             return code
-        # Without a listener, a socket that was given the very port it connects to as its own
-        # is connected to itself.
+        # The system may choose the port of the target as the local port. Without a listener, such a
+        # socket is then connected to itself.
         if self.sock.getsockname()[:2] == self.address.sockaddr[:2]:
             return errno.ECONNREFUSED
         return 0
 
 
 def new_socket(family: int, options: Sequence[SocketOption]) -> _socket.socket:
-    """Make a non-blocking stream socket with its options set.
+    """Make a non-blocking stream socket, and set its options.
 
-    :raises OSError: there is none to be had, or it does not know an option.
+    :raises OSError: the system cannot make a socket, or does not know an option.
     """
     sock = _socket.socket(family, _socket.SOCK_STREAM | _NONBLOCK, 0)
     try:
@@ -103,9 +105,9 @@ def new_socket(family: int, options: Sequence[SocketOption]) -> _socket.socket:
 
 
 def set_options(sock: _socket.socket, options: Sequence[SocketOption]) -> None:
-    """Set ours, then the user's, which so have the last word.
+    """Set the options of greenws, then the user's, which take precedence.
 
-    :raises OSError: the socket does not know an option of the user's; the text names it.
+    :raises OSError: the socket does not know an option of the user's; the message names the option.
     """
     if sock.family in _TCP_FAMILIES:
         sock.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
@@ -120,7 +122,7 @@ def set_options(sock: _socket.socket, options: Sequence[SocketOption]) -> None:
 
 
 def interleave(addresses: Sequence[Address]) -> list[Address]:
-    """Let the families take turns, the first one's first (RFC 8305 section 4)."""
+    """Alternate the families, beginning with that of the first address (RFC 8305 section 4)."""
     first = [address for address in addresses if address.family == addresses[0].family]
     others = [address for address in addresses if address.family != addresses[0].family]
     ordered = []
@@ -138,13 +140,13 @@ def connect_tcp(
 ) -> tuple[_socket.socket, Address]:
     """Connect to one of the addresses.
 
-    :param target: what they are the addresses of, for the error.
-    :param addresses: at least one.
-    :param source: addresses to connect from, of which that of the same family is taken; other
-        families are not tried then. Empty: the system chooses.
-    :param options: of the socket.
-    :returns: the socket, which is the caller's, and its address.
-    :raises ConnectFail: none of them answered; it says why for each.
+    :param target: the name of the target, for errors.
+    :param addresses: the addresses of the target, at least one.
+    :param source: local addresses, at most one of each family. Only addresses of these families are
+        tried. Empty: the system chooses the local address.
+    :param options: options of the socket.
+    :returns: the socket, which the caller owns, and the address of the peer.
+    :raises ConnectFail: no address answered; the message has the cause for each.
     """
     if len(addresses) == 1 and not source:
         return _connect_only(target, addresses[0], options), addresses[0]
@@ -153,7 +155,7 @@ def connect_tcp(
         addresses = [address for address in addresses if address.family in families]
         if not addresses:
             raise ConnectFail(
-                f"unable to connect to {target}: it has no address of source_address's family"
+                f"unable to connect to {target}: no address has the family of source_address"
             )
     race = _Race(source, options)
     try:
@@ -161,12 +163,12 @@ def connect_tcp(
     finally:
         race.close()
     if winner is None:
-        raise ConnectFail(_describe(target, race.failures))
+        raise ConnectFail(_list_causes(target, race.failures))
     return winner.sock, winner.address
 
 
 def _connect_only(target: str, address: Address, options: Sequence[SocketOption]) -> _socket.socket:
-    """Connect to the only address there is: without the outlay of a race."""
+    """Connect to a single address, without the cost of a race."""
     try:
         attempt = _Attempt(address, options)
         try:
@@ -181,12 +183,12 @@ def _connect_only(target: str, address: Address, options: Sequence[SocketOption]
             raise
     except OSError as error:
         cause = error.strerror or str(error)
-        raise ConnectFail(_describe(target, [(address, cause)])) from None
+        raise ConnectFail(_list_causes(target, [(address, cause)])) from None
     return attempt.sock
 
 
 class _Race:
-    """The attempts under way, and how the others failed."""
+    """The attempts under way, and the failures of the other attempts."""
 
     def __init__(self, source: Sequence[Address], options: Sequence[SocketOption]) -> None:
         self._source = source
@@ -195,7 +197,7 @@ class _Race:
         self.failures: list[tuple[Address, str]] = []
 
     def run(self, addresses: deque[Address]) -> _Attempt | None:
-        """Run until one is connected; None: all have failed."""
+        """Run until an attempt is connected, and return it; None: all attempts have failed."""
         while addresses or self._attempts:
             if addresses:
                 under_way = len(self._attempts)
@@ -203,20 +205,20 @@ class _Race:
                 if attempt is not None:
                     return attempt
                 if len(self._attempts) == under_way:
-                    continue  # it failed at once, so the next one is due at once
+                    continue  # the attempt failed at once, so the next one starts at once
             ready = self._wait(ATTEMPT_DELAY if addresses else None)
             if ready is not None and self._settle(ready, ready.finish()):
                 return ready
         return None
 
     def close(self) -> None:
-        """Close the losers."""
+        """Close all attempts but the winner."""
         for attempt in self._attempts:
             attempt.close()
         self._attempts.clear()
 
     def _start(self, address: Address) -> _Attempt | None:
-        """Start an attempt; return it if it was successful at once."""
+        """Start an attempt, and return it if it is connected at once."""
         try:
             attempt = _Attempt(address, self._options)
         except OSError as error:
@@ -225,7 +227,7 @@ class _Race:
         self._attempts.append(attempt)
         try:
             code = attempt.begin(self._source)
-        except OSError as error:  # from bind, mostly
+        except OSError as error:  # bind() raises the most likely errors
             code = error.errno or errno.EINVAL
         if self._settle(attempt, code):
             return attempt
@@ -234,7 +236,7 @@ class _Race:
         return None
 
     def _settle(self, attempt: _Attempt, code: int) -> bool:
-        """Take note of how an attempt stands; True: it is connected."""
+        """Record the result of an attempt, and return whether the attempt is connected."""
         if code == errno.EINPROGRESS:
             return False
         self._attempts.remove(attempt)
@@ -250,8 +252,8 @@ class _Race:
         return next((a for a in self._attempts if a.watcher is fired), None)
 
 
-def _describe(target: str, failures: Sequence[tuple[Address, str]]) -> str:
-    """Say why each attempt failed."""
+def _list_causes(target: str, failures: Sequence[tuple[Address, str]]) -> str:
+    """Compose the message with the cause of each failure."""
     if len(failures) == 1 and str(failures[0][0]) == target:
         causes = failures[0][1]
     else:
@@ -262,13 +264,14 @@ def _describe(target: str, failures: Sequence[tuple[Address, str]]) -> str:
 def connect_unix(path: str | bytes, options: Sequence[SocketOption] = ()) -> _socket.socket:
     """Connect to a unix socket.
 
-    :raises ConnectFail: nobody listens there; it says why.
+    :raises ConnectFail: the socket cannot be connected to; the message says why.
     """
     delay, longest = UNIX_RETRY_DELAYS
     try:
         sock = new_socket(_socket.AF_UNIX, options)
         try:
-            # While the listener's queue is full there is nothing to wait for: EAGAIN it says.
+            # While the listener's queue is full, connect() fails with EAGAIN. No event announces
+            # the end of that state, so the loop sleeps.
             while (code := sock.connect_ex(path)) == errno.EAGAIN:
                 gevent.sleep(delay)
                 delay = min(2 * delay, longest)

@@ -8,8 +8,7 @@ lomond's WebSocket, and sessions written for lomond, are met by the adapters of 
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -85,6 +84,16 @@ class FullSession(Session, Protocol):
 
     Each of them may also be offered by a session of others; :mod:`.lomond` fills in the rest.
     """
+
+    def run(
+        self,
+        poll: float | None,
+        ping_rate: float | None,
+        ping_timeout: float | None,
+        auto_pong: bool,
+        close_timeout: float | None,
+    ) -> Generator[AnyEvent, None, None]:
+        """As of :class:`Session`; a generator, which can be closed."""
 
     @property
     def signals_eof(self) -> bool:

@@ -1,9 +1,8 @@
 cimport cython
 
-from greenws.sessions cimport native as session_native
 from greenws.sessions.clock cimport Alarm
 
-cdef int _PATIENCE
+cdef int _MAX_CALM_TURNS
 cdef Py_ssize_t _CHAIN
 
 

@@ -11,31 +11,37 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from . import native as session_native
-from .clock import Alarm, Watcher
+from gevent import getcurrent
+from greenlet import greenlet
+
+from .clock import Alarm
+
+# Unbound, so that a switch looks nothing up. gevent's Hub.switch would first ask the current
+# greenlet for a switch_out(), which ours does not have.
+_switch = greenlet.switch
 
 #: The environment variable for :data:`CROWD`.
-VARIABLE = "GREENWS_CROWD"
+CROWD_VARIABLE = "GREENWS_CROWD"
 
 
 def parse_size(text: str | None) -> int:
-    """Return the size that a value of :data:`VARIABLE` stands for.
+    """Return the size that a value of :data:`CROWD_VARIABLE` stands for.
 
     :raises ValueError: it is no number.
     """
     text = (text or "").strip() or "4"
     if not (text.isascii() and text.isdigit()):
-        raise ValueError(f"{VARIABLE} has to be a number of sessions, not {text!r}")
+        raise ValueError(f"{CROWD_VARIABLE} has to be a number of sessions, not {text!r}")
     return int(text)
 
 
 #: Sessions that have to be woken in one turn to make a crowd; 0: there is never one. For fewer than
 #: four, the watcher at the end of a poll costs more than the crowd saves.
-CROWD = parse_size(os.environ.get(VARIABLE))
+CROWD = parse_size(os.environ.get(CROWD_VARIABLE))
 
 # Turns without a crowd after which the watcher is stopped. Few, as it costs in each of them; but a
 # server that answers 1,000 clients does not do so in every single turn.
-_PATIENCE = 16
+_MAX_CALM_TURNS = 16
 
 # Sessions that run one after the other before the hub has a look: other watchers, and callbacks,
 # wait meanwhile.
@@ -58,18 +64,18 @@ class Member(Alarm):
 
     def _park(self) -> None:
         """Wait, in the greenlet that calls it, until :meth:`_resume` is called."""
-        self._greenlet = session_native.getcurrent()
+        self._greenlet = getcurrent()
         following = self._crowd.pick()
         self._is_parked = True
         try:
-            session_native.switch(self._hub if following is None else following._greenlet)
+            _switch(self._hub if following is None else following._greenlet)
         finally:
             self._is_parked = False
 
     def _resume(self) -> None:
         """Switch to the greenlet that waits, if it does; called in the hub's greenlet."""
         if self._is_parked:
-            session_native.switch(self._greenlet)
+            _switch(self._greenlet)
 
 
 class Crowd:
@@ -131,7 +137,7 @@ class Crowd:
             self._calm_turns = 0
         else:
             self._calm_turns += 1
-            if self._calm_turns > _PATIENCE:
+            if self._calm_turns > _MAX_CALM_TURNS:
                 self.disperse()
 
     def disperse(self) -> None:

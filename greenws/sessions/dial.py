@@ -21,11 +21,12 @@ from ..proxies.address import ProxyAddress
 from .connect import connect_tcp, connect_unix, set_options
 from .context import client_context
 from .contract import Target
+from .plain import SocketTransport
 from .resolver import Address, resolve
 from .tls import TLSTransport, handshake
 from .transport import Transport
 from .tunnel import open_http_tunnel, open_socks_tunnel
-from .wait import line_up
+from .wait import let_others_catch_up
 
 _TransportT = TypeVar("_TransportT", bound=Transport)
 
@@ -51,7 +52,7 @@ class Trace(Protocol):
     def __call__(self, stage: str, /, **fields: object) -> object: ...
 
 
-class Progress:
+class DialProgress:
     """Tells what a dial is doing, for the message of whoever cuts it short."""
 
     __slots__ = ("_facts", "_stage", "_started", "step")
@@ -91,7 +92,7 @@ def dial(
     is_home: bool = True,
     trace: Trace = ignore,
     is_traced: bool = True,
-    progress: Progress | None = None,
+    progress: DialProgress | None = None,
 ) -> tuple[Transport, str | None]:
     """Open a connection.
 
@@ -115,7 +116,9 @@ def dial(
     :raises ConnectFail: a step failed; the message names the step, and the cause.
     :raises ProxyFail: it was a step to or through the proxy.
     """
-    return _Dial(target, options, proxy, is_home, trace, is_traced, progress or Progress()).run()
+    return _Dial(
+        target, options, proxy, is_home, trace, is_traced, progress or DialProgress()
+    ).run()
 
 
 class _Dial:
@@ -139,7 +142,7 @@ class _Dial:
         is_home: bool,
         trace: Trace,
         is_traced: bool,
-        progress: Progress,
+        progress: DialProgress,
     ) -> None:
         self._target = target
         self._options = options
@@ -162,7 +165,7 @@ class _Dial:
                 transport = self._open_tunnel(proxy)
             else:
                 sock = self._open_tcp(target.host, target.port)
-                transport = self._own(Transport(sock, self._may_tune))
+                transport = self._own(SocketTransport(sock))
             if target.is_secure:
                 transport = self._secure_target(transport)
         except BaseException as error:
@@ -172,12 +175,6 @@ class _Dial:
                 self._trace_failure(error)
             raise
         return transport, None if proxy is None else proxy.redacted
-
-    @property
-    def _may_tune(self) -> bool:
-        """Whether the user has left the size of the send buffer to us."""
-        wanted = (_socket.SOL_SOCKET, _socket.SO_SNDBUF)
-        return all(option[:2] != wanted for option in self._options.socket_options)
 
     def _own(self, transport: _TransportT) -> _TransportT:
         self._opened = transport
@@ -193,7 +190,7 @@ class _Dial:
             cause = error.strerror or error
             raise ConnectFail(f"the socket given is not connected: {cause}") from error
         sock = _socket.socket(fileno=theirs.detach())
-        transport = self._own(Transport(sock))
+        transport = self._own(SocketTransport(sock))
         try:
             set_options(sock, self._options.socket_options)
         except OSError as error:
@@ -204,7 +201,7 @@ class _Dial:
     def _open_unix(self, path: str | bytes) -> Transport:
         self._begin("connect", f"connecting to {path!r}", {"address": _show_peer(path)})
         sock = connect_unix(path, self._options.socket_options)
-        transport = self._own(Transport(sock))
+        transport = self._own(SocketTransport(sock))
         self._end()
         return transport
 
@@ -217,7 +214,6 @@ class _Dial:
         self._end(lambda: {"addresses": [str(found) for found in addresses]})
         self._begin("connect", f"connecting to {host}:{port}", {})
         target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        line_up()
         sock, address = connect_tcp(target, addresses, source, options.socket_options)
         self._opened = sock
         self._end(lambda: {"address": str(address)})
@@ -232,7 +228,7 @@ class _Dial:
             raise ProxyFail(f"proxy {name}: {error}") from error
         transport: Transport
         if not proxy.is_socks:
-            transport = self._own(Transport(sock, self._may_tune))
+            transport = self._own(SocketTransport(sock))
             if proxy.scheme == "https":
                 transport = self._secure_proxy(transport, proxy)
         self._begin("proxy", f"waiting for the tunnel of proxy {name}", {"proxy": name})
@@ -241,7 +237,7 @@ class _Dial:
             if not proxy.resolves:
                 host = _choose(resolve(host, target.port), proxy.scheme)
             tunnel = open_socks_tunnel(sock, proxy, host, target.port)
-            transport = self._own(Transport(tunnel, self._may_tune))
+            transport = self._own(SocketTransport(tunnel))
             self._end()
         else:
             status = open_http_tunnel(transport, proxy, target.host, target.port)
@@ -275,7 +271,7 @@ class _Dial:
         self, lower: Transport, context: ssl.SSLContext, name: str, port: int, label: str
     ) -> Transport:
         self._begin("tls", f"doing the TLS handshake with {label}", {"host": name})
-        line_up()
+        let_others_catch_up()  # an eighth off the CPU time of a TLS connection, of ten at a time
         try:
             transport = self._own(TLSTransport(lower, context, name, port))
             handshake(transport)

@@ -54,13 +54,10 @@ class Inbox:
         # Reads of what the transport held since the loop had its turn.
         self._burst = 0
 
-    def open(self, transport: Transport, loop: Loop, is_buffering: bool) -> None:
-        """Read from ``transport`` from now on.
-
-        :param is_buffering: whether the transport may hold bytes of its own.
-        """
+    def open(self, transport: Transport, loop: Any) -> None:
+        """Read from ``transport`` from now on."""
         self.transport = transport
-        self._is_buffering = is_buffering
+        self._is_buffering = transport.is_buffering
         self.is_dry = not transport.has_buffered
         self._watcher = loop.io(transport.fileno(), READ)
 

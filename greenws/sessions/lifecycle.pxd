@@ -1,6 +1,6 @@
 cimport cython
 
-from greenws cimport native
+cimport greenws.sessions.threads as threads
 
 
 # It refers to nothing that could refer back.

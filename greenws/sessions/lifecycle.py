@@ -16,7 +16,7 @@ from __future__ import annotations
 import enum
 from types import ModuleType
 
-from .. import native
+from . import threads
 
 
 class SessionLife(enum.IntEnum):
@@ -125,7 +125,7 @@ class Lifecycle:
     @property
     def is_elsewhere(self) -> bool:
         """Whether the caller is in another thread than the session."""
-        return bool(self.thread) and self.thread != native.get_ident()
+        return bool(self.thread) and self.thread != threads.get_ident()
 
     def refusal(self) -> Exception:
         """Return the error for a call that cannot be served now, or not from here."""

@@ -7,7 +7,7 @@ This is the only module that asks an object what it has. Everything else talks t
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -175,8 +175,9 @@ class ForeignSession:
     def follows_redirects(self) -> bool:
         return bool(getattr(self._session, "follows_redirects", False))
 
-    def run(self, *args: Any, **options: Any) -> Any:
-        return self._session.run(*args, **options)
+    def run(self, *args: Any, **options: Any) -> Generator[AnyEvent, None, None]:
+        # A generator, as ours is: it can be closed, whatever kind of iterator the session has.
+        return _iterate(self._session.run(*args, **options))
 
     def send(self, opcode: int, payload: Payload) -> None:
         self._session.send(opcode, payload)
@@ -201,6 +202,10 @@ class ForeignSession:
     def end(self) -> None:
         # A session that cannot wait until the close frame is out drops the connection.
         getattr(self._session, "end", self._session.force_disconnect)()
+
+
+def _iterate(events: Iterator[AnyEvent]) -> Generator[AnyEvent, None, None]:
+    yield from events
 
 
 def _find_errors(websocket: Any) -> ModuleType:

@@ -6,12 +6,12 @@ from .transport import Transport
 
 
 class MeteredTransport(Transport):
-    """Counts what goes through a transport; only traced connections have one.
+    """Counts the bytes of another transport; only traced connections have one.
 
-    It tells nobody by itself: in the midst of a read or a write, a trace that switches would let
+    It tells nobody by itself: a trace that switches, in the middle of a read or a write, would let
     other greenlets in.
 
-    :param lower: what it counts the bytes of; it belongs to this transport from here on.
+    :param lower: the transport to count; it belongs to this one from here on.
     """
 
     __slots__ = ("_lower", "_taken_received", "_taken_sent", "received", "sent")
@@ -26,12 +26,14 @@ class MeteredTransport(Transport):
 
     @property
     def totals(self) -> dict[str, int]:
-        """``sent`` and ``received``, as the record of the end has them."""
+        """``sent`` and ``received``, as the last record of a trace shows them."""
         return {"sent": self.sent, "received": self.received}
 
     def take(self) -> list[tuple[str, int]]:
-        """Take what was counted since the last time: ``socket_send`` and ``socket_recv``, with the
-        number of bytes; nothing where there were none.
+        """Take what was counted since the last call.
+
+        :returns: the stages ``socket_send`` and ``socket_recv``, each with its number of bytes; a
+            stage without bytes is left out.
         """
         sent, received = self.sent - self._taken_sent, self.received - self._taken_received
         self._taken_sent, self._taken_received = self.sent, self.received
@@ -53,6 +55,10 @@ class MeteredTransport(Transport):
 
     def flush(self) -> bool:
         return self._lower.flush()
+
+    @property
+    def is_buffering(self) -> bool:
+        return self._lower.is_buffering
 
     @property
     def wants_write(self) -> bool:

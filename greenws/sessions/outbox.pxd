@@ -1,6 +1,6 @@
 cimport cython
 
-from greenws cimport native
+cimport greenws.sessions.threads as threads
 from greenws.protocol.frame cimport append_frame
 from greenws.sessions.clock cimport Clock
 from greenws.sessions.lifecycle cimport Lifecycle
@@ -9,6 +9,7 @@ from greenws.sessions.transport cimport Transport
 from greenws.sessions.turn cimport Flushable, Turn
 
 cdef int READY
+cdef Py_ssize_t _FLUSH_SIZE
 
 
 cdef class Outbox(Flushable):
@@ -18,7 +19,6 @@ cdef class Outbox(Flushable):
     cdef readonly Transport transport
     cdef bytearray _queue
     cdef Py_ssize_t _write_limit
-    cdef Py_ssize_t _flush_size
     cdef object _watcher
     cdef object _drained
     cdef bint _is_buffering
@@ -28,7 +28,7 @@ cdef class Outbox(Flushable):
     cdef object _alarm
     cdef object _send_timeout
 
-    @cython.locals(life=Lifecycle, queue=bytearray)
+    @cython.locals(life=Lifecycle, queue=bytearray, size=Py_ssize_t)
     cpdef put(self, int opcode, payload, bint rsv1)
     @cython.locals(transport=Transport, is_left=bint)
     cpdef flush(self)

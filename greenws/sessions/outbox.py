@@ -15,19 +15,19 @@ from time import monotonic
 from gevent import get_hub, getcurrent
 from gevent.event import Event as Drained
 
-from .. import native
 from ..protocol.frame import Payload, append_frame
-from .clock import Alarm, Watcher
+from . import threads
+from .clock import Alarm
 from .lifecycle import READY, Lifecycle
 from .reactor import Reactor
 from .transport import Transport
 from .turn import Flushable
 from .wait import WRITE, take_turn
 
-#: Bytes that are handed to the kernel before the turn is over, while they are still in the cache.
-#: Second level caches have 512 KiB and more on the machines at hand; 64 KiB of it leave room for
-#: the payloads themselves.
-FLUSH_SIZE = 64 * 1024
+# Bytes that are handed to the kernel before the turn is over, while they are still in the cache.
+# Second level caches have 512 KiB and more on the machines at hand; 64 KiB of it leave room for
+# the payloads themselves.
+_FLUSH_SIZE = 64 * 1024
 
 
 class Outbox(Flushable):
@@ -42,7 +42,6 @@ class Outbox(Flushable):
     __slots__ = (
         "_alarm",
         "_drained",
-        "_flush_size",
         "_is_buffering",
         "_life",
         "_passed",
@@ -63,8 +62,6 @@ class Outbox(Flushable):
         self._alarm = alarm
         self._write_limit = write_limit
         self._send_timeout = send_timeout
-        # Bytes from which on a flush does not wait for the end of the turn.
-        self._flush_size = min(FLUSH_SIZE, write_limit)
         # There is one as soon as there is a transport.
         self._reactor: Reactor = None  # type: ignore[assignment]
         #: Where the bytes go; None: there is no connection.
@@ -81,14 +78,11 @@ class Outbox(Flushable):
         # Bytes that were flushed before the end of a turn, since the loop had its turn.
         self._passed = 0
 
-    def open(self, transport: Transport, reactor: Reactor, is_buffering: bool) -> None:
-        """Send to ``transport`` from now on.
-
-        :param is_buffering: whether the transport may keep bytes of its own.
-        """
+    def open(self, transport: Transport, reactor: Reactor) -> None:
+        """Send to ``transport`` from now on."""
         self._reactor = reactor
         self.transport = transport
-        self._is_buffering = is_buffering
+        self._is_buffering = transport.is_buffering
 
     def close(self) -> None:
         """Forget the transport, which the caller closes; senders that wait go on. Idempotent."""
@@ -122,7 +116,7 @@ class Outbox(Flushable):
     def check(self) -> None:
         """Raise what a frame to be queued now would be refused with."""
         life = self._life
-        if life.state != READY or life.thread != native.get_ident():
+        if life.state != READY or life.thread != threads.get_ident():
             raise life.refusal()
         if self.is_full:
             self._check_wait()
@@ -135,7 +129,7 @@ class Outbox(Flushable):
             it was not taken in ``send_timeout`` seconds (TransportFail).
         """
         life = self._life
-        if life.state != READY or life.thread != native.get_ident():
+        if life.state != READY or life.thread != threads.get_ident():
             raise life.refusal()
         queue = self._queue
         if queue is None:
@@ -146,7 +140,8 @@ class Outbox(Flushable):
         if not self.is_dirty:
             self.is_dirty = True
             self._reactor.turn.flush_later(self)
-        if len(queue) >= self._flush_size and opcode != 8:
+        size = len(queue)
+        if (size >= _FLUSH_SIZE or size >= self._write_limit) and opcode != 8:
             self._flush_early()
 
     def put_bytes(self, data: bytes) -> None:
@@ -155,7 +150,7 @@ class Outbox(Flushable):
         :raises WebSocketError: there is no connection, or sending has failed.
         """
         life = self._life
-        if self.transport is None or life.thread != native.get_ident():
+        if self.transport is None or life.thread != threads.get_ident():
             raise life.refusal()
         self._queue = (self._queue or bytearray()) + data
         self.flush()

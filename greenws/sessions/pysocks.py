@@ -1,9 +1,9 @@
-"""A copy of PySocks of our own, whose sockets are gevent's.
+"""A private copy of PySocks that uses gevent's sockets.
 
-The module ``socks`` everybody else imports is bound to the standard library's sockets: in a
-process that is not patched it would block the hub. Changing it would change it for all. So its
-code is run a second time, under another name, where ``import socket`` means ``gevent.socket``.
-``sys.modules`` is not touched.
+The ordinary module ``socks`` is bound to the standard library's sockets, and would block the hub in
+a process that is not patched. A change to that module would change it for the whole process. So
+this module runs the code of ``socks`` a second time, under another name, where ``import socket``
+gives ``gevent.socket``. ``sys.modules`` does not change.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _loaded: list[ModuleType] = []
 
 
 def load_pysocks() -> ModuleType:
-    """Get the copy, loading it the first time.
+    """Get the copy of PySocks; the first call loads it.
 
     :raises ProxyFail: PySocks is not installed.
     """
@@ -36,7 +36,7 @@ def _load() -> ModuleType:
     spec = importlib.util.find_spec("socks")
     loader: Any = None if spec is None else spec.loader
     if loader is None:
-        raise ProxyFail("SOCKS proxies need the package PySocks, which is not installed")
+        raise ProxyFail("SOCKS proxies require the package PySocks, which is not installed")
     module = ModuleType(_NAME)
     namespace = vars(module)
     namespace["__builtins__"] = {**vars(builtins), "__import__": _import, "chr": octet}

@@ -1,6 +1,6 @@
 cimport cython
 
-from greenws cimport native
+cimport greenws.native.buffers as buffers
 from greenws.sessions.busypoll cimport BusyPoll
 from greenws.sessions.clock cimport Clock
 from greenws.sessions.crowd cimport Crowd, Member

@@ -22,7 +22,7 @@ from weakref import WeakKeyDictionary
 
 from gevent import get_hub
 
-from .. import native
+from ..native import buffers
 from ..protocol.stream import HEADROOM
 from .busypoll import BusyPoll
 from .clock import Clock, Loop, Watcher
@@ -90,9 +90,9 @@ class Reactor:
         #: Empty buffers for frames.
         self.pool: BufferPool = BufferPool()
         #: What is read into; parsers may write in the HEADROOM bytes before.
-        self.buffer: bytearray = bytearray()
-        native.extend(self.buffer, HEADROOM + READ_SIZE)  # in C, memory only once it is used
-        self.view: memoryview = memoryview(self.buffer)[HEADROOM:]
+        self.buffer = bytearray()
+        buffers.extend(self.buffer, HEADROOM + READ_SIZE)  # in C, memory only once it is used
+        self.view = memoryview(self.buffer)[HEADROOM:]
         #: Bytes to read at once now.
         self.read_size: int = _FIRST_READ_SIZE
         #: The session whose bytes are in the buffer and not parsed yet.

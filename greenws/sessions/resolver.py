@@ -1,9 +1,9 @@
-"""Names to addresses, through gevent's resolver.
+"""Resolves names to addresses, through gevent's resolver.
 
-Nothing is remembered: a finished look-up is asked again next time. But look-ups that are in
-flight are shared, so that a thousand clients starting at once cost one trip to the thread pool.
-The look-up runs in a greenlet of its own: the greenlet that asked first may be killed, and the
-others still get the answer. When nobody is left waiting it is killed too.
+No answer is cached: each connection asks the resolver again. But look-ups in flight are shared, so
+a thousand clients that start at the same time cost one trip to the thread pool. A look-up runs in a
+greenlet of its own. If the greenlet that asked first is killed, the others still get the answer. If
+no greenlet waits for a look-up any more, the look-up is killed too.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SockAddr = tuple[Any, ...]
 
 
 class Address(NamedTuple):
-    """Where to connect to: numeric, so that connecting never asks a resolver again."""
+    """A numeric address; connecting to it needs no resolver."""
 
     family: int
     sockaddr: SockAddr
@@ -34,7 +34,7 @@ class Address(NamedTuple):
 
 
 class _Lookup:
-    """One look-up in flight, and how many wait for it."""
+    """A look-up in flight, and the number of greenlets that wait for it."""
 
     __slots__ = ("_host", "_port", "error", "found", "greenlet", "waiting")
 
@@ -52,26 +52,27 @@ class _Lookup:
                 self._host, self._port, 0, _socket.SOCK_STREAM, _socket.IPPROTO_TCP, 0
             )
             found = [Address(int(entry[0]), entry[4]) for entry in answer]
-            # A name may be listed twice in /etc/hosts.
+            # /etc/hosts may list an address twice.
             self.found = list(dict.fromkeys(a for a in found if a.family in _FAMILIES))
         except Exception as error:
-            self.error = error.with_traceback(None)  # which refers to this object
+            # The traceback refers to this object, which would then refer to itself.
+            self.error = error.with_traceback(None)
 
 
 _FAMILIES = (_socket.AF_INET, _socket.AF_INET6)
 
-# By hub, as greenlets of different threads cannot wait for each other, and by process, as a
-# forked child never gets the answer its parent asked for.
+# The key has the hub, because greenlets of different threads cannot wait for each other, and the
+# process, because a forked child never gets the answer to a look-up of its parent.
 _Key = tuple[Any, int, str, int]
 _in_flight: dict[_Key, _Lookup] = {}
 
 
 def resolve(host: str, port: int) -> list[Address]:
-    """Find the addresses of ``host``, in the resolver's order (RFC 6724); at least one.
+    """Find the addresses of ``host``, at least one, in the resolver's order (RFC 6724).
 
-    A numeric address is returned as it is, without asking anyone.
+    A numeric address is returned as it is, without a look-up.
 
-    :raises ConnectFail: there are none, or the resolver failed; it says why.
+    :raises ConnectFail: ``host`` has no address, or the resolver failed; the message says why.
     """
     numeric = parse_numeric(host, port)
     if numeric is not None:
@@ -91,15 +92,15 @@ def resolve(host: str, port: int) -> list[Address]:
             if not lookup.greenlet.dead:
                 lookup.greenlet.kill(block=False)
     if lookup.error is not None:
-        cause = _describe(lookup.error)
+        cause = _name_lookup_error(lookup.error)
         raise ConnectFail(f"unable to resolve {host!r}: {cause}") from lookup.error
     if not lookup.found:
-        raise ConnectFail(f"unable to resolve {host!r}: it has no address")
+        raise ConnectFail(f"unable to resolve {host!r}: the name has no address")
     return list(lookup.found)
 
 
 def parse_numeric(host: str, port: int) -> Address | None:
-    """Take a numeric IPv4 or IPv6 address, the latter with a zone or without; None: a name."""
+    """Parse a numeric IPv4 address, or an IPv6 address with or without a zone; None: a name."""
     if "%" not in host:
         return _parse_plain(host, port)
     try:
@@ -108,11 +109,12 @@ def parse_numeric(host: str, port: int) -> Address | None:
             host, port, _socket.AF_INET6, _socket.SOCK_STREAM, 0, _socket.AI_NUMERICHOST
         )
         return Address(_socket.AF_INET6, found[0][4])
-    except (OSError, ValueError):  # ValueError: a NUL in it
+    except (OSError, ValueError):  # ValueError: the host contains a NUL
         return None
 
 
-# Not a memory of answers: of what is no question. Thousands of clients go to a few places.
+# This cache holds only literal IP addresses, never answers of DNS: a literal address never changes.
+# Thousands of clients connect to few hosts.
 @lru_cache(maxsize=256)
 def _parse_plain(host: str, port: int) -> Address | None:
     try:
@@ -121,13 +123,13 @@ def _parse_plain(host: str, port: int) -> Address | None:
             return Address(_socket.AF_INET, (host, port))
         _socket.inet_pton(_socket.AF_INET6, host)
         return Address(_socket.AF_INET6, (host, port, 0, 0))
-    except (OSError, ValueError):  # ValueError: a NUL in it
+    except (OSError, ValueError):  # ValueError: the host contains a NUL
         return None
 
 
-def _describe(error: Exception) -> str:
+def _name_lookup_error(error: Exception) -> str:
     if isinstance(error, OSError):
         return error.strerror or str(error)
     if isinstance(error, UnicodeError):
-        return f"it is no host name ({error})"
+        return f"not a host name ({error})"
     return f"{type(error).__name__}: {error}"

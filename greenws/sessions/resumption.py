@@ -1,13 +1,13 @@
-"""TLS sessions to resume, so that a reconnect skips the certificates and most of the crypto.
+"""Keeps TLS sessions, so that a reconnect skips the certificates and most of the cryptography.
 
-A session refers to its context, so a table of ours that held sessions would keep the contexts
-of users alive, weak keys or not. The sessions are therefore held by the context itself, in an
-attribute, and go when it goes.
+A session refers to its context. A table of sessions in this module would therefore keep the users'
+contexts alive, even a table with weak keys. So the context itself holds its sessions, in an
+attribute, and the sessions die with the context.
 
-Reading a session copies it, which costs as much as half a resumed handshake. So one that was
-resumed is kept, and used again, until half its lifetime is over. Only where a server refuses
-one, which it may take but once, every connection leaves a fresh one for a while (RFC 8446
-section 2.2 allows both).
+Reading a session copies the session, which costs as much as half a resumed handshake. So a resumed
+session is kept and used again until half of its lifetime is over. But a server may accept a session
+only once. After a server has refused a session, every connection reads a fresh session for a while.
+RFC 8446 section 2.2 allows both.
 """
 
 from __future__ import annotations
@@ -16,67 +16,69 @@ import ssl
 import time
 from collections import OrderedDict
 
-#: Sessions one context keeps; the one not used for longest goes first.
+#: The largest number of sessions of one context; the session not used for longest is dropped first.
 MAX_SESSIONS = 256
 
 _ATTRIBUTE = "_greenws_sessions"
 
 
-#: Seconds for which every connection leaves a fresh session after one was refused.
+#: Seconds after a refusal in which every connection reads a fresh session. The period ends, because
+#: the refusal may have been an exception, by a server that has changed its keys for example.
 RENEWAL_PERIOD = 600.0
 
 
-class Memory:
-    """What is remembered about one server."""
+class SessionKeeper:
+    """Keeps the TLS session of one server, and knows when a fresh one is wanted."""
 
     __slots__ = ("_renew_at", "_renew_until", "session")
 
     def __init__(self) -> None:
         #: The session to resume, or None.
         self.session: ssl.SSLSession | None = None
-        # Epoch seconds, as sessions have them.
+        # Epoch seconds, like the times of a session.
         self._renew_at = 0.0
         self._renew_until = 0.0
 
     @property
     def wants_renewal(self) -> bool:
-        """Whether a fresh session should take the place of the one there is."""
+        """Whether a fresh session should replace the kept one."""
         now = time.time()
         return self.session is None or now >= self._renew_at or now < self._renew_until
 
-    def note_refusal(self) -> None:
-        """Take note that the server refused to resume the session."""
+    def record_refusal(self) -> None:
+        """Record that the server refused to resume the session."""
         self._renew_until = time.time() + RENEWAL_PERIOD
 
     def keep(self, session: ssl.SSLSession) -> None:
-        """Take a session to resume from now on."""
+        """Keep a session, to resume from now on."""
         self.session = session
         self._renew_at = session.time + session.timeout / 2
 
 
-def recall(context: ssl.SSLContext, server: tuple[object, ...]) -> Memory | None:
-    """Get the memory of a server, a new one at first; None: the context cannot hold any.
+def keeper_for(context: ssl.SSLContext, server: tuple[Any, ...]) -> SessionKeeper | None:
+    """Get the keeper of a server, a new one at first; None: the context cannot hold a keeper.
 
-    :param server: what has to be equal for a session to be resumed.
+    :param server: the facts that must be equal for a session to be resumed.
     """
-    # What was agreed without checking the certificate must not pass for checked later on.
+    # A session that was agreed on without a check of the certificate must not be resumed by a
+    # connection that requires the check.
     key = (context.verify_mode, context.check_hostname, *server)
-    memories: OrderedDict[tuple[object, ...], Memory] | None
-    memories = getattr(context, _ATTRIBUTE, None)
-    if memories is None:
-        memories = OrderedDict()
+    keepers: OrderedDict[tuple[Any, ...], SessionKeeper] | None
+    keepers = getattr(context, _ATTRIBUTE, None)
+    if keepers is None:
+        keepers = OrderedDict()
         try:
-            setattr(context, _ATTRIBUTE, memories)
+            setattr(context, _ATTRIBUTE, keepers)
         except AttributeError:
-            return None  # a subclass with slots: every handshake is a full one
-    # Each step is atomic by itself: a context may be shared by threads with a hub each.
-    memory = memories.get(key)
-    if memory is None:
-        memory = memories.setdefault(key, Memory())
+            return None  # a subclass with slots: every handshake is a full handshake
+    # Each step is atomic: threads, each with its own hub, may share a context.
+    keeper = keepers.get(key)
+    if keeper is None:
+        keeper = keepers.setdefault(key, SessionKeeper())
     try:
-        memories.move_to_end(key)
-        while len(memories) > MAX_SESSIONS:
-            memories.popitem(last=False)
+        keepers.move_to_end(key)
+        while len(keepers) > MAX_SESSIONS:
+            keepers.popitem(last=False)
     except KeyError:
-        pass  # another thread has just dropped it: the memory serves this connection alone
-    return memory
+        pass  # another thread has just dropped the keeper, which serves this connection alone
+    return keeper

@@ -1,6 +1,7 @@
 cimport cython
 
-from greenws cimport native
+cimport greenws.sessions.threads as threads
+cimport greenws.native.utf8 as utf8
 from greenws.protocol.stream cimport Stream
 from greenws.sessions.clock cimport Clock
 from greenws.sessions.crowd cimport Crowd
@@ -16,6 +17,7 @@ cdef Py_ssize_t _OPENING_READ_SIZE
 cdef Py_ssize_t NOTHING
 cdef Py_ssize_t LARGE_READ
 cdef int _CLOSE
+cdef int _TEXT
 
 
 cdef class GeventSession(HubSession):
@@ -44,4 +46,5 @@ cdef class GeventSession(HubSession):
     cdef _arm(self)
     cpdef ring(self, double due, double now)
     cpdef send(self, int opcode, payload)
+    cpdef send_text(self, text)
     cpdef send_compressed(self, int opcode, payload)

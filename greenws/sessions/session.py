@@ -42,15 +42,17 @@ Two exceptions steer: ``_End`` leaves the loop, with the reason for ``disconnect
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator
-from time import monotonic
+from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 
 from gevent import get_hub, getcurrent
 
-from .. import constants, errors, events, native
+from .. import constants, errors, events
+from ..native import utf8
 from ..protocol.frame import Payload
 from ..protocol.opcode import Opcode
 from ..protocol.stream import HEADROOM, Stream
+from . import threads
 from .approach import Approach, Interrupted
 from .clock import NEVER
 from .contract import DrivenWebSocket, Target
@@ -82,15 +84,12 @@ if TYPE_CHECKING:
 #: 7.1.1). A server ends it in one round trip, and few round trips take a second.
 LINGER = 1.0
 
-# Reads of what TLS holds decrypted before the loop gets a turn: 16 records of 16 KiB are some 0.3
-# ms of decryption.
-_BURST = 16
-
 # Bytes of one read until the handshake is done. A server can send endless 1xx responses, and HTTP
 # heads parse slower than frames.
 _OPENING_READ_SIZE = 8 * 1024
 
-# As a plain number: it is compared with for every frame.
+# As plain numbers: they are passed on, or compared with, for every frame.
+_TEXT = int(Opcode.TEXT)
 _CLOSE = int(Opcode.CLOSE)
 
 
@@ -174,7 +173,7 @@ class GeventSession(HubSession):
         ping_timeout: float | None = None,
         auto_pong: bool = True,
         close_timeout: float | None = 30.0,
-    ) -> Iterator[AnyEvent]:
+    ) -> Generator[AnyEvent, None, None]:
         """Open the connection, and iterate over what happens until it has ended.
 
         Whatever ends the iteration, an exception thrown into it and its being abandoned included,
@@ -189,7 +188,7 @@ class GeventSession(HubSession):
             limit.
         """
         self._hub = get_hub()
-        self._life.thread = native.get_ident()
+        self._life.thread = threads.get_ident()
         self._reactor = get_reactor()
         self._crowd = self._reactor.crowd
         self._reactor.add(self)
@@ -292,9 +291,8 @@ class GeventSession(HubSession):
 
     def _adopt(self, transport: Transport) -> None:
         """Take over an open transport."""
-        is_buffering = type(transport) is not Transport or transport.has_buffered
-        self._inbox.open(transport, self._hub.loop, is_buffering)
-        self._outbox.open(transport, self._reactor, is_buffering)
+        self._inbox.open(transport, self._hub.loop)
+        self._outbox.open(transport, self._reactor)
 
     # The loop
 
@@ -360,7 +358,7 @@ class GeventSession(HubSession):
             size = self._receive()
             if size <= 0:
                 return size
-            now = native.time()
+            now = time()
             if not stream.digest(reactor.buffer, HEADROOM, HEADROOM + size, now):
                 return size
             self._note_read(size, now)
@@ -375,7 +373,7 @@ class GeventSession(HubSession):
         reactor = self._reactor
         if size < LARGE_READ and size < reactor.read_size:
             return
-        was_quick = reactor.note_read(size, native.time() - since)
+        was_quick = reactor.note_read(size, time() - since)
         self._inbox.note_handled(size, was_quick, reactor.read_size)
 
     def _receive(self) -> int:
@@ -575,6 +573,16 @@ class GeventSession(HubSession):
         self._outbox.put(opcode, payload, False)
         if opcode == _CLOSE:
             self._begin_closing(payload)
+
+    def send_text(self, text: str) -> None:
+        """Queue a text message that is not deflated; as :meth:`send`.
+
+        :raises TypeError: if ``text`` is not str.
+        :raises ValueError: if it has lone surrogates.
+        """
+        if not isinstance(text, str):
+            raise TypeError("text argument must not be bytes")
+        self._outbox.put(_TEXT, utf8.encode(text), False)
 
     def send_compressed(self, opcode: int, payload: Payload) -> None:
         """Queue a frame whose payload is deflated already; as :meth:`send`."""

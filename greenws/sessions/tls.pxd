@@ -9,6 +9,7 @@ cdef class TLSTransport(Transport):
     cdef object _incoming
     cdef object _outgoing
     cdef Transport _lower
+    cdef object _unread
     cdef readonly object _unsent
     cdef object _memory
     cdef object _error

@@ -19,19 +19,19 @@ from typing import Any
 
 from ..url import encode_host
 from .certificate import explain, is_end, read_certificate
-from .resumption import Memory, recall
-from .transport import Transport
+from .resumption import SessionKeeper, keeper_for
+from .transport import Transport, copy_out
 from .wait import READ, WRITE, wait
 
-#: Most bytes moved in one step: the plaintext of one record (RFC 8446 section 5.1).
+#: Most bytes encrypted in one step: the plaintext of one record (RFC 8446 section 5.1).
 STEP = 16 * 1024
 
-#: Most bytes of ciphertext read at once: a few records for one system call. What a connection
-#: never received at once, its memory buffer never grows to.
+#: Most bytes of ciphertext read at once: four records for one system call. The memory buffer of a
+#: connection only grows to what the connection has received at once.
 READ_STEP = 64 * 1024
 
-# Buffers for reading ciphertext. A reader takes one and puts it back, without a switch between,
-# so there are as many as threads (and levels of TLS in TLS) that read at the same time.
+# Buffers for reading ciphertext. A reader takes one and puts it back, without a switch in between,
+# so there are as many as threads, and levels of TLS in TLS, that read at the same time.
 _buffers: list[memoryview] = []
 
 
@@ -43,7 +43,8 @@ class TLSTransport(Transport):
     :param server_hostname: name or address to ask for, and to find in the certificate; None:
         neither, for a context that does not check.
     :param port: of the server; sessions are resumed with the same name and port only.
-    :raises ValueError: the name is none, or the context checks names and there is none.
+    :raises ValueError: ``server_hostname`` is no host name, or is None although the context checks
+        names.
     """
 
     __slots__ = (
@@ -61,6 +62,7 @@ class TLSTransport(Transport):
         "_offered",
         "_outgoing",
         "_ssl",
+        "_unread",
         "_unsent",
     )
 
@@ -73,11 +75,11 @@ class TLSTransport(Transport):
     ) -> None:
         name = None if server_hostname is None else _clean_name(server_hostname)
         self._lower = lower
-        self._unread = b""
+        self._unread: bytes | memoryview = b""
         self._unsent: bytes | memoryview = b""
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
-        self._memory: Memory | None = recall(context, (name, port))
+        self._memory: SessionKeeper | None = keeper_for(context, (name, port))
         session = self._memory.session if self._memory is not None else None
         self._offered = session is not None
         self._ssl = context.wrap_bio(
@@ -87,9 +89,9 @@ class TLSTransport(Transport):
         self._error: ssl.SSLError | None = None
         self._has_begun = False
         self._has_data = False
-        # There is nothing to read any more: the peer has said so, or TLS has failed.
+        # Nothing more can be read: the peer has ended the stream, or TLS has failed.
         self._is_over = False
-        # The peer wants new keys, on a user's context that allows it, and it is its turn.
+        # The peer renegotiates, on a user's context that allows that, and we wait for its answer.
         self._is_renegotiating = False
         self._is_shut = False
         self._is_ended = False
@@ -115,17 +117,19 @@ class TLSTransport(Transport):
         return found[0] if found else None
 
     def advance_handshake(self) -> bool:
-        """Go on with the handshake as far as possible; True when it is done.
+        """Go on with the handshake as far as possible.
 
-        Our last words are not sent then, but with what is sent first: by one system call, and in
-        one packet.
+        The last bytes of the handshake are not sent at once, but together with the first data: by
+        one system call, and in one packet.
+
+        :returns: True when it is done.
 
         :raises ssl.SSLError: it failed; the alert has been sent if there was room.
         :raises OSError: the lower transport failed.
         """
         if self._has_begun:
             self.flush()
-            # It is the peer's turn. OpenSSL would only raise that it wants its bytes.
+            # It is the peer's turn. Without its bytes, OpenSSL would only raise SSLWantReadError.
             if not self._fill():
                 return False
         self._has_begun = True
@@ -134,12 +138,12 @@ class TLSTransport(Transport):
                 self._ssl.do_handshake()
             except ssl.SSLWantReadError:
                 self.flush()
-                # To read right now what takes a round trip would be in vain, but for bytes that
-                # the lower transport has: its descriptor does not tell of them.
+                # The answer takes a round trip, so it is no use to read now; unless the lower
+                # transport holds bytes, of which its descriptor does not tell.
                 if not self._lower.has_buffered or not self._fill():
                     return False
             except ssl.SSLError as error:
-                with contextlib.suppress(OSError):  # the reason tells more than the alert's fate
+                with contextlib.suppress(OSError):  # the error at hand says more than this one
                     self.flush()
                 certificate = read_certificate(self._ssl)
                 raise ssl.SSLError(error.errno, explain(error, certificate)) from error
@@ -147,13 +151,15 @@ class TLSTransport(Transport):
                 return True
 
     def recv_into(self, buffer: bytearray | memoryview, size: int) -> int | None:
-        """As :meth:`Transport.recv_into`; what TLS holds is drained before it says None.
+        """As :meth:`Transport.recv_into`; None only when TLS itself holds no bytes.
 
         A stream that ends without ``close_notify`` ends all the same: WebSocket's close frame
-        tells whether it was meant to.
+        tells whether the end was meant.
         """
-        if self._unread:
-            return self._take_unread(buffer, size)
+        unread = self._unread
+        if unread:
+            self._unread = remaining = copy_out(unread, buffer, size)
+            return len(unread) - len(remaining)
         count = self._read(buffer, size)
         if count is None or count == 0 or count == size or not self._incoming.pending:
             return count
@@ -166,8 +172,8 @@ class TLSTransport(Transport):
                     except ssl.SSLWantReadError:
                         break
                     except ssl.SSLError as error:
-                        # Told next time: first what was read before it. Its traceback would
-                        # refer to this object.
+                        # Raised by the next call: the bytes before it come first. Without its
+                        # traceback, which would refer to this object.
                         self._error = error.with_traceback(None)
                         break
                 if not more:
@@ -219,6 +225,10 @@ class TLSTransport(Transport):
         return lower.flush()
 
     @property
+    def is_buffering(self) -> bool:
+        return True
+
+    @property
     def wants_write(self) -> bool:
         return bool(self._unsent or self._outgoing.pending) or self._lower.wants_write
 
@@ -236,6 +246,9 @@ class TLSTransport(Transport):
             or self._core.pending()
             or self._lower.has_buffered
         )
+
+    def unread(self, data: bytes) -> None:
+        self._unread = memoryview(data + bytes(self._unread))
 
     def shutdown_write(self) -> None:
         """Say ``close_notify``, and end the lower stream once that has gone; never raises."""
@@ -261,7 +274,7 @@ class TLSTransport(Transport):
             return self._end(error)
         if self._is_over:
             return 0
-        # Without bytes, all OpenSSL has to say is that it wants some; an exception for nothing.
+        # Without bytes, OpenSSL would raise SSLWantReadError: an exception for nothing.
         is_dry = not (self._incoming.pending or self._core.pending())
         while True:
             if is_dry:
@@ -280,21 +293,21 @@ class TLSTransport(Transport):
                     self._is_over = True
                 elif not self._has_data:
                     self._has_data = True
-                    # By now the tickets, which follow TLS 1.3's handshake, have been read.
+                    # The tickets, which follow the handshake of TLS 1.3, have been read by now.
                     self._remember()
                 return count
 
     def _end(self, error: ssl.SSLError) -> int:
-        """Zero if the stream has merely ended, else the error in words, once."""
+        """Return 0 if the stream has merely ended; else raise the error in words, once."""
         self._is_over = True
         if self._is_shut or is_end(error) or isinstance(error, ssl.SSLZeroReturnError):
             return 0
-        with contextlib.suppress(OSError):  # the alert about it is a courtesy
+        with contextlib.suppress(OSError):  # the peer need not get the alert
             self.flush()
         raise ssl.SSLError(error.errno, explain(error)) from error
 
     def _fill(self) -> bool:
-        """Move a step of ciphertext to where TLS reads it; False: there is none yet."""
+        """Pass ciphertext from the lower transport to OpenSSL; False: there is none yet."""
         try:
             buffer = _buffers.pop()
         except IndexError:
@@ -312,7 +325,7 @@ class TLSTransport(Transport):
             _buffers.append(buffer)
 
     def _write(self, piece: bytes | bytearray | memoryview) -> int:
-        """Encrypt a piece; 0: not now, in the midst of a renegotiation."""
+        """Encrypt a piece; 0: not now, as a renegotiation is under way."""
         try:
             count: int = self._core.write(piece)
             self._is_renegotiating = False
@@ -329,7 +342,7 @@ class TLSTransport(Transport):
             self._memory.session = None
 
     def _remember(self) -> None:
-        """Keep the session for the next connection, once, if it is worth it."""
+        """Keep the TLS session for the next connection, once, if that one needs it."""
         memory, self._memory = self._memory, None
         if memory is None:
             return
@@ -338,11 +351,11 @@ class TLSTransport(Transport):
             return
         version = self._core.version()
         if version is None:
-            return  # the handshake has not been done
+            return  # there was no handshake
         if is_refused:
-            memory.note_refusal()
+            memory.record_refusal()
         session = self._core.session
-        # Before its tickets have come, TLS 1.3 shows a session that nothing can be done with.
+        # With TLS 1.3, a session cannot be resumed before its tickets have come.
         if session is not None and (session.has_ticket or version != "TLSv1.3"):
             memory.keep(session)
 
@@ -357,14 +370,14 @@ def handshake(transport: TLSTransport) -> None:
         while not transport.advance_handshake():
             wait(transport.fileno(), READ | WRITE if transport.wants_write else READ)
     except OSError:
-        transport.forget_session()  # should that have been the cause
+        transport.forget_session()  # it may have been the cause
         raise
 
 
 # Thousands of connections have a few names between them.
 @lru_cache(maxsize=256)
 def _clean_name(name: str) -> str:
-    """Take the name as TLS wants it: IDNA, without a zone, without the root's dot (RFC 6066 3)."""
+    """Return the name in TLS' form: IDNA, no zone, no dot of the root (RFC 6066 section 3)."""
     if ":" in name:
         return name.partition("%")[0]
     try:
@@ -374,8 +387,8 @@ def _clean_name(name: str) -> str:
 
 
 def _encode(name: str | None, context: ssl.SSLContext) -> str | bytes | None:
-    """Spare ``wrap_bio`` to encode the name, which Python's IDNA takes its time for; only the
-    one of ``ssl`` itself is sure to take bytes.
+    """Encode the name, as Python's IDNA codec in ``wrap_bio`` is slow. A subclass of the user's may
+    not take bytes, and gets the str.
     """
     if name is not None and type(context).wrap_bio is ssl.SSLContext.wrap_bio:
         return name.encode("ascii")
@@ -383,7 +396,7 @@ def _encode(name: str | None, context: ssl.SSLContext) -> str | bytes | None:
 
 
 def _find_core(tls: ssl.SSLObject) -> Any:
-    """Find what the methods of an SSLObject merely forward to. An object of another class, which
-    may do more, is its own core.
+    """Return the object to which the methods of an SSLObject forward. An object of another class
+    may do more in its methods, and is returned itself.
     """
     return getattr(tls, "_sslobj", tls) if type(tls) is ssl.SSLObject else tls

@@ -1,4 +1,4 @@
-"""Asking a proxy for a tunnel, over a connection to it."""
+"""Opens a tunnel through a proxy, on an open connection to the proxy."""
 
 from __future__ import annotations
 
@@ -14,18 +14,20 @@ from .pysocks import load_pysocks
 from .transport import Transport
 from .wait import wait_read, wait_write
 
-# A proxy's reply is a few hundred bytes.
+# Bytes of one read. A proxy's reply has a few hundred bytes.
 _READ_SIZE = 4096
 
 
 def open_http_tunnel(transport: Transport, proxy: ProxyAddress, host: str, port: int) -> int:
-    """Ask with CONNECT; the status of the reply. The transport stays the caller's.
+    """Open a tunnel with CONNECT.
 
-    :raises ProxyFail: the proxy refused, broke off or sent something else.
+    :param transport: the transport to the proxy, which the caller keeps.
+    :returns: the status of the reply.
+    :raises ProxyFail: the proxy refused, closed the connection, or did not speak HTTP.
     """
     name = proxy.redacted
     try:
-        _send_all(transport, http.build_request(host, port, proxy.credentials))
+        _send_all(transport, http.build_connect_request(host, port, proxy.credentials))
         reader = http.ReplyReader(name)
         buffer = bytearray(_READ_SIZE)
         while True:
@@ -49,11 +51,11 @@ def open_http_tunnel(transport: Transport, proxy: ProxyAddress, host: str, port:
 def open_socks_tunnel(
     sock: _socket.socket, proxy: ProxyAddress, host: str, port: int
 ) -> _socket.socket:
-    """Negotiate through PySocks.
+    """Open a tunnel with SOCKS, through PySocks.
 
-    :param sock: connected to the proxy; it is used up, whatever happens.
+    :param sock: the socket connected to the proxy; the caller must not use it again in any case.
     :returns: the socket of the tunnel.
-    :raises ProxyFail: the proxy refused or broke off.
+    :raises ProxyFail: the proxy refused or closed the connection.
     """
     try:
         module = load_pysocks()
@@ -68,11 +70,12 @@ def open_socks_tunnel(
         os.close(fileno)
         raise
     try:
-        # A default timeout of the application's is none of ours: there is one deadline.
+        # A default timeout that the application has set must not apply: open_timeout is the
+        # deadline.
         gevent.socket.socket.settimeout(wrapped, None)
         socks.negotiate(module, wrapped, proxy, host, port)
     except BaseException:
-        # Not close(), which may put off closing the descriptor to another turn of the loop.
+        # close() is not used, because gevent may close the descriptor in a later turn of the loop.
         os.close(wrapped.detach())
         raise
     tunnel = _socket.socket(fileno=wrapped.detach())

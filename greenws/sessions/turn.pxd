@@ -1,6 +1,5 @@
 cimport cython
 
-from greenws cimport native
 from greenws.sessions.crowd cimport Crowd
 
 cdef Py_ssize_t _BATCH

@@ -12,8 +12,6 @@ from collections.abc import Callable
 
 from gevent import get_hub
 
-from .. import native
-from .clock import Loop, Watcher
 from .crowd import Crowd
 
 # Sessions of a crowd whose frames leave together. Sixteen took 15 % off the echo of 2,000
@@ -56,7 +54,7 @@ class BufferPool:
     def put(self, buffer: bytearray) -> None:
         """Take a buffer back whose bytes have left."""
         if len(self._buffers) < _MAX_POOLED:
-            native.empty(buffer)
+            buffer.clear()
             self._buffers.append(buffer)
 
 

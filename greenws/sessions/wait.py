@@ -1,7 +1,7 @@
-"""Waiting on gevent's hub; the only place where opening a connection switches.
+"""Waiting on gevent's hub; the opening of a connection switches only in this module.
 
-Every watcher made here is stopped and closed again before the call returns or raises, also when
-a kill or a ``gevent.Timeout`` arrives during the wait. A descriptor may be closed right after.
+Each call stops and closes its watchers before the call returns or raises, also if a kill or a
+``gevent.Timeout`` arrives during the wait. The caller may close a descriptor right after the call.
 """
 
 from __future__ import annotations
@@ -12,9 +12,7 @@ from typing import Any
 from gevent import get_hub, sleep
 from gevent.hub import Waiter
 
-from .clock import Watcher
-
-#: Events of ``loop.io``, as bits.
+#: The events of ``loop.io``, as bits.
 READ = 1
 WRITE = 2
 
@@ -40,10 +38,10 @@ def wait(fileno: int, events: int) -> None:
 
 
 def take_turn() -> None:
-    """Let the loop look at all its descriptors and timers once.
+    """Let the loop check all its descriptors and timers once.
 
-    A callback, as ``gevent.sleep(0)`` is one, would not do: the loop runs many of them before it
-    looks again.
+    ``gevent.sleep(0)`` is not enough: it is a callback, and the loop runs many callbacks before the
+    next check.
     """
     hub = get_hub()
     timer = hub.loop.timer(0)
@@ -53,20 +51,26 @@ def take_turn() -> None:
         timer.close()
 
 
-def line_up() -> None:
-    """Go on when all others have come as far who can in this turn of the loop.
+#: Whether :func:`let_others_catch_up` does anything.
+CATCHING_UP = True
 
-    Of many that open connections at once, those before the same step then take it one after the
-    other, with its code in the caches: a tenth off what a connection costs, TLS or not.
+
+def let_others_catch_up() -> None:
+    """Go on after all greenlets have run that can run in this turn of the loop.
+
+    Greenlets that open connections together then take the next step one right after the other,
+    with its code in the caches; docs/tuning.rst has the figures.
     """
-    sleep(0)
+    if CATCHING_UP:
+        sleep(0)
 
 
-def wait_any(watchers: Sequence[Watcher], seconds: float | None) -> Watcher:
-    """Wait for the first of several watchers of this thread's hub, which stay the caller's.
+def wait_any(watchers: Sequence[Any], seconds: float | None) -> Any:
+    """Wait for the first of several watchers of this thread's hub.
 
-    :param seconds: at most; None: as long as it takes.
-    :returns: the watcher that fired, or None when the time is over.
+    :param watchers: the watchers, which the caller keeps.
+    :param seconds: the time limit; None: no limit.
+    :returns: the watcher that fired, or None after the time limit.
     """
     hub = get_hub()
     waiter: Waiter[Any] = Waiter(hub)
@@ -78,8 +82,8 @@ def wait_any(watchers: Sequence[Watcher], seconds: float | None) -> Watcher:
             timer.start(waiter.switch, None)
         return waiter.get()
     finally:
-        # A second watcher that is ready as well loses nothing: readiness is a level, so the
-        # next wait sees it again.
+        # If a second watcher is ready as well, its event is not lost: readiness is a level, so the
+        # next wait sees the event again.
         for watcher in watchers:
             watcher.stop()
         if timer is not None:

@@ -1,7 +1,7 @@
 """A WebSocket server for the tests of a client, in the process of the tests.
 
-:class:`EchoServer` is the server, a behaviour says what it does with a connection, and
-:class:`Connection` is the connection that a behaviour, or a test, acts on.
+:class:`EchoServer` is the server. A behaviour decides what the server does with a connection.
+:class:`ServerConnection` is the connection that a behaviour, or a test, acts on.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from .behaviour import (
     silent,
     stop_reading,
 )
-from .connection import Connection
 from .journal import Message
 from .server import EchoServer
+from .server_connection import ServerConnection
 
 __all__ = [
     "Behaviour",
-    "Connection",
+    "ServerConnection",
     "EchoServer",
     "Message",
     "accept",

@@ -1,9 +1,10 @@
 """Behaviours: what a server does with a connection.
 
-A behaviour is a callable that gets a :class:`~greenws.testing.Connection`; when it returns, the
-connection is closed, with 1000 unless it was closed before. Given to the server as ``handler`` it
-runs once the upgrade is accepted; given as ``opening`` it runs as soon as TCP (and TLS) is open,
-in place of the upgrade. Those here serve as either, unless it says otherwise.
+A behaviour is a callable that gets a :class:`~greenws.testing.ServerConnection`. When the behaviour
+returns, the server closes the connection, with 1000 if the behaviour has not closed it. The
+server's ``handler`` is a behaviour that runs after the upgrade; its ``opening`` is a behaviour that
+runs as soon as TCP (and TLS) is open, in place of the upgrade. Each behaviour of this module serves
+as both, unless its description limits it.
 """
 
 from __future__ import annotations
@@ -14,30 +15,30 @@ from itertools import islice
 import gevent
 
 from ..status import Status
-from .connection import Connection, Headers
 from .journal import Message
+from .server_connection import HeaderPairs, ServerConnection
 
-Behaviour = Callable[[Connection], object]
+Behaviour = Callable[[ServerConnection], object]
 
 
-def echo(connection: Connection) -> None:
-    """Send each message back. A handler only."""
+def echo(connection: ServerConnection) -> None:
+    """Echo each message. Usable as a handler only."""
     for message in connection:
         connection.send(message)
 
 
-def accept(connection: Connection) -> None:
-    """Accept the upgrade. An opening only, the one there is unless told otherwise."""
+def accept(connection: ServerConnection) -> None:
+    """Accept the upgrade. Usable as an opening only, and the default opening."""
     connection.accept()
 
 
-def silent(connection: Connection) -> None:
-    """Read everything and answer nothing, neither a ping nor a close frame nor the upgrade."""
+def silent(connection: ServerConnection) -> None:
+    """Read everything and answer nothing: no ping, no close frame, no upgrade."""
     while connection.receive_raw():
         pass
 
 
-def stop_reading(connection: Connection) -> None:
+def stop_reading(connection: ServerConnection) -> None:
     """Neither read nor write until the server stops, so that the client's window fills up."""
     connection.wait_ended(None)
 
@@ -45,13 +46,14 @@ def stop_reading(connection: Connection) -> None:
 def respond(
     function: Callable[[Message], Message | Iterable[Message] | None], delay: float = 0.0
 ) -> Behaviour:
-    """Answer each message with what ``function`` makes of it. A handler only.
+    """Answer each message with the result of ``function``. Usable as a handler only.
 
-    :param function: gets str or bytes, returns the reply, a list of replies, or None for none.
-    :param delay: seconds to wait before each reply.
+    :param function: a function that gets str or bytes, and returns a reply, a list of replies, or
+        None for no reply.
+    :param delay: the seconds to wait before each reply.
     """
 
-    def run(connection: Connection) -> None:
+    def run(connection: ServerConnection) -> None:
         for message in connection:
             replies = function(message)
             if replies is None:
@@ -67,15 +69,15 @@ def respond(
 
 
 def replies(*script: Message | Iterable[Message] | None, delay: float = 0.0) -> Behaviour:
-    """Answer the first message with the first of ``script``, and so on. A handler only.
+    """Answer the n-th message with the n-th item of ``script``. Usable as a handler only.
 
-    Messages after the last of them are read, and not answered.
+    Messages beyond the end of ``script`` are read, but not answered.
 
-    :param script: for each message the reply, a list of replies, or None for none.
-    :param delay: seconds to wait before each reply.
+    :param script: for each message a reply, a list of replies, or None for no reply.
+    :param delay: the seconds to wait before each reply.
     """
 
-    def run(connection: Connection) -> None:
+    def run(connection: ServerConnection) -> None:
         rest = iter(script)
         respond(lambda message: next(rest, None), delay)(connection)
 
@@ -85,11 +87,11 @@ def replies(*script: Message | Iterable[Message] | None, delay: float = 0.0) -> 
 def drop(after: int = 0, reset: bool = True) -> Behaviour:
     """Close the TCP connection without a close frame.
 
-    :param after: how many messages to echo before; 0 in an opening.
-    :param reset: with RST; False: with FIN.
+    :param after: the number of messages to echo before; 0 in an opening.
+    :param reset: True: close with RST; False: close with FIN.
     """
 
-    def run(connection: Connection) -> None:
+    def run(connection: ServerConnection) -> None:
         _echo_some(connection, after)
         connection.drop(reset)
 
@@ -97,13 +99,13 @@ def drop(after: int = 0, reset: bool = True) -> Behaviour:
 
 
 def close_with(code: int | None = Status.NORMAL, reason: str = "", after: int = 0) -> Behaviour:
-    """Begin the closing handshake. A handler only.
+    """Begin the closing handshake. Usable as a handler only.
 
     :param code: the close code; None for an empty close frame.
-    :param after: how many messages to echo before.
+    :param after: the number of messages to echo before.
     """
 
-    def run(connection: Connection) -> None:
+    def run(connection: ServerConnection) -> None:
         _echo_some(connection, after)
         connection.close(code, reason)
 
@@ -114,25 +116,25 @@ def reject(
     status: int = 403,
     reason: str = "Forbidden",
     *,
-    headers: Headers = (),
+    headers: HeaderPairs = (),
     body: bytes = b"",
 ) -> Behaviour:
-    """Answer the upgrade with another status than 101. An opening only."""
+    """Answer the upgrade with a status other than 101. Usable as an opening only."""
     headers = list(headers)
 
-    def run(connection: Connection) -> None:
+    def run(connection: ServerConnection) -> None:
         connection.reject(status, reason, headers=headers, body=body)
 
     return run
 
 
 def send_raw(data: bytes, then: Behaviour = silent) -> Behaviour:
-    """Send bytes as they are: frames no server should send, or no HTTP at all.
+    """Send bytes unchanged, for example illegal frames or bytes that are not HTTP.
 
-    :param then: what to do next; by default the connection stays open until the client goes.
+    :param then: the next behaviour; by default the connection stays open until the client leaves.
     """
 
-    def run(connection: Connection) -> None:
+    def run(connection: ServerConnection) -> None:
         connection.send_raw(data)
         then(connection)
 
@@ -140,12 +142,13 @@ def send_raw(data: bytes, then: Behaviour = silent) -> Behaviour:
 
 
 def delay(seconds: float, then: Behaviour = echo) -> Behaviour:
-    """Wait before anything else; nothing is read meanwhile.
+    """Wait, and read nothing meanwhile; then run another behaviour.
 
-    :param then: what to do next; in an opening this has to be given.
+    :param seconds: the seconds to wait.
+    :param then: the next behaviour. The default works only in a handler.
     """
 
-    def run(connection: Connection) -> None:
+    def run(connection: ServerConnection) -> None:
         gevent.sleep(seconds)
         then(connection)
 
@@ -153,20 +156,20 @@ def delay(seconds: float, then: Behaviour = echo) -> Behaviour:
 
 
 def in_turn(*behaviours: Behaviour) -> Behaviour:
-    """Give each connection its own: the first one the first, and so on.
+    """Give the n-th connection the n-th behaviour.
 
-    :param behaviours: at least one; the last is for all connections that follow.
+    :param behaviours: the behaviours, at least one; all later connections get the last one.
     """
     if not behaviours:
         raise ValueError("in_turn() needs at least one behaviour")
 
-    def run(connection: Connection) -> None:
+    def run(connection: ServerConnection) -> None:
         behaviours[min(connection.number, len(behaviours)) - 1](connection)
 
     return run
 
 
-def _echo_some(connection: Connection, count: int) -> None:
+def _echo_some(connection: ServerConnection, count: int) -> None:
     if count:
         for message in islice(connection, count):
             connection.send(message)

@@ -1,4 +1,4 @@
-"""The server: a listening socket, and a greenlet for each connection."""
+"""The echo server: a listening socket, and a greenlet for each connection."""
 
 from __future__ import annotations
 
@@ -17,19 +17,22 @@ from ..constants import MAX_MESSAGE_SIZE
 from ..errors import WebSocketClosed
 from ..status import Status
 from .behaviour import Behaviour, accept, echo
-from .connection import Connection, Options
 from .journal import Journal, Message
+from .server_connection import ServerConnection, ServerOptions
 from .wire import Wire
 
 T = TypeVar("T")
 
-# Connections the kernel holds until they are accepted; it has a limit of its own.
+# The number of connections that the kernel holds until the server accepts them. The kernel has a
+# limit of its own (on Linux 4096, net.core.somaxconn).
 _BACKLOG = 4096
 
-# Accepted in a row before others get their turn.
+# The number of connections to accept in a row before other greenlets get their turn. A
+# connection takes about 15 us, so 64 of them keep the hub for a millisecond.
 _ACCEPT_BATCH = 64
 
-# Seconds to wait when descriptors or memory have run out: the socket stays readable meanwhile.
+# Seconds to wait if descriptors or memory have run out. Without the wait, the server would spin,
+# because the listening socket stays readable.
 _ACCEPT_PAUSE = 0.1
 
 
@@ -42,27 +45,27 @@ class EchoServer:
             client = MyClient(server.url).start()
             ...
 
-    It sends every message back, unless it is given another behaviour. It runs in the hub of the
-    thread that started it, patches nothing, and needs nothing patched. Leaving the block closes
+    The server echoes every message, unless it gets another behaviour. The server runs in the hub of
+    the thread that started it, patches nothing, and needs no patching. Leaving the block closes
     everything, and raises the first exception that came out of a behaviour.
 
-    :param handler: what to do with a connection once it is open: a callable that gets a
-        :class:`Connection`.
-    :param opening: what to do with a connection in place of the upgrade; the handler runs
-        afterwards if the upgrade was accepted.
+    :param handler: the behaviour after the upgrade: a callable that gets a
+        :class:`ServerConnection`.
+    :param opening: the behaviour in place of the upgrade. If the opening accepts the upgrade, the
+        handler runs afterwards.
     :param host: the address to listen on.
-    :param port: the port to listen on; 0: one that is free.
-    :param ssl_context: for ``wss://``: a context with the server's certificate, of ``ssl`` or of
-        ``gevent.ssl``.
-    :param subprotocols: those the server speaks, the preferred one first.
-    :param compress: accept an offer of permessage-deflate; a mapping accepts it and has the
-        server's preferences, with the names of RFC 7692 section 7.1, like
+    :param port: the port to listen on; 0: a free port.
+    :param ssl_context: a context with the server's certificate, of ``ssl`` or ``gevent.ssl``, for
+        ``wss://``.
+    :param subprotocols: the subprotocols of the server, the preferred one first.
+    :param compress: whether to accept an offer of permessage-deflate. A mapping accepts offers and
+        has the server's preferences, with the names of RFC 7692 section 7.1, for example
         ``{"server_max_window_bits": 10, "client_no_context_takeover": True}``.
-    :param max_size: bytes a message may have after inflation; None: no limit.
-    :param history: how many messages and ended connections to remember, the latest.
-    :param receive_buffer: bytes of the kernel's buffer for receiving, for each connection; None:
-        the system's default. A small one fills up soon when nothing is read.
-    :param close_timeout: seconds to wait for the client in the closing handshake.
+    :param max_size: the largest message after inflation, in bytes; None: no limit.
+    :param history: the number of latest messages and ended connections to keep.
+    :param receive_buffer: the size of the kernel's receive buffer of each connection, in bytes;
+        None: the default of the system. If nothing is read, a small buffer fills up soon.
+    :param close_timeout: the seconds to wait for the client in the closing handshake.
     """
 
     def __init__(
@@ -87,11 +90,11 @@ class EchoServer:
         self.handler = handler
         self.opening = opening
         self.host = host
-        #: The port; with 0 given, known once the server was started, and kept from then on.
-        self.port: int = port
+        #: The port. A free port is chosen at the first start, and kept from then on.
+        self.port = port
         if compress is True:
             compress = {}
-        self._options = Options(
+        self._options = ServerOptions(
             ssl_context=ssl_context,
             subprotocols=tuple(subprotocols),
             compression=None if compress is False else dict(compress),
@@ -102,8 +105,8 @@ class EchoServer:
         self._receive_buffer = receive_buffer
         self._journal = Journal(history)
         self._accepted = 0
-        self._current: dict[Connection, gevent.Greenlet[..., object]] = {}
-        self._ended: deque[Connection] = deque(maxlen=history)
+        self._current: dict[ServerConnection, gevent.Greenlet[..., object]] = {}
+        self._ended: deque[ServerConnection] = deque(maxlen=history)
         self._listener: _socket.socket | None = None
         self._acceptor: gevent.Greenlet[..., object] | None = None
 
@@ -121,16 +124,16 @@ class EchoServer:
         traceback: TracebackType | None,
     ) -> None:
         self._stop()
-        # What failed in a behaviour is the likely cause of what failed in the block, which stays
-        # visible as its context.
+        # A failure in a behaviour is the likely cause of a failure in the block. The failure in the
+        # block stays visible as the context.
         if exc_value is None or isinstance(exc_value, Exception):
             self._journal.raise_error()
 
     @property
     def url(self) -> str:
-        """The URL to connect to; its path, ``/``, may be replaced by any other one.
+        """The URL to connect to. The path is ``/``; the server accepts every other path, too.
 
-        :raises RuntimeError: if the port is not known yet.
+        :raises RuntimeError: the port is not known yet.
         """
         if not self.port:
             raise RuntimeError("the port is not known before the server is started")
@@ -139,18 +142,18 @@ class EchoServer:
         return f"{scheme}://{host}:{self.port}/"
 
     @property
-    def connections(self) -> list[Connection]:
-        """The connections, in order of their coming; of those that ended, the latest."""
+    def connections(self) -> list[ServerConnection]:
+        """The open connections and the latest ended ones, in the order in which they came."""
         return sorted([*self._ended, *self._current], key=lambda connection: connection.number)
 
     @property
-    def open_connections(self) -> list[Connection]:
-        """The connections whose upgrade was accepted, and that are not closing."""
+    def open_connections(self) -> list[ServerConnection]:
+        """The connections whose upgrade was accepted and that are not closing."""
         return [connection for connection in self._current if connection.is_open]
 
     @property
     def connection_count(self) -> int:
-        """How many connections there were in all, the refused ones included."""
+        """The number of all connections so far, including refused ones."""
         return self._accepted
 
     @property
@@ -160,7 +163,7 @@ class EchoServer:
 
     @property
     def message_count(self) -> int:
-        """How many messages were received in all."""
+        """The number of all messages received so far."""
         return self._journal.message_count
 
     @property
@@ -171,29 +174,29 @@ class EchoServer:
     def start(self) -> EchoServer:
         """Listen, and accept connections.
 
-        :raises RuntimeError: if it runs already.
-        :raises OSError: if the address cannot be had.
+        :raises RuntimeError: the server is running already.
+        :raises OSError: the address is not available.
         """
         if self._listener is not None:
-            raise RuntimeError("the server runs already")
+            raise RuntimeError("the server is already running")
         self._listener = self._listen()
         self.port = self._listener.getsockname()[1]
         self._acceptor = gevent.spawn(self._accept, self._listener)
-        self._journal.note_change()
+        self._journal.notify_waiters()
         return self
 
     def stop(self) -> None:
-        """Close everything: the listening socket and, with code 1001, all connections.
+        """Close the listening socket and, with code 1001, all connections.
 
-        Nobody is waited for. The server may be started again, on the same port.
+        ``stop()`` does not wait for the clients. The server may be started again, on the same port.
 
-        :raises Exception: the first one that came out of a behaviour and was not raised yet.
+        :raises Exception: the first exception of a behaviour that was not raised yet.
         """
         self._stop()
         self._journal.raise_error()
 
     def serve_forever(self) -> None:
-        """Start, and serve until the greenlet that called is killed or interrupted."""
+        """Start, and serve until the calling greenlet is killed or interrupted."""
         self.start()
         assert self._acceptor is not None
         try:
@@ -202,24 +205,26 @@ class EchoServer:
             self.stop()
 
     def wait_for(self, condition: Callable[[], T], timeout: float | None = 5.0) -> T:
-        """Wait until ``condition()`` is true, and return what it returned.
+        """Wait until ``condition()`` is true, and return its result.
 
-        It is asked again whenever something happened: the server began to listen; a connection
-        came, was opened or went; a message, a ping, a pong or a close frame was received.
+        The condition is checked again after each of these: the server begins to listen; a
+        connection arrives, opens or ends; a message, a ping, a pong or a close frame arrives.
 
-        :param timeout: seconds, or None to wait for ever.
-        :raises TimeoutError: if it is not true in time.
-        :raises Exception: the first one that came out of a behaviour and was not raised yet.
+        :param timeout: the time limit in seconds; None: no limit.
+        :raises TimeoutError: the condition is not true in time.
+        :raises Exception: the first exception of a behaviour that was not raised yet.
         """
         return self._journal.wait_for(condition, timeout)
 
-    def wait_connections(self, count: int = 1, timeout: float | None = 5.0) -> list[Connection]:
+    def wait_connections(
+        self, count: int = 1, timeout: float | None = 5.0
+    ) -> list[ServerConnection]:
         """Wait until ``count`` connections are open at the same time, and return them.
 
-        :raises TimeoutError: if they are not in ``timeout`` seconds.
+        :raises TimeoutError: fewer are open after ``timeout`` seconds.
         """
 
-        def are_open() -> list[Connection]:
+        def are_open() -> list[ServerConnection]:
             connections = self.open_connections
             return connections if len(connections) >= count else []
 
@@ -228,15 +233,15 @@ class EchoServer:
     def wait_messages(self, count: int = 1, timeout: float | None = 5.0) -> list[Message]:
         """Wait until ``count`` messages have been received in all; return :attr:`messages`.
 
-        :raises TimeoutError: if they have not in ``timeout`` seconds.
+        :raises TimeoutError: fewer have been received after ``timeout`` seconds.
         """
         self.wait_for(lambda: self.message_count >= count, timeout)
         return self.messages
 
     def wait_idle(self, timeout: float | None = 5.0) -> None:
-        """Wait until there is no connection, of those that came before.
+        """Wait until every connection that has arrived so far has ended.
 
-        :raises TimeoutError: if there is one after ``timeout`` seconds.
+        :raises TimeoutError: a connection is left after ``timeout`` seconds.
         """
         self.wait_for(lambda: not self._current, timeout)
 
@@ -244,14 +249,14 @@ class EchoServer:
         family, kind, proto, _name, address = getaddrinfo(
             self.host, self.port, type=_socket.SOCK_STREAM
         )[0]
-        # Not gevent's socket, nor whatever socket.socket is where it is patched: this one is
-        # never waited on but through the hub.
+        # _socket.socket is the same class whether socket is patched or not. The server waits on
+        # this socket only through the hub.
         listener = _socket.socket(family, kind, proto)
         try:
             listener.setblocking(False)
             listener.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
             if self._receive_buffer is not None:
-                # Before listen(), so that connections are born with it.
+                # The option is set before listen(), so that accepted connections inherit it.
                 listener.setsockopt(_socket.SOL_SOCKET, _socket.SO_RCVBUF, self._receive_buffer)
             listener.bind(address)
             listener.listen(_BACKLOG)
@@ -279,15 +284,15 @@ class EchoServer:
 
     def _welcome(self, sock: _socket.socket) -> None:
         sock.setblocking(False)
-        # Fails if the client has gone already; then there is nothing to be quick for.
+        # This fails if the client has gone already. Then the option does not matter.
         with contextlib.suppress(OSError):
             sock.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
         self._accepted += 1
-        connection = Connection(Wire(sock), self._accepted, self._options, self._journal)
+        connection = ServerConnection(Wire(sock), self._accepted, self._options, self._journal)
         self._current[connection] = gevent.spawn(self._serve, connection)
-        self._journal.note_change()
+        self._journal.notify_waiters()
 
-    def _serve(self, connection: Connection) -> None:
+    def _serve(self, connection: ServerConnection) -> None:
         try:
             connection.start_tls()
             _run(self.opening, connection)
@@ -298,18 +303,18 @@ class EchoServer:
             connection.finish(Status.NORMAL)
         except gevent.GreenletExit:
             connection.go_away()
-        except (Exception, gevent.Timeout) as error:  # noqa: BLE001  # raised by stop()
+        except (Exception, gevent.Timeout) as error:  # noqa: BLE001  # stop() raises the error
             connection.error = error
-            self._journal.note_error(error)
+            self._journal.record_error(error)
             connection.finish(Status.UNEXPECTED_CONDITION)
         finally:
             self._forget(connection)
 
-    def _forget(self, connection: Connection) -> None:
+    def _forget(self, connection: ServerConnection) -> None:
         connection.drop(reset=False)
         del self._current[connection]
         self._ended.append(connection)
-        self._journal.note_change()
+        self._journal.notify_waiters()
 
     def _stop(self) -> None:
         if self._listener is None:
@@ -318,7 +323,7 @@ class EchoServer:
         self._acceptor.kill()
         self._listener.close()
         self._listener = self._acceptor = None
-        me = gevent.getcurrent()  # a behaviour, perhaps
+        me = gevent.getcurrent()  # a behaviour may call stop()
         others = [greenlet for greenlet in self._current.values() if greenlet is not me]
         gevent.killall(others)
         # A greenlet killed before its first turn never runs.
@@ -327,10 +332,12 @@ class EchoServer:
                 self._forget(connection)
 
 
-def _run(behaviour: Behaviour, connection: Connection) -> None:
+def _run(behaviour: Behaviour, connection: ServerConnection) -> None:
     result = behaviour(connection)
     if callable(result):
-        raise TypeError(f"{behaviour!r} returned a behaviour: it has to be called first")
+        raise TypeError(
+            f"{behaviour!r} returned a behaviour: call it, and give the result to the server"
+        )
 
 
 def _check_behaviour(name: str, behaviour: object) -> None:

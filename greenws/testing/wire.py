@@ -1,9 +1,13 @@
-"""The bytes of one accepted connection: a non-blocking socket, TLS on it if wanted, a send queue.
+"""The transport of one accepted connection: a non-blocking socket, TLS, and a send queue.
 
-Reading is done by one greenlet at a time and always asks the hub first, so that a client that
-sends without a pause takes its turn like every other one. Writing only appends to the queue; the
-queue leaves with the next read or at the end of the hub's turn, whichever is first, in one system
-call.
+One greenlet at a time reads. The reader waits in the hub before each read, so a client that sends
+without a pause takes its turn like every other client. Writing only appends to the queue. The queue
+leaves with the next read or at the end of the hub's turn, whichever is first, in one system call.
+
+The client has a transport and a send queue too, in :mod:`greenws.sessions`. This module is a
+second one on purpose. A test must not judge the client's transport by that same transport: a
+fault that loses or delays bytes would be in both ends, and two faults can cancel out. The server
+also does what a client must never do: it sends illegal frames, stops reading, and closes with RST.
 """
 
 from __future__ import annotations
@@ -12,7 +16,6 @@ import _socket
 import contextlib
 import ssl
 import struct
-from collections.abc import Callable
 from typing import Any
 
 from gevent import get_hub
@@ -22,11 +25,11 @@ from gevent.hub import Waiter
 from ..constants import WRITE_LIMIT
 from ..errors import WebSocketClosed
 
-# Bytes asked for in one read.
+# The largest number of bytes of one read.
 _READ_SIZE = 65536
 
-# Reads that may be thrown away before a close, so that a client that never stops sending cannot
-# hold it up: 4 MiB.
+# The largest number of reads, 4 MiB together, whose bytes are thrown away before a close. Without a
+# limit, a client that never stops sending could delay the close for ever.
 _MAX_DRAIN = 64
 
 _READABLE = 1
@@ -38,7 +41,7 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 class Wire:
     """The transport of one connection.
 
-    :param sock: an accepted socket, non-blocking; the wire owns it.
+    :param sock: an accepted, non-blocking socket; the wire owns the socket.
     """
 
     __slots__ = (
@@ -49,6 +52,7 @@ class Wire:
         "_reader",
         "_room",
         "_sock",
+        "_tls",
         "_write_watcher",
         "is_ended",
     )
@@ -56,23 +60,25 @@ class Wire:
     def __init__(self, sock: _socket.socket) -> None:
         self._hub = get_hub()
         self._sock: Any = sock
+        # The same socket, once it speaks TLS.
+        self._tls: ssl.SSLSocket | None = None
         self._queue = bytearray()
         self._flush_queued = False
-        # Set while the queue is short enough to take more; made when it first was not.
+        # Set while the queue has room; made when the queue is full for the first time.
         self._room: Event | None = None
         self._reader: Waiter[bool] | None = None
         self._read_watcher = self._hub.loop.io(sock.fileno(), _READABLE)
         self._write_watcher: Any = None
-        #: The socket is closed.
-        self.is_ended: bool = False
+        #: Whether the socket is closed.
+        self.is_ended = False
 
     def start_tls(self, context: ssl.SSLContext) -> None:
         """Do the server's side of the TLS handshake.
 
-        :raises WebSocketClosed: if it failed.
+        :raises WebSocketClosed: the handshake failed.
         """
         try:
-            self._sock = context.wrap_socket(
+            self._sock = self._tls = context.wrap_socket(
                 self._sock, server_side=True, do_handshake_on_connect=False
             )
             while True:
@@ -89,14 +95,13 @@ class Wire:
     def read(self) -> bytes:
         """Wait for bytes and return them, at most 64 KiB; ``b""`` at the end of the stream.
 
-        :raises WebSocketClosed: if the connection failed, or was dropped meanwhile.
-        :raises RuntimeError: if another greenlet is reading.
+        :raises WebSocketClosed: the connection failed, or was dropped meanwhile.
+        :raises RuntimeError: another greenlet is reading.
         """
         self.flush_now()
-        pending: Callable[[], int] | None = getattr(self._sock, "pending", None)
         while True:
-            # TLS may hold bytes that the descriptor no longer tells of.
-            if pending is None or not pending():
+            # TLS may hold decrypted bytes, for which the descriptor is not readable.
+            if self._tls is None or not self._tls.pending():
                 self._wait_readable()
             try:
                 return self._sock.recv(_READ_SIZE)  # type: ignore[no-any-return]
@@ -108,22 +113,22 @@ class Wire:
                 raise WebSocketClosed("receiving failed: {}", error) from error
 
     def write(self, data: bytes | bytearray) -> None:
-        """Queue bytes; see :meth:`queue` for the rest."""
+        """Queue bytes, as by :attr:`queue` and :meth:`flush_soon`."""
         self.queue.extend(data)
         self.flush_soon()
 
     @property
     def queue(self) -> bytearray:
-        """What is to be sent: append to it, and call :meth:`flush_soon`.
+        """The send queue: append bytes to it, and then call :meth:`flush_soon`.
 
-        :raises WebSocketClosed: if the connection has ended.
+        :raises WebSocketClosed: the connection has ended.
         """
         if self.is_ended:
             raise WebSocketClosed("the connection has ended")
         return self._queue
 
     def flush_soon(self) -> None:
-        """Have the queue sent in this turn of the hub; wait while it is above its limit."""
+        """Send the queue in this turn of the hub; wait while the queue is above its limit."""
         if not self._flush_queued:
             self._flush_queued = True
             self._hub.loop.run_callback(self._flush_queue)
@@ -131,11 +136,11 @@ class Wire:
             self._wait_for_room(WRITE_LIMIT)
 
     def flush(self) -> None:
-        """Wait until the whole queue is with the kernel, or the connection has ended."""
+        """Wait until the kernel has the whole queue, or the connection has ended."""
         self._wait_for_room(0)
 
     def flush_now(self) -> None:
-        """Send as much of the queue as the kernel takes, without waiting."""
+        """Send as much of the queue as the kernel accepts, without waiting."""
         queue = self._queue
         while queue:
             try:
@@ -147,7 +152,7 @@ class Wire:
                     self._write_watcher.start(self.flush_now)
                 return
             except OSError:
-                # The client is gone; whoever reads is told so by the next read.
+                # The client has gone. The next read reports that to the reader.
                 queue.clear()
             else:
                 del queue[:sent]
@@ -157,9 +162,10 @@ class Wire:
             self._room.set()
 
     def end(self, reset: bool = False) -> None:
-        """Close the socket, at once; what the kernel has taken is still delivered.
+        """Close the socket at once; the kernel still delivers the bytes that it has accepted.
 
-        :param reset: with RST instead of FIN; bytes not yet received by the client may be lost.
+        :param reset: True: close with RST, so that bytes on their way may be lost; False: close
+            with FIN.
         """
         if self.is_ended:
             return
@@ -169,7 +175,8 @@ class Wire:
         self._read_watcher.close()
         if self._write_watcher is not None:
             self._write_watcher.close()
-        # It may fail in many ways when the client was first; the descriptor is freed all the same.
+        # These calls may fail in many ways if the client has closed first. The descriptor is closed
+        # in any case.
         with contextlib.suppress(OSError, ValueError):
             if reset:
                 self._sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_LINGER, _RESET_ON_CLOSE)
@@ -183,12 +190,12 @@ class Wire:
             self._room.set()
 
     def _finish_sending(self) -> None:
-        if hasattr(self._sock, "unwrap"):
-            # Puts close_notify on the way; the answer to it is not waited for.
+        if self._tls is not None:
+            # unwrap() sends close_notify. The server does not wait for the client's answer.
             with contextlib.suppress(OSError):
-                self._sock.unwrap()
+                self._tls.unwrap()
         self._sock.shutdown(_socket.SHUT_WR)
-        # Linux sends RST when a socket is closed with bytes unread, and a RST can overtake what
+        # Linux sends RST if a socket is closed with unread bytes, and a RST can overtake bytes that
         # the client has not read yet.
         for _ in range(_MAX_DRAIN):
             if not self._sock.recv(_READ_SIZE):
@@ -222,7 +229,7 @@ class Wire:
             self._room.wait()
 
     def _wait_writable(self) -> None:
-        # Not the watcher of the queue: that one may be at work.
+        # The watcher of the queue may be active, so this wait needs a watcher of its own.
         watcher = self._hub.loop.io(self._sock.fileno(), _WRITABLE)
         try:
             self._hub.wait(watcher)

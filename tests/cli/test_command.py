@@ -103,7 +103,7 @@ def test_no_command_shows_help(capsys: pytest.CaptureFixture[str]) -> None:
         (["load", "-n", "many"], "must be a whole number, 0 or more"),
         (["load", "--rate", "nan"], "must be a number, 0 or more"),
         (["load", "--timeout", "0"], "must be seconds, more than 0"),
-        (["load", "--header", "no colon"], "a header has a colon"),
+        (["load", "--header", "no colon"], "a header must have a colon"),
         (["load", "--header", "bad name: x"], "must be a token"),
         (["load", "--protocol", "a b"], "must be a token"),
         (["load", "--compr"], "unrecognized arguments"),
@@ -126,7 +126,7 @@ def test_wrong_argument_is_refused(
 def test_load_starts_a_server_of_its_own() -> None:
     done = run("load", "-c", "50", "-n", "20", "--size", "1000")
     assert done.returncode == 0, done
-    assert "(an echo server of its own)" in done.stdout
+    assert "(started by this command)" in done.stdout
     summary = summary_of(done.stdout)
     assert summary["connected"].startswith("50 of 50 in ")
     assert summary["failed"] == "0"
@@ -319,7 +319,7 @@ def children_of(pid: int) -> list[int]:
 def test_load_takes_its_server_with_it_even_when_killed() -> None:
     with start("load", "-c", "2", "-n", "100000000") as process:
         with gevent.Timeout(LIMIT):
-            assert "(an echo server of its own)" in process.stdout.readline()
+            assert "(started by this command)" in process.stdout.readline()
             (server,) = children_of(process.pid)
             process.kill()
             process.communicate()

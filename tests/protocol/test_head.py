@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenws.constants import MAX_HEAD_SIZE
-from greenws.errors import HandshakeError
-from greenws.protocol.head import Head, HeadReader
+from greenws.protocol.head import Head, HeadReader, HeadTooLarge
 
 HEAD = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nA: b\r\n\r\n"
 
@@ -27,7 +26,7 @@ def read(pieces: list[bytes], limit: int = MAX_HEAD_SIZE) -> tuple[bytes, bytes]
     for index, piece in enumerate(pieces):
         try:
             head = reader.feed(piece)
-        except HandshakeError as error:
+        except HeadTooLarge as error:
             return str(error)
         if head is not None:
             return head, b"".join([reader.rest, *pieces[index + 1 :]])
@@ -86,7 +85,7 @@ def test_feed_beyond_the_limit(data: bytes) -> None:
 def test_feed_keeps_failing_beyond_the_limit() -> None:
     reader = HeadReader(10)
     for _ in range(2):
-        with pytest.raises(HandshakeError):
+        with pytest.raises(HeadTooLarge):
             reader.feed(b"x" * 11)
 
 
@@ -99,7 +98,7 @@ def test_feed_after_the_end_is_refused() -> None:
 
 
 def test_default_limit() -> None:
-    with pytest.raises(HandshakeError, match="larger than 65536 bytes"):
+    with pytest.raises(HeadTooLarge, match="larger than 65536 bytes"):
         HeadReader().feed(b"x" * (64 * 1024 + 1))
 
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenws.protocol import mask as mask_module
 from greenws.protocol.mask import drop_pool, mask, new_key, write_masked
+from tests.support.pure import load_pure
 
 KEY = b"\x37\xfa\x21\x3d"  # of the example in RFC 6455 section 5.7
 HELLO = b"\x7f\x9f\x4d\x51\x58"
@@ -57,11 +57,25 @@ def test_write_masked_writes_the_key_and_what_it_masks_and_nothing_else() -> Non
     assert out == b"abc" + KEY + HELLO + b"def"
 
 
+@pytest.mark.parametrize("start", [-1, 1, 7, 10**12])
+def test_write_masked_refuses_to_write_beyond_the_end(start: int) -> None:
+    out = bytearray(12)
+    with pytest.raises(ValueError, match="no room"):
+        write_masked(out, start, b"payload.", KEY)
+    assert out == bytes(12)
+
+
+@pytest.mark.parametrize("key", [b"", b"abc", b"abcde"])
+def test_a_key_has_four_bytes(key: bytes) -> None:
+    with pytest.raises(ValueError, match="4 bytes"):
+        mask(b"payload", key, 1)
+
+
 @given(st.binary(max_size=100))
 def test_both_ways_of_masking_agree(payload: bytes) -> None:
-    # The one that the other build uses is there, too.
+    # The one that is for the compiled build, in plain Python.
     out = bytearray(b"abc" + bytes(4 + len(payload)) + b"def")
-    mask_module._write_bytes(out, 3, payload, KEY)
+    load_pure("protocol.mask")._write_bytes(out, 3, payload, KEY)
     assert out == b"abc" + KEY + mask_plainly(payload, KEY) + b"def"
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from greenws import constants, errors
 from greenws.cookies import Cookies
-from greenws.protocol.handshake import accept_for, parse_request
+from greenws.protocol.handshake import accept_for
 from greenws.protocol.opening import (
     Opening,
     Redirected,
@@ -20,6 +20,7 @@ from greenws.protocol.opening import (
     check_header,
     check_headers,
 )
+from greenws.testing.upgrade import parse_request
 from greenws.url import parse_url
 
 

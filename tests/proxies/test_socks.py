@@ -23,10 +23,18 @@ def test_fields_at_the_limit_pass() -> None:
 @pytest.mark.parametrize(
     ("proxy", "host", "fault"),
     [
-        (ProxyAddress("socks5", "p", 1, b"u" * 256, b"p"), "h", "user name has 255 bytes at most"),
-        (ProxyAddress("socks5", "p", 1, b"u", b"p" * 256), "h", "password has 255 bytes at most"),
-        (ProxyAddress("socks5h", "p", 1), "h" * 256, "host name has 255 bytes at most"),
-        (ProxyAddress("socks4", "p", 1, b"a\0b"), "h", "cannot have a NUL"),
+        (
+            ProxyAddress("socks5", "p", 1, b"u" * 256, b"p"),
+            "h",
+            "user name is at most 255 bytes long",
+        ),
+        (
+            ProxyAddress("socks5", "p", 1, b"u", b"p" * 256),
+            "h",
+            "password is at most 255 bytes long",
+        ),
+        (ProxyAddress("socks5h", "p", 1), "h" * 256, "host name is at most 255 bytes long"),
+        (ProxyAddress("socks4", "p", 1, b"a\0b"), "h", "cannot contain a NUL"),
         (ProxyAddress("socks4", "p", 1), "::1", "cannot reach the IPv6 address ::1"),
     ],
 )

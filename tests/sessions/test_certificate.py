@@ -89,7 +89,7 @@ def make_verification_error(code: int, text: str) -> ssl.SSLCertVerificationErro
         (62, {"subjectAltName": ()}, "certificate is for another host (text)"),
         (20, None, "certificate has an unknown issuer"),
         (19, {}, "certificate has an unknown issuer, which is self-signed"),
-        (23, None, "certificate is refused: text"),
+        (23, None, "certificate was refused: text"),
         (
             62,
             {"subjectAltName": (("DNS", "a\x1b[31m\n"),)},
@@ -119,7 +119,7 @@ def make_error(reason: str | None) -> ssl.SSLError:
         ("SSLV3_ALERT_HANDSHAKE_FAILURE", "the peer sent the alert 'handshake failure'"),
         ("TLSV1_UNRECOGNIZED_NAME", "the peer sent the alert 'unrecognized name'"),
         ("WRONG_VERSION_NUMBER", "the peer does not speak TLS"),
-        ("UNSUPPORTED_PROTOCOL", "the peer wants a version of TLS that is switched off here"),
+        ("UNSUPPORTED_PROTOCOL", "the peer requires a version of TLS that is switched off here"),
         ("UNEXPECTED_EOF_WHILE_READING", "the peer closed the connection"),
         ("SOME_OTHER_REASON", "some other reason"),
         (None, "as OpenSSL has it"),

@@ -196,19 +196,19 @@ def test_missing_client_certificate_is_told(authority: Authority) -> None:
         ({"cafile": "/no/such"}, "the trusted certificates in /no/such: No such file"),
         ({"cafile": __file__}, f"the trusted certificates in {__file__}: no certificate"),
         ({"certfile": "/no/such"}, "the client certificate in /no/such: No such file"),
-        ({"certfile": "cert"}, "cert: wrong password, or not a certificate with its key"),
-        ({"certfile": "key"}, "key: wrong password, or not a certificate with its key"),
+        ({"certfile": "cert"}, "cert: wrong password, or no certificate with its key in the file"),
+        ({"certfile": "key"}, "key: wrong password, or no certificate with its key in the file"),
         (
             {"certfile": "cert", "keyfile": "/no/such"},
             "the key of the client certificate in /no/such: No such file",
         ),
         (
             {"certfile": "cert", "keyfile": "encrypted"},
-            "its key is encrypted, and there is no ssl_password",
+            "the key is encrypted, and there is no ssl_password",
         ),
         ({"certfile": "cert", "keyfile": "encrypted", "password": "wr0ng"}, "wrong password"),
         ({"certfile": "cert", "keyfile": "encrypted", "password": "x" * 5000}, "password"),
-        ({"keyfile": "key"}, "there is a key alone"),
+        ({"keyfile": "key"}, "there is a key but no certificate"),
     ],
 )
 def test_bad_file_is_named(

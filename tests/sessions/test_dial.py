@@ -20,7 +20,10 @@ import pytest
 
 from greenws.errors import ConnectFail, ProxyFail
 from greenws.proxies.address import parse_proxy
-from greenws.sessions.dial import Progress
+from greenws.sessions import dial as dial_module
+from greenws.sessions import wait as wait_module
+from greenws.sessions.dial import DialProgress
+from greenws.sessions.tls import TLSTransport, handshake
 from tests.sessions.scripted import (
     Authority,
     HTTPProxy,
@@ -87,7 +90,7 @@ def fake_resolver(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
 
 def test_plain_connection(steps: Steps, trace: Any) -> None:
     with Server() as server:
-        progress = Progress()
+        progress = DialProgress()
         options = DialOptions("127.0.0.1", server.port)
         assert echo_through(options, trace=trace, progress=progress) is None
         assert progress.step == f"connecting to 127.0.0.1:{server.port}"
@@ -96,25 +99,6 @@ def test_plain_connection(steps: Steps, trace: Any) -> None:
         ("resolve", {"host": "127.0.0.1", "addresses": [address]}),
         ("connect", {"address": address}),
     ]
-
-
-@pytest.mark.parametrize(
-    ("given", "largest"),
-    [((), 256 * 1024), (((_socket.SOL_SOCKET, _socket.SO_SNDBUF, 400_000),), 800_000)],
-    ids=["ours", "user's"],
-)
-def test_size_of_the_send_buffer(given: Any, largest: int, trace: Any) -> None:
-    with Server() as server:
-        options = DialOptions("127.0.0.1", server.port, socket_options=given)
-        transport, _ = dial(options, trace)
-        exchange(transport, bytes(6 * 1024 * 1024))
-        with socket.socket(fileno=os.dup(transport.fileno())) as sock:
-            size = sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_SNDBUF)
-        transport.close()
-    if sys.platform == "linux":  # which doubles
-        assert size == largest
-    else:
-        assert size <= largest
 
 
 def test_tls_connection(authority: Authority, steps: Steps, trace: Any) -> None:
@@ -459,7 +443,7 @@ def test_secrets_are_nowhere(
             ssl_cafile=authority.cafile,
             ssl_password=SECRET,
         )
-        progress = Progress()
+        progress = DialProgress()
         shown = [repr(options), str(options.proxy), repr(options.proxy)]
         try:
             transport, url = dial(options, trace, progress)
@@ -600,7 +584,7 @@ def test_kill_in_each_phase_leaves_nothing(stall: Stall) -> None:
 
 def test_timeout_in_each_phase_is_the_callers(stall: Stall) -> None:
     before = count_descriptors()
-    progress = Progress()
+    progress = DialProgress()
     with gevent.Timeout(0.1) as timeout, pytest.raises(gevent.Timeout) as caught:
         dial(stall.options, progress=progress)
     assert caught.value is timeout
@@ -630,12 +614,21 @@ def test_kill_in_each_turn_leaves_nothing(
             greenlet.value[0].close()
 
 
-def test_those_of_one_turn_take_each_step_together(authority: Authority) -> None:
-    stages: list[str] = []
+@pytest.mark.parametrize("is_on", [True, False])
+def test_those_that_open_together_do_their_handshakes_together(
+    is_on: bool, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[str] = []
 
     def trace(stage: str, /, **fields: Any) -> None:
-        stages.append(stage)
+        steps.append(stage)
 
+    def begin_handshake(transport: TLSTransport) -> None:
+        steps.append("handshake")
+        handshake(transport)
+
+    monkeypatch.setattr(wait_module, "CATCHING_UP", is_on)
+    monkeypatch.setattr(dial_module, "handshake", begin_handshake)
     with Server(authority.server_context()) as server:
         options = DialOptions(
             "127.0.0.1", server.port, is_secure=True, ssl_cafile=authority.cafile, is_traced=True
@@ -644,7 +637,9 @@ def test_those_of_one_turn_take_each_step_together(authority: Authority) -> None
         gevent.joinall(greenlets, raise_error=True)
         for greenlet in greenlets:
             greenlet.value[0].close()
-    assert stages == ["resolve"] * 5 + ["connect"] * 5 + ["tls"] * 5
+    assert steps[-1] == "tls"
+    connected = steps[: steps.index("handshake")].count("connect")
+    assert (connected == 5) is is_on
 
 
 def _sockets_to_others() -> set[str]:

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from greenws.sessions.metered import MeteredTransport
-from greenws.sessions.transport import Transport
+from greenws.sessions.plain import SocketTransport
 
 
 @pytest.fixture
 def pair() -> Iterator[Any]:
     ours, theirs = socket.socketpair()
-    transport = MeteredTransport(Transport(ours))
+    transport = MeteredTransport(SocketTransport(ours))
     yield transport, theirs
     transport.close()
     theirs.close()
@@ -45,6 +45,8 @@ def test_the_rest_is_the_lower_ones(pair: Any) -> None:
     assert transport.fileno() >= 0
     assert transport.flush()
     assert not transport.wants_write
+    assert not transport.wants_read
+    assert not transport.is_buffering
     transport.close()
     transport.close()
     assert transport.fileno() == -1

@@ -134,7 +134,7 @@ def test_kill_before_the_look_up_has_begun(fake: FakeResolver) -> None:
     [
         (_socket.gaierror(-2, "Name or service not known"), "Name or service not known"),
         (OSError(24, "Too many open files"), "Too many open files"),
-        (UnicodeError("label too long"), r"it is no host name \(label too long\)"),
+        (UnicodeError("label too long"), r"not a host name \(label too long\)"),
         (ValueError("embedded null character"), "ValueError: embedded null character"),
     ],
 )
@@ -166,7 +166,7 @@ def _catch(host: str) -> Exception | None:
 
 def test_no_address_is_a_failure(fake: FakeResolver) -> None:
     fake.answer.set([])
-    with pytest.raises(ConnectFail, match="it has no address"):
+    with pytest.raises(ConnectFail, match="the name has no address"):
         resolve("h", 80)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from greenws.sessions import resumption
-from greenws.sessions.resumption import MAX_SESSIONS, RENEWAL_PERIOD, Memory, recall
+from greenws.sessions.resumption import MAX_SESSIONS, RENEWAL_PERIOD, SessionKeeper, keeper_for
 
 
 def make_session(age: float = 0.0, lifetime: int = 1000) -> Any:
@@ -23,24 +23,24 @@ def context() -> ssl.SSLContext:
 
 
 def test_empty_memory_wants_a_session() -> None:
-    assert Memory().wants_renewal
+    assert SessionKeeper().wants_renewal
 
 
 def test_young_session_stays() -> None:
-    memory = Memory()
+    memory = SessionKeeper()
     memory.keep(make_session())
     assert not memory.wants_renewal
 
 
 def test_session_is_renewed_after_half_its_lifetime() -> None:
-    memory = Memory()
+    memory = SessionKeeper()
     memory.keep(make_session(age=600, lifetime=1000))
     assert memory.wants_renewal
 
 
 def test_refusal_asks_for_fresh_sessions_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    memory = Memory()
-    memory.note_refusal()
+    memory = SessionKeeper()
+    memory.record_refusal()
     memory.keep(make_session(lifetime=10**6))
     assert memory.wants_renewal
     now = time.time()
@@ -49,26 +49,26 @@ def test_refusal_asks_for_fresh_sessions_for_a_while(monkeypatch: pytest.MonkeyP
 
 
 def test_same_server_has_the_same_memory(context: ssl.SSLContext) -> None:
-    assert recall(context, ("h", 1)) is recall(context, ("h", 1))
-    assert recall(context, ("h", 1)) is not recall(context, ("h", 2))
+    assert keeper_for(context, ("h", 1)) is keeper_for(context, ("h", 1))
+    assert keeper_for(context, ("h", 1)) is not keeper_for(context, ("h", 2))
 
 
 def test_checking_more_makes_another_server(context: ssl.SSLContext) -> None:
-    before = recall(context, ("h", 1))
+    before = keeper_for(context, ("h", 1))
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    assert recall(context, ("h", 1)) is not before
+    assert keeper_for(context, ("h", 1)) is not before
 
 
 def test_memories_are_bounded_and_the_oldest_goes(context: ssl.SSLContext) -> None:
-    first = recall(context, ("first", 0))
-    second = recall(context, ("second", 0))
+    first = keeper_for(context, ("first", 0))
+    second = keeper_for(context, ("second", 0))
     for index in range(MAX_SESSIONS - 2):
-        recall(context, ("h", index))
-    assert recall(context, ("first", 0)) is first
-    recall(context, ("one more", 0))
-    assert recall(context, ("first", 0)) is first
-    assert recall(context, ("second", 0)) is not second
+        keeper_for(context, ("h", index))
+    assert keeper_for(context, ("first", 0)) is first
+    keeper_for(context, ("one more", 0))
+    assert keeper_for(context, ("first", 0)) is first
+    assert keeper_for(context, ("second", 0)) is not second
 
 
 def test_context_that_cannot_hold_any() -> None:
@@ -79,4 +79,4 @@ def test_context_that_cannot_hold_any() -> None:
             self.check_hostname = True
             self.verify_mode = ssl.CERT_REQUIRED
 
-    assert recall(Slotted(), ("h", 1)) is None  # type: ignore[arg-type]
+    assert keeper_for(Slotted(), ("h", 1)) is None  # type: ignore[arg-type]

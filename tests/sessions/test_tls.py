@@ -13,8 +13,8 @@ import gevent
 import gevent.ssl
 import pytest
 
+from greenws.sessions.plain import SocketTransport
 from greenws.sessions.tls import STEP, TLSTransport, handshake
-from greenws.sessions.transport import Transport
 from greenws.sessions.wait import WRITE, wait, wait_read
 from tests.sessions.scripted import Authority, ScriptedServer, Server, exchange, receive
 from tests.support.ticker import Ticker
@@ -51,10 +51,10 @@ def server(server_context: ssl.SSLContext) -> Iterator[Server]:
         yield server
 
 
-def connect(port: int) -> Transport:
+def connect(port: int) -> SocketTransport:
     sock = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)
     sock.connect(("127.0.0.1", port))
-    return Transport(sock)
+    return SocketTransport(sock)
 
 
 def open_tls(
@@ -84,6 +84,7 @@ def test_facts_of_the_connection(
 ) -> None:
     transport = TLSTransport(connect(server.port), context, "localhost")
     assert (transport.version, transport.cipher) == (None, None)
+    assert transport.is_buffering
     handshake(transport)
     assert transport.version == {771: "TLSv1.2", 772: "TLSv1.3"}[version]
     assert transport.cipher is not None
@@ -139,7 +140,7 @@ def test_international_name(authority: Authority, context: ssl.SSLContext) -> No
 def test_name_that_is_none_is_a_value_error(context: ssl.SSLContext, name: str) -> None:
     ours, theirs = _socket.socketpair()
     with pytest.raises(ValueError):
-        TLSTransport(Transport(ours), context, name)
+        TLSTransport(SocketTransport(ours), context, name)
     ours.close()
     theirs.close()
 
@@ -328,7 +329,7 @@ def test_half_close_says_close_notify_and_goes_on_reading(
 
 def test_half_close_before_the_handshake_never_raises(context: ssl.SSLContext) -> None:
     ours, theirs = _socket.socketpair()
-    transport = TLSTransport(Transport(ours), context, "localhost")
+    transport = TLSTransport(SocketTransport(ours), context, "localhost")
     transport.shutdown_write()
     assert theirs.recv(1) == b""
     transport.close()
@@ -401,7 +402,7 @@ def test_end_stays_the_end_while_the_peer_keeps_the_connection(
 # The handshake
 
 
-class CountingTransport(Transport):
+class CountingTransport(SocketTransport):
     """Counts what costs a system call."""
 
     def __init__(self, port: int) -> None:
@@ -456,7 +457,7 @@ def test_nothing_is_read_in_vain_in_a_handshake(server: Server, context: ssl.SSL
 
 def test_hub_goes_on_while_the_peer_is_silent(context: ssl.SSLContext, ticking: Ticker) -> None:
     ours, theirs = _socket.socketpair()
-    transport = TLSTransport(Transport(ours), context, "localhost")
+    transport = TLSTransport(SocketTransport(ours), context, "localhost")
     ticking.reset()
     with gevent.Timeout(0.1) as timeout, pytest.raises(gevent.Timeout) as caught:
         handshake(transport)
@@ -474,7 +475,7 @@ def test_handshake_arrives_byte_by_byte(
     peer = server_context.wrap_bio(incoming, outgoing, server_side=True)
     ours, theirs = _socket.socketpair()
     theirs.setblocking(False)
-    transport = TLSTransport(Transport(ours), context, "localhost")
+    transport = TLSTransport(SocketTransport(ours), context, "localhost")
     try:
         is_done = transport.advance_handshake()
         while not is_done:

@@ -10,7 +10,7 @@ import pytest
 
 from greenws.errors import ProxyFail
 from greenws.proxies.address import ProxyAddress
-from greenws.sessions.transport import Transport
+from greenws.sessions.plain import SocketTransport
 from greenws.sessions.tunnel import open_http_tunnel, open_socks_tunnel
 from tests.sessions.scripted import (
     HTTPProxy,
@@ -44,7 +44,7 @@ def address(
 
 def test_http_tunnel_stands_and_keeps_what_follows_the_reply() -> None:
     with Server() as target, HTTPProxy(greeting=GREETING) as proxy:
-        transport = Transport(connect(proxy.port))
+        transport = SocketTransport(connect(proxy.port))
         proxy_address = address("http", proxy.port)
         assert open_http_tunnel(transport, proxy_address, "127.0.0.1", target.port) == 200
         assert receive(transport, len(GREETING)) == GREETING
@@ -55,7 +55,7 @@ def test_http_tunnel_stands_and_keeps_what_follows_the_reply() -> None:
 def test_http_tunnel_skips_interim_replies() -> None:
     interim = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n"
     with Server() as target, HTTPProxy(interim=interim) as proxy:
-        transport = Transport(connect(proxy.port))
+        transport = SocketTransport(connect(proxy.port))
         proxy_address = address("http", proxy.port)
         assert open_http_tunnel(transport, proxy_address, "127.0.0.1", target.port) == 200
         transport.close()
@@ -67,7 +67,7 @@ def test_http_tunnel_skips_interim_replies() -> None:
 def test_http_tunnel_with_credentials(credentials: bytes) -> None:
     user, _, password = credentials.partition(b":")
     with Server() as target, HTTPProxy(credentials=credentials) as proxy:
-        transport = Transport(connect(proxy.port))
+        transport = SocketTransport(connect(proxy.port))
         proxy_address = address("http", proxy.port, user, password)
         assert open_http_tunnel(transport, proxy_address, "127.0.0.1", target.port) == 200
         transport.close()
@@ -81,7 +81,7 @@ def test_http_tunnel_with_credentials(credentials: bytes) -> None:
         (b"", "closed the connection without a reply"),
         (b"HTTP/1.1 200 OK\r\n", "closed the connection without a reply"),
         (b"SSH-2.0-x\r\n", "does not speak HTTP"),
-        (b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 20000, "sent too long a reply"),
+        (b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 20000, "sent a reply that is too long"),
     ],
 )
 def test_http_tunnel_refused(reply: bytes, message: str) -> None:
@@ -91,7 +91,7 @@ def test_http_tunnel_refused(reply: bytes, message: str) -> None:
         sock.shutdown(1)
 
     with ScriptedServer(script) as server:
-        transport = Transport(connect(server.port))
+        transport = SocketTransport(connect(server.port))
         with pytest.raises(ProxyFail) as caught:
             open_http_tunnel(transport, address("http", server.port, b"u", b"S3cret"), "h", 1)
         assert str(caught.value).startswith(f"proxy http://127.0.0.1:{server.port} {message}")
@@ -104,7 +104,7 @@ def test_http_tunnel_of_a_proxy_that_resets() -> None:
         sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
 
     with ScriptedServer(script) as server:
-        transport = Transport(connect(server.port))
+        transport = SocketTransport(connect(server.port))
         with pytest.raises(ProxyFail, match="Connection reset by peer"):
             open_http_tunnel(transport, address("http", server.port), "h", 1)
         transport.close()
@@ -133,7 +133,7 @@ def test_socks_tunnel_stands_and_loses_no_byte(
         assert sock.fileno() == -1
         assert tunnel.gettimeout() == 0.0
         assert os.get_blocking(tunnel.fileno()) is False
-        transport = Transport(tunnel)
+        transport = SocketTransport(tunnel)
         assert receive(transport, len(GREETING)) == GREETING
         assert exchange(transport, b"hello") == b"hello"
         transport.close()
@@ -254,7 +254,7 @@ def test_socks_proxy_that_talks_nonsense(scheme: str, reply: bytes, message: str
 
 
 def test_socks_host_that_is_none() -> None:
-    with SocksProxy() as proxy, pytest.raises(ProxyFail, match="is no host name"):
+    with SocksProxy() as proxy, pytest.raises(ProxyFail, match="is not a host name"):
         open_socks_tunnel(connect(proxy.port), address("socks5h", proxy.port), "a..b", 80)
 
 

@@ -9,7 +9,16 @@ import gevent
 import pytest
 from gevent import get_hub
 
-from greenws.sessions.wait import READ, WRITE, wait, wait_any, wait_read, wait_write
+from greenws.sessions import wait as wait_module
+from greenws.sessions.wait import (
+    READ,
+    WRITE,
+    let_others_catch_up,
+    wait,
+    wait_any,
+    wait_read,
+    wait_write,
+)
 from tests.support.ticker import Ticker
 
 
@@ -98,3 +107,22 @@ def test_kill_leaves_no_watcher_and_no_timer(pair: Pair) -> None:
     assert greenlet.dead
     assert getattr(get_hub().loop, "activecnt", 0) <= before
     watcher.close()
+
+
+@pytest.mark.parametrize(
+    ("is_on", "order"),
+    [(True, ["a1", "b1", "c1", "a2", "b2", "c2"]), (False, ["a1", "a2", "b1", "b2", "c1", "c2"])],
+)
+def test_those_who_let_others_catch_up_take_the_next_step_together(
+    is_on: bool, order: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wait_module, "CATCHING_UP", is_on)
+    steps: list[str] = []
+
+    def take_two_steps(name: str) -> None:
+        steps.append(f"{name}1")
+        let_others_catch_up()
+        steps.append(f"{name}2")
+
+    gevent.joinall([gevent.spawn(take_two_steps, name) for name in "abc"])
+    assert steps == order

@@ -34,7 +34,7 @@ class DialOptions(TransportDefaults):
 def dial(
     options: DialOptions,
     trace: dialing.Trace = dialing.ignore,
-    progress: dialing.Progress | None = None,
+    progress: dialing.DialProgress | None = None,
 ) -> tuple[Transport, str | None]:
     """Open a connection as ``options`` say."""
     return dialing.dial(

@@ -7,6 +7,7 @@ from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
 _CIMPORT = re.compile(r"^\s*from\s+([\w.]+)\s+cimport\s+([\w, ]+)", re.MULTILINE)
+_CIMPORT_MODULE = re.compile(r"^\s*cimport\s+([\w.]+)", re.MULTILINE)
 
 
 def find_stale(package: Path) -> list[str]:
@@ -48,7 +49,9 @@ def _with_cimported(declarations: Path, package: Path) -> set[Path]:
         if pxd in seen or not pxd.exists():  # one of Cython's own (libc, cpython)
             continue
         seen.add(pxd)
-        for module, names in _CIMPORT.findall(pxd.read_text(encoding="utf-8")):
+        text = pxd.read_text(encoding="utf-8")
+        pending += [_locate(module, pxd, package) for module in _CIMPORT_MODULE.findall(text)]
+        for module, names in _CIMPORT.findall(text):
             pending.append(_locate(module, pxd, package))
             # A name may be a module, too.
             for name in names.replace(" ", "").split(","):

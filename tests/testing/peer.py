@@ -11,7 +11,7 @@ import gevent
 from gevent import socket, subprocess
 
 from greenws.events import Binary, Closing, Event, Text
-from greenws.protocol.compression import OFFER
+from greenws.protocol.extensions import OFFER
 from greenws.protocol.frame import build_close_payload, build_frame
 from greenws.protocol.handshake import accept_for
 from greenws.protocol.head import HeadReader

@@ -7,9 +7,9 @@ import pytest
 from gevent import socket
 
 from greenws.testing import (
-    Connection,
     EchoServer,
     Message,
+    ServerConnection,
     accept,
     close_with,
     delay,
@@ -176,7 +176,7 @@ def test_in_turn_of_nothing_is_a_value_error() -> None:
 
 
 def test_own_behaviour_may_push() -> None:
-    def push(connection: Connection) -> None:
+    def push(connection: ServerConnection) -> None:
         for number in range(3):
             connection.send(str(number))
             gevent.sleep(0.001)

@@ -8,8 +8,8 @@ import pytest
 import greenws
 from greenws.errors import TransportFail
 from greenws.testing import (
-    Connection,
     EchoServer,
+    ServerConnection,
     accept,
     close_with,
     drop,
@@ -97,7 +97,7 @@ def test_client_cannot_send_on_to_a_server_that_stops_reading() -> None:
 
 
 def test_websocket_gets_what_a_behaviour_pushes() -> None:
-    def push(connection: Connection) -> None:
+    def push(connection: ServerConnection) -> None:
         connection.send("hello")
         connection.send_ping(b"p")
         connection.send(b"data")

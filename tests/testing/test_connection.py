@@ -10,7 +10,7 @@ from greenws.errors import WebSocketClosed, WebSocketClosing, WebSocketUnavailab
 from greenws.events import Binary, Text
 from greenws.protocol.compression import Deflate
 from greenws.protocol.frame import build_frame
-from greenws.testing import Connection, EchoServer, silent, stop_reading
+from greenws.testing import EchoServer, ServerConnection, silent, stop_reading
 
 from .peer import Peer
 
@@ -18,7 +18,7 @@ from .peer import Peer
 def test_messages_come_as_str_and_bytes() -> None:
     got: list[Any] = []
 
-    def collect(connection: Connection) -> None:
+    def collect(connection: ServerConnection) -> None:
         got.extend(connection)
 
     with EchoServer(collect) as server, Peer(server).open() as peer:
@@ -31,7 +31,7 @@ def test_messages_come_as_str_and_bytes() -> None:
         connection = server.connections[0]
         assert connection.wait_ended() == 4001
         assert connection.close_reason == "over"
-        assert repr(connection) == "<Connection 1 ended, close_code=4001>"
+        assert repr(connection) == "<ServerConnection 1 ended, close_code=4001>"
 
 
 def test_chunking_of_the_client_does_not_matter() -> None:
@@ -103,7 +103,7 @@ def test_client_that_goes_before_its_request_is_no_error() -> None:
 
 
 def test_pings_are_answered_and_pongs_kept() -> None:
-    def ping(connection: Connection) -> None:
+    def ping(connection: ServerConnection) -> None:
         connection.send_ping(b"from the server")
         list(connection)
 
@@ -121,7 +121,7 @@ def test_pings_are_answered_and_pongs_kept() -> None:
 def test_close_waits_for_the_client_without_blocking_the_behaviour() -> None:
     steps: list[str] = []
 
-    def close(connection: Connection) -> None:
+    def close(connection: ServerConnection) -> None:
         connection.close(4002, "first")
         connection.close(4003, "second: ignored")
         assert not connection.is_open
@@ -166,7 +166,7 @@ def test_illegal_close_code_is_a_value_error() -> None:
 
 
 def test_drop_resets() -> None:
-    def drop(connection: Connection) -> None:
+    def drop(connection: ServerConnection) -> None:
         connection.send("last words")
         connection.drop()
         with pytest.raises(WebSocketClosed):
@@ -182,7 +182,7 @@ def test_drop_resets() -> None:
 
 
 def test_drop_with_fin_ends_the_stream_also_with_bytes_unread() -> None:
-    def drop(connection: Connection) -> None:
+    def drop(connection: ServerConnection) -> None:
         connection.receive()
         connection.send("last words")
         connection.drop(reset=False)
@@ -227,7 +227,7 @@ def test_two_greenlets_cannot_receive_at_once() -> None:
 
 @pytest.mark.parametrize("verb", ["receive", "close", "send_ping", "send_pong"])
 def test_nothing_websocket_before_the_upgrade(verb: str) -> None:
-    def act(connection: Connection) -> None:
+    def act(connection: ServerConnection) -> None:
         getattr(connection, verb)()
 
     with pytest.raises(WebSocketUnavailable, match="upgrade"):
@@ -236,7 +236,7 @@ def test_nothing_websocket_before_the_upgrade(verb: str) -> None:
 
 
 def test_request_is_answered_once() -> None:
-    def act(connection: Connection) -> None:
+    def act(connection: ServerConnection) -> None:
         connection.accept()
         connection.reject()
 
@@ -246,7 +246,7 @@ def test_request_is_answered_once() -> None:
 
 
 def test_accept_may_name_any_subprotocol_and_headers() -> None:
-    def act(connection: Connection) -> None:
+    def act(connection: ServerConnection) -> None:
         connection.accept(subprotocol="unasked", headers=[("Set-Cookie", "a=b"), ("X-Y", "z")])
 
     with EchoServer(opening=act) as server, Peer(server).open() as peer:
@@ -258,7 +258,7 @@ def test_accept_may_name_any_subprotocol_and_headers() -> None:
 
 
 def test_messages_are_compressed_unless_told_otherwise() -> None:
-    def talk(connection: Connection) -> None:
+    def talk(connection: ServerConnection) -> None:
         connection.send("x" * 1000)
         connection.send("y" * 1000, compress=False)
         connection.send("z" * 1000)
@@ -292,7 +292,7 @@ def test_bad_utf8_is_answered_with_1007() -> None:
 
 
 def test_frames_may_be_anything() -> None:
-    def act(connection: Connection) -> None:
+    def act(connection: ServerConnection) -> None:
         connection.send_frame(1, b"in ", fin=False)
         connection.send_frame(9, b"between")
         connection.send_frame(0, b"pieces")
@@ -309,7 +309,7 @@ def test_frames_may_be_anything() -> None:
 def test_sender_waits_for_a_client_that_does_not_read() -> None:
     sent = []
 
-    def flood(connection: Connection) -> None:
+    def flood(connection: ServerConnection) -> None:
         for number in range(40):
             connection.send(b"x" * 1_000_000)
             sent.append(number)
@@ -326,7 +326,7 @@ def test_sender_waits_for_a_client_that_does_not_read() -> None:
 
 
 def test_order_of_two_senders_is_kept() -> None:
-    def talk(connection: Connection) -> None:
+    def talk(connection: ServerConnection) -> None:
         def count(letter: str) -> None:
             for number in range(50):
                 connection.send(f"{letter}{number}" + "." * 20000)

@@ -11,7 +11,7 @@ import gevent
 import pytest
 import trustme
 
-from greenws.testing import Connection, EchoServer, close_with, drop, silent, stop_reading
+from greenws.testing import EchoServer, ServerConnection, close_with, drop, silent, stop_reading
 
 from .peer import LIMIT, Peer, run_websockets
 
@@ -169,7 +169,7 @@ def test_stop_closes_open_connections_with_1001() -> None:
 
 
 @pytest.mark.parametrize("behaviour", [silent, stop_reading, lambda connection: gevent.sleep(99)])
-def test_stop_ends_any_behaviour(behaviour: Callable[[Connection], object]) -> None:
+def test_stop_ends_any_behaviour(behaviour: Callable[[ServerConnection], object]) -> None:
     with EchoServer(opening=behaviour) as server:
         peer = Peer(server)
         server.wait_for(lambda: server.connection_count)
@@ -200,7 +200,7 @@ def test_stop_is_not_held_up_by_a_client_that_does_not_read() -> None:
 
 
 def test_behaviour_may_stop_the_server() -> None:
-    def stop_on_demand(connection: Connection) -> None:
+    def stop_on_demand(connection: ServerConnection) -> None:
         connection.receive()
         server.stop()
 
@@ -215,7 +215,7 @@ def test_behaviour_may_stop_the_server() -> None:
 
 
 def test_exception_of_a_behaviour_is_raised_at_the_end() -> None:
-    def fail(connection: Connection) -> None:
+    def fail(connection: ServerConnection) -> None:
         raise ZeroDivisionError("in a behaviour")
 
     with pytest.raises(ZeroDivisionError, match="in a behaviour"):
@@ -227,7 +227,7 @@ def test_exception_of_a_behaviour_is_raised_at_the_end() -> None:
 
 
 def test_exception_of_a_behaviour_ends_a_wait() -> None:
-    def fail(connection: Connection) -> None:
+    def fail(connection: ServerConnection) -> None:
         raise ZeroDivisionError
 
     server = EchoServer(fail).start()
@@ -238,7 +238,7 @@ def test_exception_of_a_behaviour_ends_a_wait() -> None:
 
 
 def test_exception_of_a_behaviour_goes_before_one_of_the_block() -> None:
-    def fail(connection: Connection) -> None:
+    def fail(connection: ServerConnection) -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError) as caught:
@@ -249,7 +249,7 @@ def test_exception_of_a_behaviour_goes_before_one_of_the_block() -> None:
 
 
 def test_timeout_out_of_a_behaviour_counts_as_exception() -> None:
-    def fail(connection: Connection) -> None:
+    def fail(connection: ServerConnection) -> None:
         with gevent.Timeout(0.001):
             connection.receive()
 
@@ -262,7 +262,7 @@ def test_behaviour_that_was_not_called_is_an_error() -> None:
     server = EchoServer(drop).start()  # type: ignore[arg-type]
     with Peer(server).open() as peer:
         assert peer.next_close()[0] == 1011
-    with pytest.raises(TypeError, match="has to be called first"):
+    with pytest.raises(TypeError, match="call it, and give the result"):
         server.stop()
 
 
@@ -304,7 +304,7 @@ def test_history_limits_what_is_kept() -> None:
 def test_wait_that_takes_too_long_is_a_timeout_error() -> None:
     with EchoServer() as server, Peer(server).open():
         server.wait_connections(1)
-        with pytest.raises(TimeoutError, match="not within"):
+        with pytest.raises(TimeoutError, match="not true within"):
             server.wait_messages(1, timeout=0.01)
         with pytest.raises(TimeoutError):
             server.wait_connections(2, timeout=0.01)

@@ -1,27 +1,11 @@
-"""The two system calls of every message, and the switch of greenlets between them.
-
-As in :mod:`greenws.native`: these are the functions of the pure build; ``native.pxd`` has them in
-C, where the descriptor is all they need, and nothing that could wait.
-"""
+"""The two system calls of every message; in the compiled build, ``syscalls.pxd`` replaces this."""
 
 from __future__ import annotations
 
 import _socket
 from typing import TYPE_CHECKING
 
-from gevent import getcurrent
-from greenlet import greenlet
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-__all__ = ["getcurrent", "receive", "send", "switch"]
-
-# Unbound, so that a switch looks nothing up. gevent's Hub.switch would first ask the current
-# greenlet for a switch_out(), which ours has not.
-switch: Callable[..., object] = greenlet.switch
-
-# Unbound: they are called for every message.
+# Unbound, as they are called for every message.
 _recv_into = _socket.socket.recv_into
 _send = _socket.socket.send
 
@@ -31,6 +15,7 @@ def receive(
 ) -> int | None:
     """Read what is there, at most ``size`` bytes.
 
+    :param fileno: the descriptor of ``sock``, which is all that C needs.
     :returns: the number of bytes; 0: the peer has ended the stream; None: nothing yet.
     :raises OSError: the connection is broken, or closed here.
     """
@@ -43,6 +28,7 @@ def receive(
 def send(sock: _socket.socket, fileno: int, data: bytes | bytearray | memoryview) -> int | None:
     """Hand over as much of ``data`` as is taken at once.
 
+    :param fileno: the descriptor of ``sock``, which is all that C needs.
     :returns: the number of bytes taken; None: none now.
     :raises OSError: the connection is broken, or closed here.
     """

@@ -1,4 +1,4 @@
-"""One client's connection as the echo server sees it, for the behaviours to act on."""
+"""The connection of one client to the echo server; behaviours act on this connection."""
 
 from __future__ import annotations
 
@@ -22,87 +22,89 @@ from ..errors import (
     WebSocketUnavailable,
 )
 from ..events import Binary, Closing, Event, Ping, Pong, Text
-from ..protocol.compression import answer_offer
 from ..protocol.frame import append_frame, build_close_payload, fit_close_reason
-from ..protocol.handshake import (
-    BadRequest,
-    Request,
-    build_rejection,
-    build_response,
-    parse_request,
-)
-from ..protocol.head import HeadReader
+from ..protocol.head import HeadReader, HeadTooLarge
 from ..protocol.opcode import Opcode
 from ..protocol.stream import Stream
 from ..status import Status
 from .journal import Journal, Message
+from .upgrade import (
+    BadRequest,
+    Request,
+    answer_offer,
+    build_rejection,
+    build_response,
+    parse_request,
+)
 from .wire import Wire
 
-Headers = Iterable[tuple[str, str]]
+HeaderPairs = Iterable[tuple[str, str]]
 
 _GOING_AWAY = build_close_payload(Status.GOING_AWAY, "the server stops")
 
 
-class State(enum.Enum):
-    """How far a connection has come; it only moves downwards."""
+class ConnectionState(enum.Enum):
+    """The state of a connection. A connection only moves downwards in this list."""
 
-    #: TCP is open, and TLS if there is any; no answer was given to the upgrade.
+    #: TCP is open, and TLS if wanted; the request for the upgrade is not answered yet.
     OPENING = enum.auto()
     #: The upgrade was accepted.
     OPEN = enum.auto()
-    #: A close frame was sent; the client's may still be on its way.
+    #: A close frame was sent; the client's close frame may still be on its way.
     CLOSING = enum.auto()
-    #: No more frames will come or go.
+    #: No more frames will be received or sent.
     ENDED = enum.auto()
 
 
 @dataclass(frozen=True)
-class Options:
-    """What all connections of one server have in common."""
+class ServerOptions:
+    """The options that all connections of one server share."""
 
     ssl_context: ssl.SSLContext | None
     subprotocols: Sequence[str]
-    #: Keywords for answer_offer(), as the user gave them; None: compression is declined.
+    #: The keywords for answer_offer(); None: decline compression.
     compression: Mapping[str, Any] | None
     max_size: int | None
     history: int
     close_timeout: float
 
 
-class Connection:
-    """One client's connection.
+class ServerConnection:
+    """The connection of one client.
 
-    A behaviour gets it when the client has connected, and talks to the client with it. It may be
-    used from other greenlets too, one of them receiving at a time: what they send is queued whole
-    and in order. Iterating over it yields messages until the client has gone.
+    A behaviour gets the connection when the client has connected, and talks to the client through
+    the connection. Several greenlets may use a connection, but only one at a time may receive. Each
+    send is queued whole and in order. Iterating over the connection yields messages until the
+    client has gone.
     """
 
-    def __init__(self, wire: Wire, number: int, options: Options, journal: Journal) -> None:
-        #: 1 for the first connection the server got, 2 for the second.
+    def __init__(self, wire: Wire, number: int, options: ServerOptions, journal: Journal) -> None:
+        #: The number of the connection: 1 for the first connection of the server.
         self.number = number
-        #: The request for the upgrade, once it was read.
+        #: The request for the upgrade; None before the request was read.
         self.request: Request | None = None
-        #: The subprotocol that was agreed on, or None.
+        #: The negotiated subprotocol, or None.
         self.subprotocol: str | None = None
-        #: Whether the client sends and understands compressed messages.
-        self.is_compressed: bool = False
-        #: The latest messages received, text as str and binary as bytes.
+        #: Whether permessage-deflate was negotiated.
+        self.is_compressed = False
+        #: The latest messages received: text as str, binary as bytes.
         self.messages: deque[Message] = deque(maxlen=options.history)
-        #: Payloads of the latest pings received.
+        #: The payloads of the latest pings received.
         self.pings: deque[bytes] = deque(maxlen=options.history)
-        #: Payloads of the latest pongs received.
+        #: The payloads of the latest pongs received.
         self.pongs: deque[bytes] = deque(maxlen=options.history)
-        #: The code of the close frame received: 1005 if it had none; None: no close frame so far.
+        #: The code of the received close frame; 1005: the close frame had no code; None: no close
+        #: frame was received so far.
         self.close_code: int | None = None
-        #: The reason of the close frame received.
-        self.close_reason: str = ""
-        #: What ended the connection before its time: a violation by the client, a failed TLS
-        #: handshake, an exception out of the behaviour; or None.
+        #: The reason of the received close frame.
+        self.close_reason = ""
+        #: The error that ended the connection: a violation by the client, a failed TLS handshake,
+        #: an exception of the behaviour; None: no error.
         self.error: BaseException | None = None
         self._wire = wire
         self._options = options
         self._journal = journal
-        self._state = State.OPENING
+        self._state = ConnectionState.OPENING
         self._stream: Stream | None = None
         self._ended = Flag()
 
@@ -119,20 +121,20 @@ class Connection:
 
     @property
     def is_open(self) -> bool:
-        """Whether the upgrade was accepted and no close frame was sent since."""
-        return self._state is State.OPEN
+        """Whether the upgrade was accepted and no close frame was sent."""
+        return self._state is ConnectionState.OPEN
 
     @property
     def is_ended(self) -> bool:
         """Whether the TCP connection is closed, or about to be."""
-        return self._state is State.ENDED
+        return self._state is ConnectionState.ENDED
 
     def read_request(self) -> Request:
-        """Read the client's request for the upgrade, or return it again.
+        """Read the client's request for the upgrade; later calls return the same request.
 
-        An invalid one is answered with 400 or 426.
+        An invalid request is answered with 400 or 426.
 
-        :raises WebSocketClosed: if the client has gone, or its request was invalid.
+        :raises WebSocketClosed: the client has gone, or the request was invalid.
         """
         if self.request is None:
             reader = HeadReader()
@@ -141,27 +143,29 @@ class Connection:
                 while head is None:
                     head = reader.feed(self._read_or_end())
                 self.request = parse_request(head)
-            except HandshakeError as error:
+            except HeadTooLarge as error:
+                self.error = HandshakeError(str(error))
+                raise WebSocketClosed("the client's request is invalid") from self.error
+            except BadRequest as error:
                 self.error = error
-                if isinstance(error, BadRequest):
-                    self._wire.write(error.build_rejection())
+                self._wire.write(error.build_rejection())
                 raise WebSocketClosed("the client's request is invalid") from error
             self._stream = Stream(is_client=False, max_size=self._options.max_size)
             self._stream.receive(reader.rest, 0, len(reader.rest), 0.0)
-            self._journal.note_change()
+            self._journal.notify_waiters()
         return self.request
 
-    def accept(self, *, subprotocol: str | None = None, headers: Headers = ()) -> None:
+    def accept(self, *, subprotocol: str | None = None, headers: HeaderPairs = ()) -> None:
         """Answer the request for the upgrade with 101.
 
-        :param subprotocol: the subprotocol to name, whether the client offered it or not; None:
-            the first of the server's that the client offered.
-        :param headers: further headers, as pairs.
-        :raises WebSocketClosed: if the client has gone, or its request was invalid.
-        :raises WebSocketUnavailable: if the request has been answered already.
+        :param subprotocol: the subprotocol of the answer, even if the client has not offered it;
+            None: the first subprotocol of the server that the client has offered.
+        :param headers: more headers, as pairs.
+        :raises WebSocketClosed: the client has gone, or the request was invalid.
+        :raises WebSocketUnavailable: the request has been answered already.
         """
         request = self.read_request()
-        self._expect(State.OPENING)
+        self._require(ConnectionState.OPENING)
         if subprotocol is None:
             offered = request.protocols
             subprotocol = next((p for p in self._options.subprotocols if p in offered), None)
@@ -175,40 +179,40 @@ class Connection:
                 headers=_encode_headers(headers),
             )
         )
-        self._move(State.OPEN)
+        self._move_to(ConnectionState.OPEN)
 
     def reject(
         self,
         status: int = 403,
         reason: str = "Forbidden",
         *,
-        headers: Headers = (),
+        headers: HeaderPairs = (),
         body: bytes = b"",
     ) -> None:
-        """Answer the request for the upgrade with another status than 101, and end.
+        """Answer the request for the upgrade with a status other than 101, and end.
 
-        :param headers: further headers, as pairs.
-        :raises WebSocketClosed: if the client has gone, or its request was invalid.
-        :raises WebSocketUnavailable: if the request has been answered already.
+        :param headers: more headers, as pairs.
+        :raises WebSocketClosed: the client has gone, or the request was invalid.
+        :raises WebSocketUnavailable: the request has been answered already.
         """
         self.read_request()
-        self._expect(State.OPENING)
+        self._require(ConnectionState.OPENING)
         self._wire.write(
             build_rejection(status, reason, headers=_encode_headers(headers), body=body)
         )
-        self._move(State.ENDED)
+        self._move_to(ConnectionState.ENDED)
 
     def receive(self) -> Message:
         """Wait for a message: text as str, binary as bytes.
 
-        Pings that come before it are answered; a close frame is, too.
+        Meanwhile, pings and a close frame are answered.
 
-        :raises WebSocketClosed: if no message will come any more.
-        :raises WebSocketUnavailable: if the upgrade was not accepted.
-        :raises RuntimeError: if another greenlet is receiving.
+        :raises WebSocketClosed: no more messages will come.
+        :raises WebSocketUnavailable: the upgrade was not accepted.
+        :raises RuntimeError: another greenlet is receiving.
         """
         stream = self._stream
-        if stream is None or self._state is State.OPENING:
+        if stream is None or self._state is ConnectionState.OPENING:
             raise WebSocketUnavailable("the upgrade was not accepted")
         while True:
             try:
@@ -228,25 +232,25 @@ class Connection:
             elif type(event) is Binary:
                 message = event.data
             else:
-                self._control(event)
+                self._handle_control(event)
                 continue
             self.messages.append(message)
-            self._journal.note_message(message)
+            self._journal.record_message(message)
             return message
 
     def receive_raw(self) -> bytes:
-        """Wait for bytes and return them as they are, below WebSocket; ``b""`` at the end.
+        """Wait for bytes, and return them without parsing; ``b""`` at the end.
 
-        :raises WebSocketClosed: if the connection failed or was dropped.
-        :raises RuntimeError: if another greenlet is receiving.
+        :raises WebSocketClosed: the connection failed or was dropped.
+        :raises RuntimeError: another greenlet is receiving.
         """
         data = self._wire.read()
         if not data:
-            self._move(State.ENDED)
+            self._move_to(ConnectionState.ENDED)
         return data
 
     def send(self, message: Message, compress: bool = True) -> None:
-        """Send str as a text message, bytes as a binary one; see :meth:`send_text`."""
+        """Send str as a text message, bytes as a binary message; see :meth:`send_text`."""
         if isinstance(message, str):
             self.send_text(message, compress)
         else:
@@ -255,8 +259,8 @@ class Connection:
     def send_text(self, text: str, compress: bool = True) -> None:
         """Send a text message; wait while more than 256 KiB are unsent.
 
-        :param compress: if compression was agreed on, make use of it.
-        :raises WebSocketUnavailable: if it cannot be sent: not open yet, or no longer.
+        :param compress: whether to compress the message, if permessage-deflate was negotiated.
+        :raises WebSocketUnavailable: the connection is not open yet, or not open any more.
         """
         self._send_message(Opcode.TEXT, text.encode("utf-8"), compress)
 
@@ -265,75 +269,75 @@ class Connection:
         self._send_message(Opcode.BINARY, data, compress)
 
     def send_ping(self, data: bytes = b"") -> None:
-        """Send a ping; the answer goes to :attr:`pongs` when it is received."""
-        self._expect(State.OPEN)
+        """Send a ping. The client's answer goes to :attr:`pongs`."""
+        self._require(ConnectionState.OPEN)
         self.send_frame(Opcode.PING, data)
 
     def send_pong(self, data: bytes = b"") -> None:
         """Send a pong."""
-        self._expect(State.OPEN)
+        self._require(ConnectionState.OPEN)
         self.send_frame(Opcode.PONG, data)
 
     def send_frame(
         self, opcode: int, payload: bytes = b"", *, fin: bool = True, rsv1: bool = False
     ) -> None:
-        """Send a frame, whether it is legal or not: for fragments, and for hostile servers.
+        """Send a frame, legal or not: for fragments, and to act as a hostile server.
 
-        :raises WebSocketClosed: if the connection has ended.
+        :raises WebSocketClosed: the connection has ended.
         """
         append_frame(self._wire.queue, opcode, payload, rsv1, False, fin)
         self._wire.flush_soon()
 
     def send_raw(self, data: bytes) -> None:
-        """Send bytes as they are, below WebSocket.
+        """Send bytes unchanged, without a frame.
 
-        :raises WebSocketClosed: if the connection has ended.
+        :raises WebSocketClosed: the connection has ended.
         """
         self._wire.write(data)
 
     def flush(self) -> None:
-        """Wait until the kernel has all that was sent."""
+        """Wait until the kernel has accepted everything that was sent."""
         self._wire.flush()
 
     def close(self, code: int | None = Status.NORMAL, reason: str = "") -> None:
-        """Send a close frame, once; return at once.
+        """Send a close frame, unless one was sent already, and return at once.
 
-        The client's close frame is waited for when the behaviour has returned.
+        The server waits for the client's close frame after the behaviour has returned.
 
         :param code: the close code; None for an empty close frame.
-        :raises WebSocketUnavailable: if the upgrade was not accepted.
+        :raises WebSocketUnavailable: the upgrade was not accepted.
         """
-        if self._state is State.OPENING:
+        if self._state is ConnectionState.OPENING:
             raise WebSocketUnavailable("the upgrade was not accepted")
-        if self._state is State.OPEN:
+        if self._state is ConnectionState.OPEN:
             self.send_frame(Opcode.CLOSE, build_close_payload(code, reason))
-            self._move(State.CLOSING)
+            self._move_to(ConnectionState.CLOSING)
 
     def drop(self, reset: bool = True) -> None:
         """Close the TCP connection at once, without a close frame.
 
-        :param reset: with RST; False: with FIN.
+        :param reset: True: close with RST; False: close with FIN.
         """
         self._wire.end(reset)
         if self._stream is not None:
             self._stream.close()
-        self._move(State.ENDED)
+        self._move_to(ConnectionState.ENDED)
         self._ended.set()
 
     def wait_ended(self, timeout: float | None = 5.0) -> int | None:
         """Wait until the TCP connection is closed, and return :attr:`close_code`.
 
-        :param timeout: seconds, or None to wait for ever.
-        :raises TimeoutError: if it is not closed in time.
+        :param timeout: the time limit in seconds; None: no limit.
+        :raises TimeoutError: the connection is not closed in time.
         """
         if not self._ended.wait(timeout):
             raise TimeoutError(f"{self!r} has not ended within {timeout} s")
         return self.close_code
 
     def start_tls(self) -> None:
-        """Do the TLS handshake, if the server has a certificate: called by the server.
+        """Do the TLS handshake, if the server has a certificate. The server calls this method.
 
-        :raises WebSocketClosed: if it failed.
+        :raises WebSocketClosed: the handshake failed.
         """
         if self._options.ssl_context is not None:
             try:
@@ -343,11 +347,11 @@ class Connection:
                 raise
 
     def finish(self, code: int) -> None:
-        """Do what is left of the closing handshake, in bounded time: called by the server.
+        """Complete the closing handshake, in bounded time. The server calls this method.
 
-        :param code: what to close with if no close frame was sent before.
+        :param code: the close code, if no close frame was sent before.
         """
-        # False: when the time is up, go on after the block.
+        # With False, gevent.Timeout leaves the block silently when the time is over.
         with (
             contextlib.suppress(WebSocketClosed),
             gevent.Timeout(
@@ -355,15 +359,15 @@ class Connection:
                 False,  # type: ignore[arg-type]  # not in the stubs
             ),
         ):
-            if self._state is State.OPEN:
+            if self._state is ConnectionState.OPEN:
                 self.close(code)
             self._wire.flush()
-            while self._state is State.CLOSING:
+            while self._state is ConnectionState.CLOSING:
                 self.receive()
 
     def go_away(self) -> None:
-        """End now, with 1001 as far as the kernel takes it: called by the server as it stops."""
-        if self._state is State.OPEN:
+        """End now. Send 1001 if the kernel accepts it. The stopping server calls this method."""
+        if self._state is ConnectionState.OPEN:
             append_frame(self._wire.queue, Opcode.CLOSE, _GOING_AWAY, False, False)
         self.drop(reset=False)
 
@@ -386,8 +390,8 @@ class Connection:
         return extensions
 
     def _send_message(self, opcode: int, payload: bytes, compress: bool) -> None:
-        if self._state is not State.OPEN:
-            self._expect(State.OPEN)
+        if self._state is not ConnectionState.OPEN:
+            self._require(ConnectionState.OPEN)
         assert self._stream is not None
         deflate = self._stream.deflate
         wire = self._wire
@@ -397,41 +401,41 @@ class Connection:
             append_frame(wire.queue, opcode, payload, False, False)
         wire.flush_soon()
 
-    def _control(self, event: Event) -> None:
+    def _handle_control(self, event: Event) -> None:
         if type(event) is Ping:
             self.pings.append(event.data)
-            if self._state is State.OPEN:
+            if self._state is ConnectionState.OPEN:
                 self.send_frame(Opcode.PONG, event.data)
         elif type(event) is Pong:
             self.pongs.append(event.data)
         elif type(event) is Closing:
             self.close_code = Status.NO_STATUS if event.code is None else event.code
             self.close_reason = event.reason
-            if self._state is State.OPEN:
+            if self._state is ConnectionState.OPEN:
                 self.send_frame(Opcode.CLOSE, build_close_payload(event.code, event.reason))
-            self._move(State.ENDED)
-        self._journal.note_change()
+            self._move_to(ConnectionState.ENDED)
+        self._journal.notify_waiters()
 
     def _refuse(self, error: ProtocolError | CriticalProtocolError) -> None:
         self.error = error
-        if self._state is State.OPEN:
+        if self._state is ConnectionState.OPEN:
             self.close(error.code, fit_close_reason(str(error)))
 
-    def _expect(self, state: State) -> None:
+    def _require(self, state: ConnectionState) -> None:
         if self._state is state:
             return
-        if self._state is State.ENDED:
+        if self._state is ConnectionState.ENDED:
             raise WebSocketClosed("the connection has ended")
-        if self._state is State.CLOSING:
+        if self._state is ConnectionState.CLOSING:
             raise WebSocketClosing("a close frame was sent")
-        if self._state is State.OPEN:
-            raise WebSocketUnavailable("the request was answered already")
+        if self._state is ConnectionState.OPEN:
+            raise WebSocketUnavailable("the request has been answered already")
         raise WebSocketUnavailable("the upgrade was not accepted")
 
-    def _move(self, state: State) -> None:
+    def _move_to(self, state: ConnectionState) -> None:
         self._state = state
-        self._journal.note_change()
+        self._journal.notify_waiters()
 
 
-def _encode_headers(headers: Headers) -> list[tuple[bytes, bytes]]:
+def _encode_headers(headers: HeaderPairs) -> list[tuple[bytes, bytes]]:
     return [(name.encode("ascii"), value.encode("utf-8")) for name, value in headers]

@@ -4,29 +4,28 @@ import _socket
 import contextlib
 import errno
 import struct
-import sys
 import time
 from collections.abc import Iterator
 
 import pytest
 
-from greenws.sessions.transport import Transport
+from greenws.sessions.plain import SocketTransport
 from tests.support.ticker import Ticker
 
-Ends = tuple[Transport, _socket.socket]
+Ends = tuple[SocketTransport, _socket.socket]
 
 
 @pytest.fixture
 def ends() -> Iterator[Ends]:
     ours, theirs = _socket.socketpair()
-    transport = Transport(ours)
+    transport = SocketTransport(ours)
     yield transport, theirs
     transport.close()
     theirs.close()
 
 
 @contextlib.contextmanager
-def connected(may_tune: bool = False) -> Iterator[Ends]:
+def connected() -> Iterator[Ends]:
     """A connection over loopback."""
     listener = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)
     listener.bind(("127.0.0.1", 0))
@@ -35,7 +34,7 @@ def connected(may_tune: bool = False) -> Iterator[Ends]:
     ours.connect(listener.getsockname())
     theirs = _socket.socket(fileno=listener._accept()[0])  # type: ignore[attr-defined]
     listener.close()
-    transport = Transport(ours, may_tune)
+    transport = SocketTransport(ours)
     try:
         yield transport, theirs
     finally:
@@ -49,7 +48,7 @@ def tcp_ends() -> Iterator[Ends]:
         yield ends
 
 
-def fill(transport: Transport) -> int:
+def fill(transport: SocketTransport) -> int:
     total = 0
     while (count := transport.send(b"x" * 65536)) is not None:
         total += count
@@ -68,6 +67,12 @@ def test_data_is_read_up_to_size(ends: Ends) -> None:
     assert buffer[:6] == b"abcdef"
 
 
+def test_a_negative_size_is_refused(ends: Ends) -> None:
+    ends[1].send(b"abcdef")
+    with pytest.raises(ValueError, match="negative"):
+        ends[0].recv_into(bytearray(2), -1)
+
+
 def test_end_is_zero(ends: Ends) -> None:
     ends[1].close()
     assert ends[0].recv_into(bytearray(1), 1) == 0
@@ -79,6 +84,10 @@ def test_data_is_sent(ends: Ends, kind: type) -> None:
     assert ends[1].recv(10) == b"abc"
     assert ends[0].wants_write is False
     assert ends[0].flush() is True
+
+
+def test_a_socket_holds_no_bytes_of_its_own(ends: Ends) -> None:
+    assert not ends[0].is_buffering
 
 
 def test_full_socket_is_none(ends: Ends) -> None:
@@ -97,6 +106,7 @@ def test_unread_comes_first(ends: Ends) -> None:
     ends[0].unread(b"cd")
     ends[0].unread(b"ab")
     assert ends[0].has_buffered
+    assert ends[0].is_buffering
     buffer = bytearray(10)
     assert ends[0].recv_into(buffer, 3) == 3
     assert buffer[:3] == b"abc"
@@ -140,7 +150,7 @@ def test_closed_transport_raises(ends: Ends) -> None:
 def test_blocking_socket_is_made_non_blocking() -> None:
     ours, theirs = _socket.socketpair()
     ours.settimeout(30)
-    transport = Transport(ours)
+    transport = SocketTransport(ours)
     assert transport.recv_into(bytearray(1), 1) is None
     transport.close()
     theirs.close()
@@ -165,54 +175,3 @@ def test_close_still_resets_when_told_to(tcp_ends: Ends) -> None:
     transport.close()
     with pytest.raises(ConnectionResetError):
         theirs.recv(1)
-
-
-def buffer_size(transport: Transport) -> int:
-    return transport._sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_SNDBUF)
-
-
-def stream(ends: Ends, total: int, piece: int = 64 * 1024) -> None:
-    """Send, and read it at the other end."""
-    transport, theirs = ends
-    theirs.setblocking(False)
-    data = memoryview(bytes(piece))
-    while total > 0:
-        total -= transport.send(data) or 0
-        with contextlib.suppress(BlockingIOError):
-            while theirs.recv(1024 * 1024):
-                pass
-
-
-@pytest.fixture
-def tunable() -> Iterator[Ends]:
-    with connected(may_tune=True) as ends:
-        yield ends
-
-
-def test_a_stream_on_loopback_is_not_buffered_by_megabytes(tunable: Ends) -> None:
-    before = buffer_size(tunable[0])
-    stream(tunable, 3 * 1024 * 1024)
-    assert buffer_size(tunable[0]) >= before
-    stream(tunable, 1024 * 1024)
-    if sys.platform == "linux":  # others begin with less
-        assert buffer_size(tunable[0]) == 256 * 1024
-    assert buffer_size(tunable[0]) <= 256 * 1024
-
-
-def test_short_messages_leave_the_buffer_as_it_is(tunable: Ends) -> None:
-    before = buffer_size(tunable[0])
-    stream(tunable, 5 * 1024 * 1024, 16 * 1024)
-    assert buffer_size(tunable[0]) >= before
-
-
-def test_the_buffer_is_left_to_the_kernel_unless_allowed(tcp_ends: Ends) -> None:
-    before = buffer_size(tcp_ends[0])
-    stream(tcp_ends, 5 * 1024 * 1024)
-    assert buffer_size(tcp_ends[0]) >= before
-
-
-def test_a_smaller_buffer_is_not_made_larger(tunable: Ends) -> None:
-    tunable[0]._sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDBUF, 64 * 1024)
-    before = buffer_size(tunable[0])
-    stream(tunable, 5 * 1024 * 1024)
-    assert buffer_size(tunable[0]) == before

@@ -1,4 +1,4 @@
-"""The command ``connect``: stdin to a WebSocket, line by line, and its messages to stdout."""
+"""The command ``connect``: sends the lines of stdin, and prints the received messages."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from ..errors import WebSocketError
 from ..status import Status
 from .process import read_stdin, signals_handled
 
-# Closes that are no failure: a goodbye, going away, and one without a code.
+# The close codes of a normal end: normal closure, going away, and a close frame without a code.
 _GOOD_CODES = frozenset({Status.NORMAL, Status.GOING_AWAY, Status.NO_STATUS})
 
 
-class Talker(Client):
+class StdioClient(Client):
     """The connection of the command.
 
-    :param wait: seconds to go on receiving when stdin has ended.
+    :param wait: the seconds to go on receiving after the end of stdin.
     """
 
-    close_timeout: float | None = 5.0
+    close_timeout = 5.0  # a person waits for the prompt
 
     def __init__(self, url: str, wait: float, options: ClientOptions) -> None:
         super().__init__(url, **options)
@@ -33,16 +33,16 @@ class Talker(Client):
         self._reader: gevent.Greenlet[..., None] | None = None
 
     def on_connect_fail(self, event: events.ConnectFail) -> None:
-        _tell(event.reason)
+        _report(event.reason)
 
     def on_rejected(self, event: events.Rejected) -> None:
-        _tell(f"rejected: {event.reason}")
+        _report(f"rejected: {event.reason}")
         if event.response.body:
-            _tell(event.response.body.decode("utf-8", "replace").rstrip())
+            _report(event.response.body.decode("utf-8", "replace").rstrip())
 
     def on_ready(self, event: events.Ready) -> None:
         agreed = [*event.extensions, *([event.protocol] if event.protocol else [])]
-        _tell("connected" + (f" ({', '.join(agreed)})" if agreed else ""))
+        _report("connected" + (f" ({', '.join(agreed)})" if agreed else ""))
         self._reader = gevent.spawn(self._send_lines)
 
     def on_text(self, event: events.Text) -> None:
@@ -52,14 +52,14 @@ class Talker(Client):
         print(event.data.hex(), flush=True)
 
     def on_protocol_error(self, event: events.ProtocolError) -> None:
-        _tell(f"the server violated the protocol: {event.error}")
+        _report(f"the server violated the protocol: {event.error}")
 
     def on_close(self, event: events.Disconnected) -> None:
         if self._reader is not None:
             self._reader.kill()
         if event.graceful and event.code in _GOOD_CODES:
             self.status = 0
-        _tell(f"disconnected: {event.reason} (code {event.code})")
+        _report(f"disconnected: {event.reason} (code {event.code})")
 
     def _send_lines(self) -> None:
         try:
@@ -74,20 +74,20 @@ class Talker(Client):
             gevent.sleep(self._wait)
             self.close()
         except WebSocketError as error:
-            _tell(f"not sent: {error}")
+            _report(f"not sent: {error}")
             self.close()
 
 
 def run_connect(url: str, wait: float, options: ClientOptions) -> int:
     """Run the command.
 
-    :returns: the exit status: 0 if the connection was opened, and closed as it should be.
+    :returns: the exit status: 0 if the connection was opened and closed normally, else 1.
     """
-    client = Talker(url, wait, options)
+    client = StdioClient(url, wait, options)
     with signals_handled(lambda number: client.close()):
         client.run()
     return client.status
 
 
-def _tell(text: str) -> None:
+def _report(text: str) -> None:
     print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,11 @@
+"""Which thread runs; in the compiled build, ``threads.pxd`` replaces this."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from gevent.monkey import get_original
+
+# In a patched process, _thread.get_ident() numbers greenlets: each has a number of its own. To ask
+# for the original patches nothing.
+get_ident: Callable[[], int] = get_original("_thread", "get_ident")
