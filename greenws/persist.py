@@ -19,6 +19,12 @@ from . import events
 from .backoff import find_retry_after
 from .constants import SHORTEST_WAIT
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from .events import AnyEvent
+    from .sessions.contract import SessionClass
+
 # Seconds between two checks of a threading.Event, for which gevent cannot wait: short enough that
 # nobody notices the delay, long enough that the checks cost nothing.
 _THREAD_EVENT_INTERVAL = 0.05

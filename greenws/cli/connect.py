@@ -23,7 +23,7 @@ class StdioClient(Client):
     :param wait: the seconds to go on receiving after the end of stdin.
     """
 
-    close_timeout = 5.0  # a person waits for the prompt
+    close_timeout: float | None = 5.0  # a person waits for the prompt
 
     def __init__(self, url: str, wait: float, options: ClientOptions) -> None:
         super().__init__(url, **options)

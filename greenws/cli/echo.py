@@ -98,9 +98,9 @@ class EchoProcess:
 
     def __init__(self, max_size: int) -> None:
         self._max_size = max_size
-        self._process: Popen[Any] | None = None
+        self._process: Popen[bytes] | None = None
         #: The URL of the server; empty before the server runs.
-        self.url = ""
+        self.url: str = ""
 
     def __enter__(self) -> EchoProcess:
         command = [sys.executable, "-m", "greenws", "echo", "--port=0", "--until-eof"]

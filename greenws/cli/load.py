@@ -50,7 +50,7 @@ class LoadOptions:
     #: The seconds without an echo after which the run ends.
     timeout: float
     #: The options of the clients.
-    client: Mapping[str, Any]
+    client: ClientOptions
 
 
 class Stage(enum.Enum):
@@ -132,7 +132,7 @@ class LoadRun:
     def __init__(self, options: LoadOptions, url: str, tally: Tally) -> None:
         self.options = options
         #: The text of every message; random, so that no compressor makes the text vanish.
-        self.payload = _make_payload(options.size)
+        self.payload: str = _make_payload(options.size)
         self._url = url
         self._tally = tally
         self._clients: list[LoadClient] = []

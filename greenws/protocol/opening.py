@@ -173,11 +173,11 @@ class Opening:
         # Why a redirect is not followed; empty if the answer is no redirect.
         self._obstacle = ""
         #: Whether a rejection is held back until its body has ended.
-        self.waits_for_body = waits_for_body
+        self.waits_for_body: bool = waits_for_body
         #: Bytes of the answer that were not looked at yet.
-        self.unread = b""
+        self.unread: bytes = b""
         #: When the request was made, by the clock of whoever has one.
-        self.requested_at = 0.0
+        self.requested_at: float = 0.0
         #: Where the request goes.
         self.target: URL = url
         #: The Sec-WebSocket-Key of the request.

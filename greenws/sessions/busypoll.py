@@ -97,9 +97,9 @@ class BusyPoll:
         self._idle = idle
         self._limit = limit
         #: Whether the loop polls before it sleeps.
-        self.is_looking = False
+        self.is_looking: bool = False
         #: Bytes that were received, counted here by the sessions that read them.
-        self.received = 0
+        self.received: int = 0
         # The idle watcher is started.
         self._is_awake = False
         # When the last session that was woken had done its work.

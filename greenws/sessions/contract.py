@@ -8,6 +8,7 @@ lomond's WebSocket, and sessions written for lomond, are met by the adapters of 
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Generator, Iterator
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol

@@ -14,7 +14,7 @@ from typing import Any
 from gevent import getcurrent
 from greenlet import greenlet
 
-from .clock import Alarm
+from .clock import Alarm, Watcher
 
 # Unbound, so that a switch looks nothing up. gevent's Hub.switch would first ask the current
 # greenlet for a switch_out(), which ours does not have.

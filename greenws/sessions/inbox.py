@@ -54,7 +54,7 @@ class Inbox:
         # Reads of what the transport held since the loop had its turn.
         self._burst = 0
 
-    def open(self, transport: Transport, loop: Any) -> None:
+    def open(self, transport: Transport, loop: Loop) -> None:
         """Read from ``transport`` from now on."""
         self.transport = transport
         self._is_buffering = transport.is_buffering

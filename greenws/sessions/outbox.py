@@ -17,7 +17,7 @@ from gevent.event import Event as Drained
 
 from ..protocol.frame import Payload, append_frame
 from . import threads
-from .clock import Alarm
+from .clock import Alarm, Watcher
 from .lifecycle import READY, Lifecycle
 from .reactor import Reactor
 from .transport import Transport

@@ -90,9 +90,9 @@ class Reactor:
         #: Empty buffers for frames.
         self.pool: BufferPool = BufferPool()
         #: What is read into; parsers may write in the HEADROOM bytes before.
-        self.buffer = bytearray()
+        self.buffer: bytearray = bytearray()
         buffers.extend(self.buffer, HEADROOM + READ_SIZE)  # in C, memory only once it is used
-        self.view = memoryview(self.buffer)[HEADROOM:]
+        self.view: memoryview = memoryview(self.buffer)[HEADROOM:]
         #: Bytes to read at once now.
         self.read_size: int = _FIRST_READ_SIZE
         #: The session whose bytes are in the buffer and not parsed yet.

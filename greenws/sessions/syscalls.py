@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import _socket
-from typing import TYPE_CHECKING
 
 # Unbound, as they are called for every message.
 _recv_into = _socket.socket.recv_into

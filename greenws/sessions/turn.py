@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from gevent import get_hub
 
+from .clock import Loop, Watcher
 from .crowd import Crowd
 
 # Sessions of a crowd whose frames leave together. Sixteen took 15 % off the echo of 2,000

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing_extensions import assert_type
 
 import greenws
-from greenws.testing import Connection, EchoServer, Message, close_with, in_turn, replies
+from greenws.testing import EchoServer, Message, ServerConnection, close_with, in_turn, replies
 
 
-def greet(connection: Connection) -> None:
+def greet(connection: ServerConnection) -> None:
     connection.send("hello")
     for message in connection:
         assert_type(message, Message)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from greenws.testing import Connection, EchoServer, close_with, respond
+from greenws.testing import EchoServer, ServerConnection, close_with, respond
 
 
-def greet(connection: Connection, name: str) -> None:
+def greet(connection: ServerConnection, name: str) -> None:
     connection.send(name)
 
 
