@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from .events import AnyEvent
 
-log = logging.getLogger("greenws.client")
+log: logging.Logger = logging.getLogger("greenws.client")
 
 ClientT = TypeVar("ClientT", bound="Client")
 
@@ -139,7 +139,7 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
         self._backoff = _check_reconnect(self.reconnect)
         check_run_options(self.poll, self.ping_rate, self.ping_timeout, self.close_timeout)
         #: The WebSocket underneath: one object, whatever the number of connections.
-        self.websocket = WebSocket(self.url, **self._websocket_options())
+        self.websocket: WebSocket = WebSocket(self.url, **self._websocket_options())
         # Where it stands; see _step().
         self._life = _IDLE
         # Of the events worth asking for beforehand (_COSTLY), those that are handled.
@@ -270,7 +270,7 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
         else:
             self.websocket.send_binary(data, compress)
 
-    def send_json(self, _obj: Any = ..., **kwargs: Any) -> None:
+    def send_json(self, _obj: object = ..., **kwargs: object) -> None:
         """Send an object as JSON; see :meth:`greenws.WebSocket.send_json`."""
         self.websocket.send_json(_obj, **kwargs)
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 from time import monotonic
-from typing import Any, Protocol
+from typing import Protocol
 
 from .options import TraceCallback
 from .redaction import redact_url
 
-log = logging.getLogger("greenws.websocket")
+log: logging.Logger = logging.getLogger("greenws.websocket")
 
 
 class Meter(Protocol):
@@ -31,7 +31,7 @@ class Tracer:
     def __init__(self, url: str, callback: TraceCallback | None = None) -> None:
         self._url = url
         #: Called with a dict for each step, or None.
-        self.callback = callback
+        self.callback: TraceCallback | None = callback
         #: What counts the bytes of a traced connection, while that connection is open. What it has
         #: counted is told before the next step: a record for each read would be one for each
         #: switch.
@@ -47,7 +47,7 @@ class Tracer:
         """Return the time by which steps are measured, in seconds."""
         return monotonic()
 
-    def tell(self, stage: str, /, **fields: Any) -> None:
+    def tell(self, stage: str, /, **fields: object) -> None:
         """Tell of a step.
 
         :param stage: the name of the step.
@@ -64,7 +64,7 @@ class Tracer:
         """Tell of a message of ``length`` bytes."""
         self.tell(stage, length=length)
 
-    def _tell(self, stage: str, fields: dict[str, Any]) -> None:
+    def _tell(self, stage: str, fields: dict[str, object]) -> None:
         url = redact_url(self._url)
         if log.isEnabledFor(logging.DEBUG):
             facts = " ".join(f"{name}={value!r}" for name, value in fields.items())

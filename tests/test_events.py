@@ -59,7 +59,10 @@ def all_events(module: Any, root: Any) -> dict[str, Any]:
     return {
         name: item
         for name, item in vars(module).items()
-        if isinstance(item, type) and issubclass(item, root) and item is not root
+        if not name.startswith("_")
+        and isinstance(item, type)
+        and issubclass(item, root)
+        and item is not root
     }
 
 

@@ -7,8 +7,8 @@ waits if not, and then has it read into the buffer that all sessions of the hub 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
+from .clock import Loop, Watcher
 from .transport import Transport
 from .wait import READ
 
@@ -45,7 +45,7 @@ class Inbox:
         self.is_dry: bool = True
         # Whether the transport may hold bytes of its own, of which its descriptor does not tell.
         self._is_buffering = False
-        self._watcher: Any = None
+        self._watcher: Watcher = None
         self._is_watching = False
         # Handlers were quick with a large read, so more is looked for before the session parks; and
         # the bytes that were read so since the loop had its turn.
@@ -54,7 +54,7 @@ class Inbox:
         # Reads of what the transport held since the loop had its turn.
         self._burst = 0
 
-    def open(self, transport: Transport, loop: Any) -> None:
+    def open(self, transport: Transport, loop: Loop) -> None:
         """Read from ``transport`` from now on."""
         self.transport = transport
         self._is_buffering = transport.is_buffering

@@ -74,7 +74,7 @@ class Lifecycle:
     __slots__ = ("close_code", "errors", "is_upgraded", "reason", "sent_code", "state", "thread")
 
     def __init__(self, errors: ModuleType) -> None:
-        self.errors = errors
+        self.errors: ModuleType = errors
         #: The thread whose hub it is, as the interpreter numbers threads; 0: it does not run yet.
         self.thread: int = 0
         #: A member of :class:`SessionLife`.

@@ -130,7 +130,7 @@ class GeventSession(HubSession):
     def __init__(self, websocket: Any) -> None:
         HubSession.__init__(self)
         #: The WebSocket that made this session.
-        self.websocket = websocket
+        self.websocket: Any = websocket  # ours, or lomond's
         self._websocket: DrivenWebSocket = adapt_websocket(websocket)
         self._life = Lifecycle(self._websocket.errors)
         self._schedule = Schedule()

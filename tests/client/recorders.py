@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
 
 import gevent
 from gevent import GreenletExit
@@ -14,11 +14,7 @@ QUICK = Backoff(min_wait=0.001, max_wait=0.01)
 
 NOWHERE = "ws://127.0.0.1:1/"  # tcpmux: nobody listens
 
-EVENTS = [
-    item
-    for item in vars(events).values()
-    if isinstance(item, type) and issubclass(item, events.Event) and item is not events.Event
-]
+EVENTS = get_args(events.AnyEvent)
 
 HANDLERS = [f"on_{event.name}" for event in EVENTS] + ["on_close"]
 
