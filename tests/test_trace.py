@@ -144,7 +144,7 @@ def test_the_debug_log_has_the_records_of_a_trace(caplog: pytest.LogCaptureFixtu
             converse(server)
     told = [record["stage"] for record in records]
     logged = [record.getMessage().split(": ")[1].split(" ")[0] for record in caplog.records]
-    sizes = {"bytes_sent", "bytes_received"}  # as many as there were switches
+    sizes = {"socket_send", "socket_recv"}  # as many as there were switches
     assert [stage for stage in logged if stage not in sizes] == [
         stage for stage in told if stage not in sizes
     ]
