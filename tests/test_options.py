@@ -145,6 +145,7 @@ WRONG: list[tuple[str, Any, type[Exception]]] = [
     ("headers", "Name: value", TypeError),
     ("headers", {"Bad Name": "value"}, ValueError),
     ("origin", b"https://example.org", TypeError),
+    ("cookies", {"name": "value"}, TypeError),
     ("max_redirects", -1, ValueError),
     ("max_redirects", True, ValueError),
     ("max_redirects", 1.0, ValueError),
@@ -210,6 +211,33 @@ def test_wrong_numbers_of_a_run_are_named(name: str, value: Any, error: type[Exc
         greenws.Client(URL, **{name: value})
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("auto_pong", "no"), ("auto_pong", None), ("session_class", "gevent"), ("reconnect", 3)],
+)
+def test_other_wrong_options_of_a_client_are_named(name: str, value: Any) -> None:
+    with pytest.raises(TypeError, match=name):
+        greenws.Client(URL, **{name: value})
+    with pytest.raises(TypeError, match=name):
+        type("Subclass", (greenws.Client,), {name: value})(URL)
+
+
+def test_a_session_class_that_cannot_be_called_is_named() -> None:
+    with pytest.raises(TypeError, match="session_class"):
+        greenws.WebSocket(URL).connect(session_class="gevent")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("options", [{"timeout": 5}, {"on_message": print}, {"header": {}}])
+def test_an_unknown_option_of_a_client_is_named(options: dict[str, Any]) -> None:
+    with pytest.raises(TypeError, match=repr(next(iter(options)))):
+        greenws.Client(URL, **options)
+
+
+def test_a_client_needs_a_url() -> None:
+    with pytest.raises(TypeError, match="url"):
+        greenws.Client()
+
+
 RIGHT: list[tuple[str, Any]] = [
     ("ssl_context", ssl.create_default_context()),
     ("ssl_verify", False),
@@ -253,6 +281,20 @@ def test_class_attributes_of_a_subclass_reach_the_websocket(name: str, value: An
         value = staticmethod(value)
     client = type("Subclass", (greenws.Client,), {name: value})(URL)
     assert getattr(client.websocket, name) == getattr(client, name)
+
+
+def test_proxies_of_the_environment_are_shown_with_their_credentials(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY", "https_proxy", "HTTPS_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("http_proxy", "http://us%40er:pass@proxy.example:3128")
+    websocket = greenws.WebSocket("ws://example.org/")
+    assert websocket.given_proxies is None
+    assert websocket.proxies["http"] == "http://us%40er:pass@proxy.example:3128"
+    assert websocket.proxies["https"] is None
+    monkeypatch.setenv("http_proxy", "http://user@proxy.example:3128")
+    assert websocket.proxies["http"] == "http://user@proxy.example:3128"
 
 
 def test_a_jar_of_cookies_is_no_wrong_option() -> None:
