@@ -26,7 +26,6 @@ from greenws.protocol.client_protocol import (
     ClientProtocol,
     Phase,
 )
-from greenws.protocol.compression import parse_extensions
 from greenws.protocol.frame import build_close_payload, build_frame
 from greenws.protocol.opcode import Opcode
 from greenws.protocol.opening import RequestOptions
@@ -280,7 +279,6 @@ def test_messages_of_both_sides() -> None:
         ("text", "grün"),
         ("binary", b"\0\1"),
     ]
-    assert protocol.received_time == 3.0
     sent = protocol.encode(Opcode.TEXT, "grün".encode()) + protocol.encode(Opcode.BINARY, b"\0")
     assert read_back(sent) == [("text", "grün"), ("binary", b"\0")]
 
@@ -351,7 +349,6 @@ def test_extensions_may_be_set_up_one_by_one() -> None:
     assert protocol.compression is not None and protocol.stream.deflate is protocol.compression
     with pytest.raises(errors.HandshakeError):
         protocol.set_extensions(["snappy"])
-    assert parse_extensions("permessage-deflate")
 
 
 def test_a_response_may_be_checked_by_itself() -> None:
@@ -532,18 +529,37 @@ PREPARED: dict[Phase, Callable[[], ClientProtocol]] = {
 }
 
 
+# A way to each phase, by steps of the table.
+WAYS: dict[Phase, list[Phase]] = {
+    NEW: [],
+    OPENING: [OPENING],
+    OPEN: [OPENING, OPEN],
+    CLOSING: [OPENING, OPEN, CLOSING],
+    CLOSED: [CLOSED],
+}
+
+
 @pytest.mark.parametrize("before", Phase)
 @pytest.mark.parametrize("after", Phase)
 def test_steps_are_those_of_the_table_and_no_others(before: Phase, after: Phase) -> None:
-    protocol = PREPARED[before]()
-    assert protocol.phase is before
+    # The compiled build hides the step itself: the plain twin has the same source.
+    twin = load_pure("protocol.client_protocol")
+    protocol = twin.ClientProtocol(load_pure("url").parse_url("ws://h/"))
+    for phase in WAYS[before]:
+        protocol._step(phase)
+    assert protocol.phase == before
     if after in PHASE_STEPS[before]:
         protocol._step(after)
-        assert protocol.phase is after
+        assert protocol.phase == after
     else:
         with pytest.raises(RuntimeError, match=f"from {before.name} to {after.name}"):
             protocol._step(after)
-        assert protocol.phase is before
+        assert protocol.phase == before
+
+
+@pytest.mark.parametrize("phase", Phase)
+def test_each_phase_can_be_reached_by_bytes(phase: Phase) -> None:
+    assert PREPARED[phase]().phase is phase
 
 
 def test_illegal_steps_raise_with_assertions_switched_off() -> None:

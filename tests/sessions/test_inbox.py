@@ -41,8 +41,14 @@ class Loop:
 class Transport:
     """A transport that has what the test gives it: bytes, None (nothing yet), or an error."""
 
-    def __init__(self, *pieces: bytes | OSError | None, has_buffered: bool = False) -> None:
+    def __init__(
+        self,
+        *pieces: bytes | OSError | None,
+        has_buffered: bool = False,
+        is_buffering: bool = False,
+    ) -> None:
         self.pieces = list(pieces)
+        self.is_buffering = is_buffering
         self.has_buffered = has_buffered
 
     def fileno(self) -> int:
@@ -59,9 +65,9 @@ class Transport:
         return len(piece)
 
 
-def open_inbox(transport: Transport, is_buffering: bool = False) -> tuple[Any, Watcher]:
+def open_inbox(transport: Transport) -> tuple[Any, Watcher]:
     inbox, loop = twin.Inbox(), Loop()
-    inbox.open(transport, loop, is_buffering)
+    inbox.open(transport, loop)
     return inbox, loop.watchers[0]
 
 
@@ -108,7 +114,7 @@ def test_only_a_transport_that_buffers_is_asked_for_bytes_of_its_own() -> None:
     plain, _ = open_inbox(Transport(b"one", has_buffered=True))
     read(plain)
     assert not plain.has_bytes()
-    buffering, _ = open_inbox(Transport(b"one", None, has_buffered=True), is_buffering=True)
+    buffering, _ = open_inbox(Transport(b"one", None, has_buffered=True, is_buffering=True))
     assert buffering.has_bytes()  # read before it was handed over: with a proxy's answer, say
     read(buffering)
     assert buffering.has_bytes()
@@ -117,7 +123,7 @@ def test_only_a_transport_that_buffers_is_asked_for_bytes_of_its_own() -> None:
 
 
 def test_a_closed_one_has_no_bytes() -> None:
-    inbox, watcher = open_inbox(Transport(b"one", has_buffered=True), is_buffering=True)
+    inbox, watcher = open_inbox(Transport(b"one", has_buffered=True, is_buffering=True))
     read(inbox)
     inbox.close()
     inbox.close()

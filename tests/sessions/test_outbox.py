@@ -29,8 +29,9 @@ FRAME = 6  # bytes that a short frame adds to its payload
 class Transport:
     """Takes as many bytes as it has room for; ``takes`` may be an error to raise."""
 
-    def __init__(self, room: int = 1 << 30) -> None:
+    def __init__(self, room: int, is_buffering: bool) -> None:
         self.room = room
+        self.is_buffering = is_buffering
         self.taken = bytearray()
         self.calls = 0
         self.error: BaseException | None = None
@@ -113,9 +114,9 @@ class Setup:
         self.life.thread = threading.get_ident()
         self.alarm = object()
         self.reactor = Reactor()
-        self.transport = Transport(room)
+        self.transport = Transport(room, is_buffering)
         self.outbox = twin.Outbox(self.life, self.alarm, write_limit, send_timeout)
-        self.outbox.open(self.transport, self.reactor, is_buffering)
+        self.outbox.open(self.transport, self.reactor)
 
     def end_turn(self) -> None:
         queued, self.reactor.queued = self.reactor.queued, []
@@ -206,7 +207,7 @@ def test_bytes_as_they_are_go_behind_what_is_queued() -> None:
 
 def test_a_large_queue_leaves_before_the_turn_is_over() -> None:
     setup = Setup(write_limit=10_000_000)
-    setup.outbox.put(TEXT, bytes(twin.FLUSH_SIZE), False)
+    setup.outbox.put(TEXT, bytes(twin._FLUSH_SIZE), False)
     assert setup.transport.calls == 1
     setup.end_turn()
     assert setup.transport.calls == 1
@@ -214,13 +215,13 @@ def test_a_large_queue_leaves_before_the_turn_is_over() -> None:
 
 def test_a_sender_that_is_taken_from_at_once_lets_the_loop_look_at_times() -> None:
     # Else a peer that is quick would keep the hub for as long as there is something to send.
-    setup = Setup(write_limit=twin.FLUSH_SIZE * 4)
+    setup = Setup(write_limit=twin._FLUSH_SIZE * 4)
     turns: list[int] = []
     timer = gevent.get_hub().loop.timer(0, 0.0001)
     timer.start(lambda: turns.append(1))
     try:
         for _ in range(16):
-            setup.outbox.put(TEXT, bytes(twin.FLUSH_SIZE), False)
+            setup.outbox.put(TEXT, bytes(twin._FLUSH_SIZE), False)
     finally:
         timer.stop()
         timer.close()

@@ -1,4 +1,4 @@
-"""What the sessions of a hub share: the size of a read, the buffer's holder, who is told in a child.
+"""What sessions of a hub share: the size of a read, the buffer's holder, who is told in a child.
 Without a hub: the plain twin, on a loop that does nothing."""
 
 from __future__ import annotations
