@@ -24,6 +24,7 @@ from .options import (
     RunOptions,
     WebSocketDefaults,
     WebSocketOptions,
+    check_option,
 )
 from .protocol.frame import Payload
 from .protocol.opcode import Opcode
@@ -138,6 +139,9 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
             raise TypeError(f"{type(self).__name__}() needs a url")
         self._backoff = _check_reconnect(self.reconnect)
         check_run_options(self.poll, self.ping_rate, self.ping_timeout, self.close_timeout)
+        check_option("auto_pong", self.auto_pong)
+        if not callable(self.session_class):
+            raise TypeError("session_class must be callable, as a class is")
         #: The WebSocket underneath: one object, whatever the number of connections.
         self.websocket: WebSocket = WebSocket(self.url, **self._websocket_options())
         # Where it stands; see _step().

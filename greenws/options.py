@@ -316,7 +316,7 @@ CHECKS: dict[str, Check] = {
     "poll": _check_seconds,
     "ping_rate": _check_seconds,
     "ping_timeout": _check_seconds,
-    "auto_pong": _check_nothing,
+    "auto_pong": _check_flag,
     "close_timeout": _check_seconds,
 }
 

@@ -130,7 +130,8 @@ class Lifecycle:
     def refusal(self) -> Exception:
         """Return the error for a call that cannot be served now, or not from here."""
         name, message = self._explain()
-        error: Exception = getattr(self.errors, name)(message)
+        # lomond's errors take the message for a template in any case.
+        error: Exception = getattr(self.errors, name)("{}", message)
         return error
 
     def _explain(self) -> tuple[str, str]:

@@ -230,7 +230,7 @@ class Outbox(Flushable):
             if not self._drained.wait(self._send_timeout):
                 self.fail(f"socket fail; nothing was taken for {self._send_timeout:g} s")
         if life.reason is not None or self.transport is None:
-            raise life.errors.TransportFail(life.reason or "the connection has ended")
+            raise life.errors.TransportFail("{}", life.reason or "the connection has ended")
 
     def fail(self, reason: str) -> None:
         """Note why the session is over, let senders go, and have the session say so."""
