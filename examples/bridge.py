@@ -65,8 +65,8 @@ def make_application(service: Service) -> Callable[..., Iterable[bytes]]:
     return application
 
 
-def fetch(port: int | None, path: str) -> str:
-    with socket.create_connection(("127.0.0.1", port)) as sock:
+def fetch(address: tuple[str, int], path: str) -> str:
+    with socket.create_connection(address) as sock:
         sock.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
         return b"".join(iter(lambda: sock.recv(4096), b"")).decode()
 
@@ -81,4 +81,4 @@ if __name__ == "__main__":
         web = WSGIServer(("127.0.0.1", 0), make_application(service), log=None)
         web.start()
         stack.callback(web.stop)
-        print(fetch(web.server_port, "/hello"))
+        print(fetch(web.socket.getsockname(), "/hello"))

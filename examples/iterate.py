@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from greenws import WebSocket, persist
+from greenws import WebSocket, events, persist
 from greenws.testing import EchoServer
 
 
@@ -20,7 +20,7 @@ def once(url: str) -> None:
         elif event.name == "text":
             print(event.text)
             websocket.close()
-        elif event.name in ("connect_fail", "rejected", "disconnected"):
+        elif isinstance(event, (events.ConnectFail, events.Rejected, events.Disconnected)):
             print(event.name, event.reason)
 
 

@@ -24,6 +24,7 @@ from .options import (
     RunOptions,
     WebSocketDefaults,
     WebSocketOptions,
+    check_option,
 )
 from .protocol.frame import Payload
 from .protocol.opcode import Opcode
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
     from .events import AnyEvent
 
-log = logging.getLogger("greenws.client")
+log: logging.Logger = logging.getLogger("greenws.client")
 
 ClientT = TypeVar("ClientT", bound="Client")
 
@@ -138,8 +139,11 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
             raise TypeError(f"{type(self).__name__}() needs a url")
         self._backoff = _check_reconnect(self.reconnect)
         check_run_options(self.poll, self.ping_rate, self.ping_timeout, self.close_timeout)
+        check_option("auto_pong", self.auto_pong)
+        if not callable(self.session_class):
+            raise TypeError("session_class must be callable, as a class is")
         #: The WebSocket underneath: one object, whatever the number of connections.
-        self.websocket = WebSocket(self.url, **self._websocket_options())
+        self.websocket: WebSocket = WebSocket(self.url, **self._websocket_options())
         # The state of the client; only _step() changes it.
         self._life = _IDLE
         # The names of those events of _COSTLY that have a handler.
@@ -270,7 +274,7 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
         else:
             self.websocket.send_binary(data, compress)
 
-    def send_json(self, _obj: Any = ..., **kwargs: Any) -> None:
+    def send_json(self, _obj: object = ..., **kwargs: object) -> None:
         """Send an object as JSON; see :meth:`greenws.WebSocket.send_json`."""
         self.websocket.send_json(_obj, **kwargs)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from time import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from . import errors, events
 from .protocol.client_protocol import CLOSED, ClientProtocol
@@ -16,7 +16,7 @@ from .protocol.frame import fit_close_reason
 from .protocol.opening import RequestOptions
 from .protocol.response import Response
 from .protocol.stream import Stream
-from .sessions.contract import DrivenWebSocket, FullSession
+from .sessions.contract import DrivenWebSocket, FullSession, Session
 from .trace import Tracer
 from .url import URL
 
@@ -49,7 +49,7 @@ class Endpoint(DrivenWebSocket):
         self._tracer = tracer
         self._renew(None, None)
 
-    def _renew(self, session: Any, driver: FullSession | None) -> None:
+    def _renew(self, session: Session | None, driver: FullSession | None) -> None:
         """Forget the last connection, and prepare for the next one.
 
         :param session: the session of the next connection, as ``session_class`` returned it.
@@ -230,6 +230,6 @@ class Endpoint(DrivenWebSocket):
             self._has_ended = True
             self._tracer.tell("disconnected")
 
-    def _emit_trace(self, stage: str, **fields: Any) -> None:
+    def _emit_trace(self, stage: str, **fields: object) -> None:
         """Tell of a step. Sessions that were written for lomond call it by this name."""
         self._tracer.tell(stage, **fields)

@@ -42,26 +42,33 @@ cdef class Disconnected(Event):
     cdef public object sent_code
 
 
-cdef class Closed(Event):
+cdef class _CloseFrame(Event):
     cdef public object code
     cdef public object reason
 
 
-cdef class Closing(Event):
-    cdef public object code
-    cdef public object reason
+cdef class Closed(_CloseFrame):
+    pass
+
+
+cdef class Closing(_CloseFrame):
+    pass
 
 
 cdef class UnknownMessage(Event):
     cdef public object message
 
 
-cdef class Ping(Event):
+cdef class _ControlFrame(Event):
     cdef public object data
 
 
-cdef class Pong(Event):
-    cdef public object data
+cdef class Ping(_ControlFrame):
+    pass
+
+
+cdef class Pong(_ControlFrame):
+    pass
 
 
 # Made for every message; what they hold refers to nothing that could refer back.

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 import time
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any
 
 from .redaction import redact_url
 
 if TYPE_CHECKING:
+    from typing import ClassVar, Literal  # noqa: F401  # the comments of ``name`` use both
+
     from . import errors
     from .protocol.response import Response
 
@@ -20,25 +22,34 @@ if TYPE_CHECKING:
 _SUMMARY = 24
 
 
+# Below, the types of class attributes are comments, which type checkers read like annotations.
+# Cython prints a warning for each annotation there, and a user's first sight of greenws is the
+# output of its build.
+
+
 class Event:
     """Root of all events."""
 
     __slots__ = ("received_time",)
-    name: ClassVar[str] = "event"
+    #: The name of the handler in a :class:`~greenws.Client`, without ``on_``.
+    name = "event"  # type: ClassVar[str]
+    # The attributes that repr() shows.
+    _shown = ()  # type: ClassVar[tuple[str, ...]]
 
     def __init__(self) -> None:
         #: Epoch seconds at which the bytes of the event were received, or it was made.
         self.received_time: float = time.time()
 
     def __repr__(self) -> str:
-        return f"{self.__class__.__name__}()"
+        shown = ", ".join([f"{name}={getattr(self, name)!r}" for name in self._shown])
+        return f"{self.__class__.__name__}({shown})"
 
 
 class Poll(Event):
     """Time passes: one right after :class:`Ready`, then one every ``poll`` seconds."""
 
     __slots__ = ()
-    name: ClassVar[Literal["poll"]] = "poll"
+    name = "poll"  # type: ClassVar[Literal["poll"]]
 
 
 class Connecting(Event):
@@ -48,7 +59,7 @@ class Connecting(Event):
     """
 
     __slots__ = ("url",)
-    name: ClassVar[Literal["connecting"]] = "connecting"
+    name = "connecting"  # type: ClassVar[Literal["connecting"]]
 
     def __init__(self, url: str) -> None:
         Event.__init__(self)
@@ -67,15 +78,13 @@ class ConnectFail(Event):
     """
 
     __slots__ = ("error", "reason")
-    name: ClassVar[Literal["connect_fail"]] = "connect_fail"
+    name = "connect_fail"  # type: ClassVar[Literal["connect_fail"]]
+    _shown = ("reason",)
 
     def __init__(self, reason: str, error: errors.ConnectFail | None = None) -> None:
         Event.__init__(self)
         self.reason: str = reason
         self.error: errors.ConnectFail | None = error
-
-    def __repr__(self) -> str:
-        return f"{self.__class__.__name__}(reason={self.reason!r})"
 
 
 class Connected(Event):
@@ -86,7 +95,7 @@ class Connected(Event):
     """
 
     __slots__ = ("proxy", "url")
-    name: ClassVar[Literal["connected"]] = "connected"
+    name = "connected"  # type: ClassVar[Literal["connected"]]
 
     def __init__(self, url: str, proxy: str | None = None) -> None:
         Event.__init__(self)
@@ -109,15 +118,13 @@ class Rejected(Event):
     """
 
     __slots__ = ("reason", "response")
-    name: ClassVar[Literal["rejected"]] = "rejected"
+    name = "rejected"  # type: ClassVar[Literal["rejected"]]
+    _shown = ("response", "reason")
 
     def __init__(self, response: Response, reason: str) -> None:
         Event.__init__(self)
         self.response: Response = response
         self.reason: str = reason
-
-    def __repr__(self) -> str:
-        return f"{self.__class__.__name__}(response={self.response!r}, reason={self.reason!r})"
 
 
 class Ready(Event):
@@ -129,19 +136,14 @@ class Ready(Event):
     """
 
     __slots__ = ("extensions", "protocol", "response")
-    name: ClassVar[Literal["ready"]] = "ready"
+    name = "ready"  # type: ClassVar[Literal["ready"]]
+    _shown = ("response", "protocol", "extensions")
 
     def __init__(self, response: Response, protocol: str | None, extensions: set[str]) -> None:
         Event.__init__(self)
         self.response: Response = response
         self.protocol: str | None = protocol
         self.extensions: set[str] = extensions
-
-    def __repr__(self) -> str:
-        return (
-            f"{self.__class__.__name__}(response={self.response!r}, "
-            f"protocol={self.protocol!r}, extensions={self.extensions!r})"
-        )
 
 
 class ProtocolError(Event):
@@ -152,22 +154,20 @@ class ProtocolError(Event):
     """
 
     __slots__ = ("critical", "error")
-    name: ClassVar[Literal["protocol_error"]] = "protocol_error"
+    name = "protocol_error"  # type: ClassVar[Literal["protocol_error"]]
+    _shown = ("error", "critical")
 
     def __init__(self, error: str, critical: bool) -> None:
         Event.__init__(self)
         self.error: str = error
         self.critical: bool = critical
 
-    def __repr__(self) -> str:
-        return f"{self.__class__.__name__}(error={self.error!r}, critical={self.critical!r})"
-
 
 class Unresponsive(Event):
     """Nothing was received for ``ping_timeout`` seconds. :class:`Disconnected` follows."""
 
     __slots__ = ()
-    name: ClassVar[Literal["unresponsive"]] = "unresponsive"
+    name = "unresponsive"  # type: ClassVar[Literal["unresponsive"]]
 
 
 class Disconnected(Event):
@@ -181,7 +181,8 @@ class Disconnected(Event):
     """
 
     __slots__ = ("code", "graceful", "reason", "sent_code")
-    name: ClassVar[Literal["disconnected"]] = "disconnected"
+    name = "disconnected"  # type: ClassVar[Literal["disconnected"]]
+    _shown = ("reason", "graceful", "code", "sent_code")
 
     def __init__(
         self,
@@ -196,33 +197,31 @@ class Disconnected(Event):
         self.code: int = code
         self.sent_code: int | None = sent_code
 
-    def __repr__(self) -> str:
-        return (
-            f"{self.__class__.__name__}(reason={self.reason!r}, graceful={self.graceful!r}, "
-            f"code={self.code!r}, sent_code={self.sent_code!r})"
-        )
 
-
-class Closed(Event):
-    """The server answered our close frame. :class:`Disconnected` follows.
-
-    :param code: the close code received, or None if the frame had none.
-    :param reason: the reason received, or an empty string.
-    """
+class _CloseFrame(Event):
+    """A close frame of the server's."""
 
     __slots__ = ("code", "reason")
-    name: ClassVar[Literal["closed"]] = "closed"
+    _shown = ("code", "reason")
 
     def __init__(self, code: int | None, reason: str) -> None:
         Event.__init__(self)
         self.code: int | None = code
         self.reason: str = reason
 
-    def __repr__(self) -> str:
-        return f"{self.__class__.__name__}(code={self.code!r}, reason={self.reason!r})"
+
+class Closed(_CloseFrame):
+    """The server answered our close frame. :class:`Disconnected` follows.
+
+    :param code: the close code received, or None if the frame had none.
+    :param reason: the reason received, or an empty string.
+    """
+
+    __slots__ = ()
+    name = "closed"  # type: ClassVar[Literal["closed"]]
 
 
-class Closing(Event):
+class Closing(_CloseFrame):
     """The server is closing. Messages may still be sent while this event is handled; then its
     close frame is echoed.
 
@@ -230,16 +229,8 @@ class Closing(Event):
     :param reason: the reason received, or an empty string.
     """
 
-    __slots__ = ("code", "reason")
-    name: ClassVar[Literal["closing"]] = "closing"
-
-    def __init__(self, code: int | None, reason: str) -> None:
-        Event.__init__(self)
-        self.code: int | None = code
-        self.reason: str = reason
-
-    def __repr__(self) -> str:
-        return f"{self.__class__.__name__}(code={self.code!r}, reason={self.reason!r})"
+    __slots__ = ()
+    name = "closing"  # type: ClassVar[Literal["closing"]]
 
 
 class UnknownMessage(Event):
@@ -248,45 +239,42 @@ class UnknownMessage(Event):
     """
 
     __slots__ = ("message",)
-    name: ClassVar[Literal["unknown"]] = "unknown"
+    name = "unknown"  # type: ClassVar[Literal["unknown"]]
 
     def __init__(self, message: Any) -> None:
         Event.__init__(self)
-        self.message: Any = message
+        self.message: Any = message  # another session's, of any kind
 
 
-class Ping(Event):
+class _ControlFrame(Event):
+    """A ping or a pong of the server's."""
+
+    __slots__ = ("data",)
+    _shown = ("data",)
+
+    def __init__(self, data: bytes) -> None:
+        Event.__init__(self)
+        self.data: bytes = data
+
+
+class Ping(_ControlFrame):
     """The server sent a ping. It has been answered already, unless ``auto_pong`` is off.
 
     :param data: its payload, at most 125 bytes.
     """
 
-    __slots__ = ("data",)
-    name: ClassVar[Literal["ping"]] = "ping"
-
-    def __init__(self, data: bytes) -> None:
-        Event.__init__(self)
-        self.data: bytes = data
-
-    def __repr__(self) -> str:
-        return f"{self.__class__.__name__}(data={self.data!r})"
+    __slots__ = ()
+    name = "ping"  # type: ClassVar[Literal["ping"]]
 
 
-class Pong(Event):
+class Pong(_ControlFrame):
     """The server sent a pong.
 
     :param data: its payload, at most 125 bytes.
     """
 
-    __slots__ = ("data",)
-    name: ClassVar[Literal["pong"]] = "pong"
-
-    def __init__(self, data: bytes) -> None:
-        Event.__init__(self)
-        self.data: bytes = data
-
-    def __repr__(self) -> str:
-        return f"{self.__class__.__name__}(data={self.data!r})"
+    __slots__ = ()
+    name = "pong"  # type: ClassVar[Literal["pong"]]
 
 
 class Text(Event):
@@ -296,7 +284,7 @@ class Text(Event):
     """
 
     __slots__ = ("_json", "text")
-    name: ClassVar[Literal["text"]] = "text"
+    name = "text"  # type: ClassVar[Literal["text"]]
 
     def __init__(self, text: str) -> None:
         Event.__init__(self)
@@ -324,7 +312,7 @@ class Binary(Event):
     """
 
     __slots__ = ("data",)
-    name: ClassVar[Literal["binary"]] = "binary"
+    name = "binary"  # type: ClassVar[Literal["binary"]]
 
     def __init__(self, data: bytes) -> None:
         Event.__init__(self)
@@ -341,7 +329,7 @@ class BackOff(Event):
     """
 
     __slots__ = ("delay",)
-    name: ClassVar[Literal["back_off"]] = "back_off"
+    name = "back_off"  # type: ClassVar[Literal["back_off"]]
 
     def __init__(self, delay: float) -> None:
         Event.__init__(self)

@@ -34,7 +34,7 @@ class SourceFinder:
     """
 
     def __init__(self, package: str) -> None:
-        self.prefix = package + "."
+        self.prefix: str = package + "."
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None

@@ -26,6 +26,7 @@ HeaderSource = Mapping[str, Name] | Mapping[bytes, Name] | Iterable[tuple[Name, 
 SocketOption = tuple[int, int, int | bytes]
 #: The password of a key, or a callable that returns it.
 Password = str | bytes | Callable[[], str | bytes]
+#: Called with the facts of a step: their types depend on the step.
 TraceCallback = Callable[[dict[str, Any]], object]
 
 
@@ -33,7 +34,7 @@ class ConnectedSocket(Protocol):
     """A socket that the user has connected: the standard library's, patched or not, or gevent's."""
 
     def fileno(self) -> int: ...
-    def getpeername(self) -> Any: ...
+    def getpeername(self) -> object: ...
     def detach(self) -> int: ...
 
 
@@ -172,61 +173,63 @@ RUN_OPTIONS: tuple[str, ...] = tuple(RunOptions.__annotations__)
 # Checks. Each takes the name and the value of an option, and returns nothing: an option is kept as
 # the user gave it. The modules that know a grammar (headers, protocols, proxy URLs) check it.
 
-Check = Callable[[str, Any], None]
+Check = Callable[[str, object], None]
 
 # The largest number that fits into the C integers of the compiled build, with room for a sum.
 _LARGEST = 1 << 62
 
 
-def _check_flag(name: str, value: Any) -> None:
+def _check_flag(name: str, value: object) -> None:
     if not isinstance(value, bool):
         raise TypeError(f"{name} must be True or False, not {value!r}")
 
 
-def _check_text(name: str, value: Any) -> None:
+def _check_text(name: str, value: object) -> None:
     if value is not None and not isinstance(value, str):
         raise TypeError(f"{name} must be str")
 
 
-def _check_path(name: str, value: Any) -> None:
+def _check_path(name: str, value: object) -> None:
     if value is not None and not isinstance(value, (str, os.PathLike)):
         raise TypeError(f"{name} must be a path: str or os.PathLike")
 
 
-def _check_unix_path(name: str, value: Any) -> None:
+def _check_unix_path(name: str, value: object) -> None:
     if value is not None and not isinstance(value, (str, bytes, os.PathLike)):
         raise TypeError(f"{name} must be a path: str, bytes or os.PathLike")
 
 
-def _check_password(name: str, value: Any) -> None:
+def _check_password(name: str, value: object) -> None:
     if value is not None and not isinstance(value, (str, bytes)) and not callable(value):
         raise TypeError(f"{name} must be str, bytes or a callable that returns one")
 
 
-def _check_bound(name: str, value: Any, kind: Any, noun: str) -> None:
+def _check_bound(
+    name: str, value: object, kinds: tuple[type[int] | type[float], ...], noun: str
+) -> None:
     if value is None:
         return
-    if not isinstance(value, kind) or isinstance(value, bool):
+    if not isinstance(value, kinds) or isinstance(value, bool):
         raise TypeError(f"{name} must be {noun} or None")
     if not 0 < value < _LARGEST:
         raise ValueError(f"{name} must be more than 0, and less than 2 ** 62")
 
 
-def _check_timeout(name: str, value: Any) -> None:
+def _check_timeout(name: str, value: object) -> None:
     _check_bound(name, value, (int, float), "a number")
 
 
-def _check_size(name: str, value: Any) -> None:
-    _check_bound(name, value, int, "an int")
+def _check_size(name: str, value: object) -> None:
+    _check_bound(name, value, (int,), "an int")
 
 
-def _check_write_limit(name: str, value: Any) -> None:
+def _check_write_limit(name: str, value: object) -> None:
     _check_size(name, value)
     if value is None:
         raise ValueError(f"{name} must be a number: there is no unlimited queue")
 
 
-def _check_max_redirects(name: str, value: Any) -> None:
+def _check_max_redirects(name: str, value: object) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise ValueError(f"{name} must be an int, 0 or more")
 
@@ -236,20 +239,24 @@ def _check_proxies(name: str, value: Any) -> None:
         raise TypeError(f"{name} must be a mapping or None")
 
 
-def _check_protocols(name: str, value: Any) -> None:
+def _check_protocols(name: str, value: object) -> None:
     if isinstance(value, (str, bytes)):
         raise TypeError(f"{name} must be a list of str, not one")
 
 
-def _check_source_address(name: str, value: Any) -> None:
+def _check_source_address(name: str, value: object) -> None:
     if value is None:
         return
-    is_pair = isinstance(value, (tuple, list)) and len(value) == 2
-    if not is_pair or not isinstance(value[0], str) or not isinstance(value[1], int):
+    if (
+        not isinstance(value, (tuple, list))
+        or len(value) != 2
+        or not isinstance(value[0], str)
+        or not isinstance(value[1], int)
+    ):
         raise TypeError(f"{name} must be a pair of host (str) and port (int)")
 
 
-def _check_socket_options(name: str, value: Any) -> None:
+def _check_socket_options(name: str, value: object) -> None:
     if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
         raise TypeError(f"{name} must be a list of (level, option, value)")
     for option in value:
@@ -263,16 +270,16 @@ def _check_socket_options(name: str, value: Any) -> None:
             raise TypeError(f"{name} must be a list of (level, option, value), not of {option!r}")
 
 
-def _check_callable(name: str, value: Any) -> None:
+def _check_callable(name: str, value: object) -> None:
     if value is not None and not callable(value):
         raise TypeError(f"{name} must be callable")
 
 
-def _check_nothing(name: str, value: Any) -> None:
+def _check_nothing(name: str, value: object) -> None:
     """Leave the check to the module that uses the option."""
 
 
-def _check_seconds(name: str, value: Any) -> None:
+def _check_seconds(name: str, value: object) -> None:
     if value is None:
         return
     if not isinstance(value, (int, float)):
@@ -309,12 +316,12 @@ CHECKS: dict[str, Check] = {
     "poll": _check_seconds,
     "ping_rate": _check_seconds,
     "ping_timeout": _check_seconds,
-    "auto_pong": _check_nothing,
+    "auto_pong": _check_flag,
     "close_timeout": _check_seconds,
 }
 
 
-def check_option(name: str, value: Any) -> None:
+def check_option(name: str, value: object) -> None:
     """Check the type and the range of one option's value.
 
     :raises TypeError: if the value has a wrong type; the message names the option.

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator
 from random import random
 from time import monotonic
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict
 
 import gevent
 from gevent.event import Event as GeventEvent
@@ -18,6 +18,12 @@ from gevent.event import Event as GeventEvent
 from . import events
 from .backoff import find_retry_after
 from .constants import SHORTEST_WAIT
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from .events import AnyEvent
+    from .sessions.contract import SessionClass
 
 # Seconds between two checks of a threading.Event, for which gevent cannot wait: short enough that
 # nobody notices the delay, long enough that the checks cost nothing.
@@ -31,17 +37,33 @@ class ExitEvent(Protocol):
         """Wait until the event is set, and return true; return false after ``timeout`` seconds."""
 
 
+class Connectable(Protocol):
+    """What :func:`persist` needs of ``websocket``: a :class:`greenws.WebSocket` has it."""
+
+    # The keywords are those that persist() was given: they differ from call to call.
+    def connect(self, *args: Any, **options: Any) -> Iterator[AnyEvent]:
+        """Open the connection and iterate over its events."""
+
+
+class PersistOptions(TypedDict, total=False):
+    """What :func:`persist` passes to ``connect()`` if it was given."""
+
+    session_class: SessionClass
+    auto_pong: bool
+    close_timeout: float | None
+
+
 def persist(
-    websocket: Any,
-    poll: float = 5,
+    websocket: Connectable,
+    poll: float | None = 5,
     min_wait: float = 5,
     max_wait: float = 30,
-    ping_rate: float = 30,
+    ping_rate: float | None = 30,
     ping_timeout: float | None = None,
     exit_event: ExitEvent | None = None,
     respect_retry_after: bool = True,
-    **connect_options: Any,
-) -> Iterator[Any]:
+    **connect_options: Unpack[PersistOptions],
+) -> Iterator[AnyEvent]:
     """Keep a WebSocket connected: connect, yield its events, wait, connect again.
 
     A :class:`~greenws.events.BackOff` announces each wait. A wait is ``min_wait`` seconds plus a
@@ -65,7 +87,7 @@ def persist(
     unknown = connect_options.keys() - {"session_class", "auto_pong", "close_timeout"}
     if unknown:
         raise TypeError(f"persist() has no option {', '.join(sorted(unknown))}")
-    options = {
+    options: dict[str, object] = {
         "poll": poll,
         "ping_rate": ping_rate,
         "ping_timeout": ping_timeout,
@@ -76,13 +98,13 @@ def persist(
 
 
 def _persist(
-    websocket: Any,
+    websocket: Connectable,
     min_wait: float,
     max_wait: float,
     leave: ExitEvent,
     respect_retry_after: bool,
-    options: dict[str, Any],
-) -> Iterator[Any]:
+    options: dict[str, object],
+) -> Iterator[AnyEvent]:
     failures = 0
     while True:
         failures += 1

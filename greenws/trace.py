@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 from time import monotonic
-from typing import Any, Protocol
+from typing import Protocol
 
 from .options import TraceCallback
 from .redaction import redact_url
 
-log = logging.getLogger("greenws.websocket")
+log: logging.Logger = logging.getLogger("greenws.websocket")
 
 
 class Meter(Protocol):
@@ -33,7 +33,7 @@ class Tracer:
     def __init__(self, url: str, callback: TraceCallback | None = None) -> None:
         self._url = url
         #: Called with a dict for each step, or None.
-        self.callback = callback
+        self.callback: TraceCallback | None = callback
         #: Counts the bytes of a traced connection while the connection is open; None: nothing is
         #: counted. The counts are told before the next step, all at once: a record for each read
         #: would be one for each switch of greenlets.
@@ -49,7 +49,7 @@ class Tracer:
         """Return the time, in seconds, for the durations of steps."""
         return monotonic()
 
-    def tell(self, stage: str, /, **fields: Any) -> None:
+    def tell(self, stage: str, /, **fields: object) -> None:
         """Tell of a step.
 
         :param stage: the name of the step.
@@ -66,7 +66,7 @@ class Tracer:
         """Tell of a message of ``length`` bytes."""
         self.tell(stage, length=length)
 
-    def _tell(self, stage: str, fields: dict[str, Any]) -> None:
+    def _tell(self, stage: str, fields: dict[str, object]) -> None:
         url = redact_url(self._url)
         if log.isEnabledFor(logging.DEBUG):
             facts = " ".join(f"{name}={value!r}" for name, value in fields.items())

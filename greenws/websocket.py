@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from . import constants
 from .endpoint import Endpoint
@@ -27,7 +27,7 @@ from .protocol.opening import CookieStore, RequestOptions, check_header, check_h
 from .proxies.address import choose_proxy, parse_proxy
 from .redaction import redact_url
 from .sessions.context import check_context
-from .sessions.contract import SessionClass
+from .sessions.contract import Session, SessionClass
 from .sessions.lomond import adapt_session, is_gone
 from .sessions.session import GeventSession
 from .status import Status
@@ -172,7 +172,7 @@ class WebSocket(Endpoint):
         )
         Endpoint.__init__(self, parts, request, Tracer(url, trace))
 
-    def _set_options(self, options: tuple[Any, ...]) -> None:
+    def _set_options(self, options: tuple[object, ...]) -> None:
         for name, value, default in zip(
             TRANSPORT_OPTIONS, options, _TRANSPORT_DEFAULTS, strict=True
         ):
@@ -259,7 +259,7 @@ class WebSocket(Endpoint):
         self._tracer.callback = callback
 
     @property
-    def session(self) -> Any:
+    def session(self) -> Session | None:
         """The session of the present or last connection, or None."""
         return self._session
 
@@ -394,7 +394,7 @@ class WebSocket(Endpoint):
                 data = bytes(data)  # its len() counts items, which may be larger than a byte
         self._send_message(Opcode.BINARY, data, compress)
 
-    def send_json(self, _obj: Any = ..., **kwargs: Any) -> None:
+    def send_json(self, _obj: object = ..., **kwargs: object) -> None:
         """Send an object, or the keyword arguments as one, as JSON in a text message.
 
         :raises TypeError: if it cannot be encoded.

@@ -1,4 +1,4 @@
-"""Rules every test is held to: nothing left behind, no stale build, an end in bounded time."""
+"""Rules for every test: nothing left behind, no stale build, an end in bounded time."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ from hypothesis import settings as hypothesis_settings
 
 import greenws
 from greenws.implementation import is_pure_forced
+from tests.support.authority import Authority
 from tests.support.leftovers import Holdings, find_leftovers, watch_greenlets
 from tests.support.stale import find_stale
 from tests.support.ticker import Ticker
 
-# Seconds after its timeout until a test that cannot be interrupted takes the process with it.
+# Seconds after the timeout of a test that cannot be interrupted until the process is ended.
 GRACE = 20
 
 ARMED = pytest.StashKey[bool]()
 
-# How long an example takes says more about the machine than about the code.
+# No deadline for an example: its time depends on the machine more than on the code.
 hypothesis_settings.register_profile("greenws", deadline=None, print_blob=True)
 hypothesis_settings.load_profile("greenws")
 
@@ -49,8 +50,8 @@ def pytest_report_header() -> str:
     return f"greenws {greenws.__version__} ({build}), gevent {gevent.__version__}"
 
 
-# pytest-timeout raises out of its signal handler. Where a test waits, that is in the hub, which
-# prints the exception and goes on. So the exception is thrown into the main greenlet instead.
+# pytest-timeout raises out of its signal handler. While a test waits, the hub is running: it would
+# print the exception and go on. So the exception is thrown into the main greenlet instead.
 
 
 def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> bool | None:
@@ -86,7 +87,7 @@ def pytest_timeout_cancel_timer(item: pytest.Item) -> bool | None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _warm_hub() -> None:
-    """Open what the hub opens once and keeps, so that no test is blamed for it."""
+    """Have the hub open everything that it keeps open, so that no test is blamed for it."""
     hub = gevent.get_hub()
     hub.threadpool.apply(int)  # its first thread
     assert hub.resolver is not None
@@ -102,6 +103,12 @@ def _nothing_left_behind(_warm_hub: None) -> Iterator[None]:
     leftovers = find_leftovers(before)
     if leftovers:
         pytest.fail("left behind:\n" + "\n".join(leftovers), pytrace=False)
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """A certificate authority, one for the tests of a module."""
+    return Authority(tmp_path_factory.mktemp("authority"))
 
 
 @pytest.fixture

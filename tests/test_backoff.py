@@ -1,3 +1,5 @@
+"""How long to wait before the next connection."""
+
 from __future__ import annotations
 
 import inspect
@@ -14,7 +16,7 @@ from greenws.backoff import MAX_RETRY_AFTER, find_retry_after, parse_retry_after
 from greenws.protocol.response import Response
 
 
-def test_options_and_defaults() -> None:
+def test_options_have_their_defaults() -> None:
     defaults = {
         name: parameter.default for name, parameter in inspect.signature(Backoff).parameters.items()
     }
@@ -59,7 +61,7 @@ def test_delay_is_within_its_bounds(
     assert least * (1 - jitter) * 0.999999 <= delay <= least + more
 
 
-def test_max_tries() -> None:
+def test_max_tries_bounds_the_tries() -> None:
     backoff = Backoff(max_tries=3)
     assert [backoff.is_exhausted(failures) for failures in (1, 2, 3, 4)] == [
         False,
@@ -85,18 +87,18 @@ def test_max_tries() -> None:
         ({"reset_after": float("nan")}, "reset_after"),
     ],
 )
-def test_number_out_of_its_range(options: dict[str, Any], fault: str) -> None:
+def test_number_out_of_its_range_is_refused(options: dict[str, Any], fault: str) -> None:
     with pytest.raises(ValueError, match=fault):
         Backoff(**options)
 
 
 @pytest.mark.parametrize("options", [{"min_wait": "1"}, {"factor": None}, {"max_tries": "3"}])
-def test_option_of_another_type(options: dict[str, Any]) -> None:
+def test_option_of_another_type_is_a_type_error(options: dict[str, Any]) -> None:
     with pytest.raises(TypeError):
         Backoff(**options)
 
 
-def test_unknown_option() -> None:
+def test_unknown_option_is_a_type_error() -> None:
     with pytest.raises(TypeError, match="maximum"):
         Backoff(maximum=3)  # type: ignore[call-arg]
 
@@ -130,11 +132,11 @@ def test_backoff_is_a_value() -> None:
         ("Mon, 99 Foo 2015 99:99:99 GMT", None),
     ],
 )
-def test_retry_after(value: str | None, seconds: float | None) -> None:
+def test_retry_after_gives_seconds(value: str | None, seconds: float | None) -> None:
     assert parse_retry_after(value) == seconds
 
 
-def test_retry_after_of_a_date() -> None:
+def test_retry_after_may_be_a_date() -> None:
     seconds = parse_retry_after(formatdate(time() + 100, usegmt=True))
     assert seconds is not None
     assert 97 < seconds <= 100
@@ -153,7 +155,7 @@ def test_any_date_gives_seconds_or_none(numbers: list[int], zone: str) -> None:
     assert seconds is None or 0 <= seconds <= MAX_RETRY_AFTER
 
 
-def test_find_retry_after() -> None:
+def test_find_retry_after_looks_at_rejections_and_proxies() -> None:
     response = Response(b"HTTP/1.1 503 Busy\r\nRetry-After: 7\r\n\r\n")
     other = Response(b"HTTP/1.1 503 Busy\r\n\r\n")
     refusal = errors.ProxyFail("no", response=response)

@@ -1,4 +1,4 @@
-"""The benchmarks run, and work out what they should; how fast anything is, is not tested."""
+"""The benchmarks run and compute the right figures. No test asks how fast anything is."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_ratio_is_the_median_of_the_rounds_pairs() -> None:
     assert row.bars[0].holds is True
 
 
-def test_ratio_of_what_should_be_little_is_turned_round() -> None:
+def test_ratio_of_a_cost_is_turned_round() -> None:
     row = sum_up(MEMORY_ROW, greenws=[memory(10)], aiohttp=[memory(12)])
     assert row.bars[0].reached == pytest.approx(1.2)
     assert row.bars[0].holds is True

@@ -29,7 +29,10 @@ print(json.dumps({
 
 
 def import_afresh(pure: str | None) -> tuple[bool, list[str]]:
-    """``greenws.COMPILED`` and the files of the modules of greenws, in a process of its own."""
+    """Import greenws in a process of its own.
+
+    :returns: ``greenws.COMPILED``, and the files of the modules of greenws.
+    """
     env = {**os.environ, "GREENWS_PURE_PYTHON": pure or ""}
     if pure is None:
         del env["GREENWS_PURE_PYTHON"]
@@ -90,7 +93,7 @@ def test_pure_twin_is_another_module_from_source() -> None:
     assert twin.Text is not greenws.events.Text
 
 
-def test_public_names() -> None:
+def test_public_names_are_those_of_the_design() -> None:
     assert set(greenws.__all__) == {
         "COMPILED",
         "Backoff",
@@ -114,7 +117,7 @@ def test_persist_is_the_function() -> None:
 
 def test_extensions_are_optional_and_found_by_their_declarations() -> None:
     pytest.importorskip("setuptools")
-    # Cython's part is to return other extensions than it was given, as it does.
+    # A stand-in for Cython, which returns other extensions than it was given.
     script = """
 import json, sys, types
 import setuptools

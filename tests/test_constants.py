@@ -1,3 +1,5 @@
+"""The constants and the public names."""
+
 from __future__ import annotations
 
 import lomond.constants
@@ -6,14 +8,14 @@ import greenws
 from greenws import constants
 
 
-def test_constants_of_the_protocol() -> None:
+def test_constants_are_those_of_the_protocol() -> None:
     assert constants.WS_KEY == lomond.constants.WS_KEY
     assert constants.WS_VERSION == lomond.constants.WS_VERSION == 13
     assert constants.MAX_CONTROL_PAYLOAD == 125
     assert constants.MAX_CLOSE_REASON == 123
 
 
-def test_limits() -> None:
+def test_limits_are_those_of_the_design() -> None:
     assert constants.MAX_MESSAGE_SIZE == 16 * 1024 * 1024
     assert constants.MAX_BODY_SIZE == constants.MAX_HEAD_SIZE == 64 * 1024
     assert constants.OPEN_TIMEOUT == constants.SEND_TIMEOUT == 30.0
@@ -25,7 +27,7 @@ def test_user_agent_names_us() -> None:
     assert constants.USER_AGENT.isprintable()
 
 
-def test_public_names() -> None:
+def test_public_names_are_all_there() -> None:
     assert set(greenws.__all__) == {
         "COMPILED",
         "Backoff",

@@ -1,3 +1,5 @@
+"""Cookies of the answer, and those of the next request."""
+
 from __future__ import annotations
 
 from http.cookiejar import CookieJar
@@ -22,7 +24,7 @@ def after(*cookies: str) -> CookieJar:
     return jar
 
 
-def test_no_cookies() -> None:
+def test_jar_without_cookies_sends_none() -> None:
     assert Cookies(CookieJar()).build_header(HERE) == b""
     assert len(after()) == 0
 
@@ -59,7 +61,7 @@ def test_secure_cookie_needs_tls() -> None:
     assert Cookies(jar).build_header(parse_url("ws://example.org/")) == b""
 
 
-def test_cookie_of_http_and_of_websocket_are_the_same() -> None:
+def test_cookies_of_http_and_of_websocket_are_the_same() -> None:
     jar = after("sid=42; Path=/")
     (cookie,) = jar
     assert (cookie.name, cookie.value, cookie.domain) == ("sid", "42", "example.org")

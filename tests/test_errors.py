@@ -1,3 +1,5 @@
+"""The tree of errors, their messages, and what each carries."""
+
 from __future__ import annotations
 
 import inspect
@@ -17,7 +19,7 @@ OURS = {
 }
 
 
-def test_lomonds_errors_are_there_with_their_bases() -> None:
+def test_errors_of_lomond_are_there_with_their_bases() -> None:
     for name, theirs in vars(lomond.errors).items():
         if not (isinstance(theirs, type) and issubclass(theirs, Exception)):
             continue
@@ -36,12 +38,12 @@ def test_error_is_a_websocket_error_and_documented(name: str) -> None:
     ("name", "code"),
     [("ProtocolError", 1002), ("PayloadTooLarge", 1009), ("CriticalProtocolError", 1007)],
 )
-def test_close_code_of_a_violation(name: str, code: int) -> None:
+def test_violation_has_its_close_code(name: str, code: int) -> None:
     assert OURS[name]("x").code == code
     assert OURS[name].code == code
 
 
-def test_critical_is_what_cannot_be_decoded() -> None:
+def test_data_that_cannot_be_decoded_is_critical() -> None:
     assert errors.CriticalProtocolError("x").critical is True
     assert errors.ProtocolError("x").critical is False
     assert not issubclass(errors.CriticalProtocolError, errors.ProtocolError)
@@ -57,11 +59,11 @@ def test_critical_is_what_cannot_be_decoded() -> None:
         ((), ""),
     ],
 )
-def test_message(arguments: Any, text: str) -> None:
+def test_message_is_composed(arguments: Any, text: str) -> None:
     assert str(errors.WebSocketError(*arguments)) == text
 
 
-def test_message_with_keywords() -> None:
+def test_message_takes_keywords() -> None:
     assert str(errors.WebSocketError("{a}", a=1)) == "1"
 
 

@@ -1,3 +1,5 @@
+"""The events: names, attributes, ``repr``, and their likeness to those of lomond."""
+
 from __future__ import annotations
 
 import contextlib
@@ -14,7 +16,7 @@ from greenws.protocol.response import Response
 
 RESPONSE = Response(b"HTTP/1.1 403 Forbidden\r\n\r\n")
 
-# How each is made, and what it holds then.
+# Each event: its name, its class, the arguments of the constructor, and its attributes then.
 MADE: list[tuple[str, type[Any], tuple[Any, ...], dict[str, Any]]] = [
     ("connecting", events.Connecting, ("ws://h/",), {"url": "ws://h/"}),
     ("connect_fail", events.ConnectFail, ("why",), {"reason": "why"}),
@@ -57,7 +59,10 @@ def all_events(module: Any, root: Any) -> dict[str, Any]:
     return {
         name: item
         for name, item in vars(module).items()
-        if isinstance(item, type) and issubclass(item, root) and item is not root
+        if not name.startswith("_")
+        and isinstance(item, type)
+        and issubclass(item, root)
+        and item is not root
     }
 
 
@@ -74,11 +79,11 @@ def test_event_has_its_name_and_attributes(
         assert getattr(event, attribute) == value
 
 
-def test_every_event_is_tried_above() -> None:
+def test_every_event_is_in_the_table() -> None:
     assert {kind for _name, kind, _a, _b in MADE} == set(all_events(events, Event).values())
 
 
-def test_events_are_lomonds() -> None:
+def test_events_are_those_of_lomond() -> None:
     theirs = all_events(lomond.events, lomond.events.Event)
     ours = all_events(events, Event)
     assert ours.keys() == theirs.keys()
@@ -110,11 +115,11 @@ def test_events_are_lomonds() -> None:
         (("e", False), "ProtocolError"),
     ],
 )
-def test_repr_is_lomonds(arguments: Any, name: str) -> None:
+def test_repr_is_that_of_lomond(arguments: Any, name: str) -> None:
     assert repr(getattr(events, name)(*arguments)) == repr(getattr(lomond.events, name)(*arguments))
 
 
-def test_repr_of_what_lomond_does_not_have() -> None:
+def test_repr_shows_the_attributes_that_lomond_does_not_have() -> None:
     assert repr(events.Disconnected("x", True, 1000, 1001)) == (
         "Disconnected(reason='x', graceful=True, code=1000, sent_code=1001)"
     )
@@ -151,7 +156,7 @@ def test_json_is_decoded_once() -> None:
     assert events.Text("null").json is None
 
 
-def test_json_of_something_else() -> None:
+def test_json_of_a_text_without_json_raises() -> None:
     for text in ("", "{", "NaNa"):
         with pytest.raises(ValueError, match=r"Expecting|Extra|JSON"):
             _ = events.Text(text).json
@@ -162,7 +167,7 @@ def test_attributes_may_be_changed(event: Any) -> None:
     name = "text" if event.name == "text" else "data"
     setattr(event, name, "changed")
     assert getattr(event, name) == "changed"
-    # Nor does it harm to delete them, in whatever way.
+    # Deleting an attribute does no harm either.
     with contextlib.suppress(AttributeError):
         delattr(event, name)
     with contextlib.suppress(AttributeError):

@@ -1,4 +1,4 @@
-"""Each example as its own process, by itself and on a server of ours; and what docs say."""
+"""Each example in its own process, alone and with a server; and the code in the docs."""
 
 from __future__ import annotations
 
@@ -10,18 +10,21 @@ import textwrap
 from pathlib import Path
 
 import pytest
-import trustme
 from gevent import subprocess
 
 from greenws import Backoff, Client, WebSocket, events
 from greenws.testing import EchoServer, close_with
+from tests.support.authority import Authority
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
 
 def run(example: str, *arguments: str) -> str:
-    """Run an example, which must neither fail nor complain; return what it printed."""
+    """Run an example, which must neither fail nor complain.
+
+    :returns: what it printed.
+    """
     names = ("http_proxy", "https_proxy", "all_proxy")
     environment = {k: v for k, v in os.environ.items() if k.lower() not in names}
     environment["PYTHONPATH"] = str(ROOT)
@@ -44,24 +47,24 @@ def test_every_example_is_run_below() -> None:
         assert f'run("{path.name}", ' in source
 
 
-def test_ticker() -> None:
+def test_ticker_runs_by_itself() -> None:
     lines = run("ticker.py").splitlines()
     assert lines[0] == "{'channel': 'trades', 'price': 100}"
     assert lines[10:] == ["closed: 1000"]
 
 
-def test_ticker_on_a_server() -> None:
+def test_ticker_runs_on_a_server() -> None:
     with EchoServer(close_with(4000, after=1)) as server:
         lines = run("ticker.py", server.url).splitlines()
         assert lines == ["{'op': 'subscribe', 'channel': 'trades'}", "closed: 4000"]
         assert server.connections[0].is_compressed
 
 
-def test_ticker_without_a_server() -> None:
+def test_ticker_without_a_server_says_so() -> None:
     assert "Connection refused" in run("ticker.py", "ws://127.0.0.1:1/")
 
 
-def test_bot() -> None:
+def test_bot_runs_by_itself() -> None:
     lines = run("bot.py").splitlines()
     assert lines[0] == "again in 0.1 s"
     assert lines[1] == "hello, for the 1. time"
@@ -71,7 +74,7 @@ def test_bot() -> None:
     assert lines[5].startswith("closed: ")
 
 
-def test_bot_on_a_server() -> None:
+def test_bot_runs_on_a_server() -> None:
     with EchoServer(close_with(1001, after=1)) as server:
         lines = run("bot.py", server.url).splitlines()
         tokens = [c.request.get("authorization") for c in server.connections if c.request]
@@ -79,25 +82,25 @@ def test_bot_on_a_server() -> None:
     assert tokens == ["Bearer token-0", "Bearer token-1"]
 
 
-def test_load() -> None:
+def test_load_runs_by_itself() -> None:
     assert run("load.py").startswith("5000 messages in ")
 
 
-def test_load_on_a_server() -> None:
+def test_load_runs_on_a_server() -> None:
     with EchoServer() as server:
         assert run("load.py", server.url).startswith("5000 messages in ")
         assert server.connection_count == 100
         assert server.message_count == 5000
 
 
-def test_bridge() -> None:
+def test_bridge_runs_by_itself() -> None:
     answer = run("bridge.py")
     assert answer.startswith("HTTP/1.1 200 OK")
     assert answer.strip().endswith("hello")
 
 
 @pytest.mark.parametrize("service", ["echoes", "drops"])
-def test_bridge_on_a_server(service: str) -> None:
+def test_bridge_runs_on_a_server(service: str) -> None:
     with EchoServer() if service == "echoes" else EchoServer(close_with(4000, "no", 0)) as server:
         if service == "echoes":
             assert "200 OK" in run("bridge.py", server.url)
@@ -107,35 +110,31 @@ def test_bridge_on_a_server(service: str) -> None:
             assert "502 Bad Gateway" in run("bridge.py", server.url)
 
 
-def test_tls() -> None:
+def test_tls_runs_by_itself() -> None:
     assert re.match("no connection: .*TLS", run("tls.py"))
 
 
-def test_tls_on_a_server(tmp_path: Path) -> None:
+def test_tls_runs_on_a_server(authority: Authority) -> None:
     import ssl
 
-    authority = trustme.CA()
-    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-    mine = authority.issue_cert("client@example.org")
-    mine.private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "mine.pem"))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("localhost").configure_cert(context)
-    authority.configure_trust(context)
+    mine = authority.issue_file("mine.pem", "client@example.org")
+    context = authority.server_context("localhost")
+    context.load_verify_locations(authority.cafile)
     context.verify_mode = ssl.CERT_REQUIRED
     with EchoServer(ssl_context=context) as server:
         url = server.url.replace("127.0.0.1", "localhost")
-        arguments = (url, str(tmp_path / "ca.pem"), str(tmp_path / "mine.pem"))
+        arguments = (url, authority.cafile, mine)
         assert run("tls.py", *arguments) == "connected\n"
         other = run("tls.py", server.url, *arguments[1:])
         assert "no connection" in other
         assert "127.0.0.1" in other
 
 
-def test_iterate() -> None:
+def test_iterate_runs_by_itself() -> None:
     assert run("iterate.py").splitlines() == ["hello", "disconnected closed", "b'bytes'"]
 
 
-def test_iterate_on_a_server() -> None:
+def test_iterate_runs_on_a_server() -> None:
     with EchoServer() as server:
         assert "hello" in run("iterate.py", server.url)
         assert server.messages == ["hello", b"bytes"]

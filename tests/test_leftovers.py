@@ -1,4 +1,4 @@
-"""The checks that every test is held to, held to their own."""
+"""Tests of the checks that every test has to pass."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leftovers, "SETTLE_TIME", 0.05)
 
 
-def test_nothing_left() -> None:
+def test_nothing_left_is_found_where_nothing_was_opened() -> None:
     before = Holdings()
     assert find_leftovers(before) == []
 
 
 @linux_only
-def test_descriptor_left() -> None:
+def test_descriptor_left_is_found() -> None:
     before = Holdings()
     number = os.open(os.devnull, os.O_RDONLY)
     try:
@@ -44,7 +44,7 @@ def test_descriptor_left() -> None:
 
 
 @linux_only
-def test_descriptor_left_under_a_number_used_before() -> None:
+def test_descriptor_left_is_found_under_a_number_used_before() -> None:
     first = os.open(os.devnull, os.O_RDONLY)
     before = Holdings()
     os.close(first)
@@ -56,7 +56,7 @@ def test_descriptor_left_under_a_number_used_before() -> None:
         os.close(writer)
 
 
-def test_greenlet_left() -> None:
+def test_greenlet_left_is_found() -> None:
     before = Holdings()
     greenlet = gevent.spawn(gevent.sleep, 60)
     (line,) = find_leftovers(before)
@@ -74,7 +74,7 @@ def test_greenlet_about_to_end_is_waited_for() -> None:
 @pytest.mark.skipif(
     "libuv" in type(gevent.get_hub().loop).__module__, reason="libuv does not count its watchers"
 )
-def test_timer_left() -> None:
+def test_timer_left_is_found() -> None:
     before = Holdings()
     timer = gevent.get_hub().loop.timer(60)
     timer.start(lambda: None)
@@ -86,7 +86,7 @@ def test_timer_left() -> None:
 
 
 @linux_only
-def test_child_left() -> None:
+def test_child_left_is_found() -> None:
     before = Holdings()
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
         lines = find_leftovers(before)
@@ -100,11 +100,21 @@ def test_timeout_ends_a_test_wherever_it_waits(tmp_path: Path, wait: str) -> Non
     conftest = Path(__file__).with_name("conftest.py").read_text(encoding="utf-8")
     tmp_path.joinpath("conftest.py").write_text(conftest, encoding="utf-8")
     tmp_path.joinpath("test_it.py").write_text(
-        f"import time, gevent\n\ndef test_it():\n    {wait}\n", encoding="utf-8"
+        f"""
+import time, gevent, pytest
+
+def test_fixtures_of_the_session():
+    pass
+
+@pytest.mark.timeout(0.5)
+def test_it():
+    {wait}
+""",
+        encoding="utf-8",
     )
     root = Path(__file__).parents[1]
     run = subprocess.run(
-        [sys.executable, "-m", "pytest", "--timeout=0.5", "-p", "no:cacheprovider", str(tmp_path)],
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", str(tmp_path)],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(root)},
         capture_output=True,
@@ -113,7 +123,7 @@ def test_timeout_ends_a_test_wherever_it_waits(tmp_path: Path, wait: str) -> Non
         check=False,
     )
     assert "Failed: Timeout (>0.5 s)" in run.stdout
-    assert "1 failed in" in run.stdout
+    assert "1 failed, 1 passed in" in run.stdout
 
 
 def test_ticker_sees_a_blocked_hub(ticking: Ticker) -> None:
@@ -121,13 +131,16 @@ def test_ticker_sees_a_blocked_hub(ticking: Ticker) -> None:
     assert ticking.ticks
     ticking.reset()
     while ticking.largest_gap < 0.1:
-        pass  # busy, without a switch
+        pass  # busy, and no other greenlet runs
     gevent.sleep(0.01)
     assert ticking.largest_gap >= 0.1
 
 
 def make_package(folder: Path, cimport: str = "from greenws.two cimport Two") -> Path:
-    """A package of two modules; the first cimports from the second. Returns its folder."""
+    """Make a package of two modules, of which the first cimports from the second.
+
+    :returns: its folder.
+    """
     package = folder / "greenws"
     package.mkdir()
     for name, pxd in (("one", f"{cimport}\n"), ("two", "")):

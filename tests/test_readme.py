@@ -1,4 +1,4 @@
-"""README.rst says what is true."""
+"""The commands, links and examples of README.rst are right."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ README = ROOT.joinpath("README.rst").read_text(encoding="utf-8")
 
 
 def read_blocks(language: str) -> list[str]:
-    """The code blocks of the README in one language, without their indent."""
+    """Find the code blocks of the README in one language, without their indent."""
     blocks = re.findall(
         rf"^\.\. code-block:: {language}\n\n((?:    .*\n|\n)+)", README, re.MULTILINE
     )

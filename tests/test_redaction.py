@@ -1,3 +1,5 @@
+"""URLs as logs and events may show them."""
+
 from __future__ import annotations
 
 import pytest
@@ -20,5 +22,5 @@ from greenws.redaction import redact_url
         ("", ""),
     ],
 )
-def test_redact_url(url: str, shown: str) -> None:
+def test_redact_url_hides_credentials_and_query_values(url: str, shown: str) -> None:
     assert redact_url(url) == shown

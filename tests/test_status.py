@@ -1,3 +1,5 @@
+"""The names of close codes, and which of them may be sent."""
+
 from __future__ import annotations
 
 import lomond.status
@@ -7,7 +9,7 @@ from greenws import Status
 from greenws.status import is_sendable
 
 
-def test_names_are_lomonds_and_more() -> None:
+def test_names_extend_those_of_lomond() -> None:
     for name, value in vars(lomond.status.Status).items():
         if isinstance(value, int) and not name.startswith("_"):
             assert getattr(Status, name) == value
@@ -19,7 +21,7 @@ def test_names_are_lomonds_and_more() -> None:
     assert (Status.NO_STATUS, Status.ABNORMAL) == (1005, 1006)
 
 
-def test_invalid_codes_are_lomonds_but_for_one_that_was_registered_since() -> None:
+def test_invalid_codes_are_those_of_lomond_but_one_registered_since() -> None:
     assert Status.invalid_codes ^ lomond.status.Status.invalid_codes == {1014}
 
 
@@ -36,5 +38,5 @@ def test_invalid_codes_are_lomonds_but_for_one_that_was_registered_since() -> No
         ([65535, 1 << 70], False),
     ],
 )
-def test_sendable(codes: range, sendable: bool) -> None:
+def test_sendable_codes_are_those_that_may_be_sent(codes: range, sendable: bool) -> None:
     assert {is_sendable(code) for code in codes} == {sendable}

@@ -1,3 +1,5 @@
+"""WebSocket URLs: their parts, international hosts, userinfo, joining."""
+
 from __future__ import annotations
 
 import base64
@@ -32,7 +34,9 @@ from greenws.url import DEFAULT_PORTS, encode_host, join_url, parse_url, redact_
         ("ws://[2001:DB8::1]/", "ws", "2001:db8::1", 80, "/"),
     ],
 )
-def test_parts(url: str, scheme: str, host: str, port: int, resource: str) -> None:
+def test_url_is_split_into_its_parts(
+    url: str, scheme: str, host: str, port: int, resource: str
+) -> None:
     parsed = parse_url(url)
     assert (parsed.scheme, parsed.host, parsed.port) == (scheme, host, port)
     assert parsed.resource == resource
@@ -49,7 +53,7 @@ def test_parts(url: str, scheme: str, host: str, port: int, resource: str) -> No
         "ws://[::1]:80/",
     ],
 )
-def test_parts_are_lomonds(url: str) -> None:
+def test_parts_are_those_of_lomond(url: str) -> None:
     ours, theirs = WebSocket(url), lomond.WebSocket(url, proxies={})
     for name in ("url", "scheme", "host", "port", "resource", "is_secure"):
         assert getattr(ours, name) == getattr(theirs, name)
@@ -87,8 +91,8 @@ def test_parts_are_lomonds(url: str) -> None:
         ("ws://ex%61mple.org/", "invalid host"),
         ("ws://exam\\ple.org/", "invalid host"),
         ("ws://<example>/", "invalid host"),
-        ("ws://a\xa0b/", "invalid host"),  # IDNA makes a space of it
-        ("ws://a\uff1cb/", "invalid host"),  # and "<" of this
+        ("ws://a\xa0b/", "invalid host"),  # IDNA turns this character into a space
+        ("ws://a\uff1cb/", "invalid host"),  # IDNA turns this one into "<"
         ("ws://a..b/", "invalid host"),
         ("ws://.a/", "invalid host"),
         ("ws://./", "invalid host"),
@@ -115,7 +119,7 @@ def test_fault_is_named_by_the_constructor(url: str, fault: str) -> None:
 
 
 @pytest.mark.parametrize("url", [b"ws://example.org", None, 5])
-def test_url_of_another_type(url: Any) -> None:
+def test_url_of_another_type_is_a_type_error(url: Any) -> None:
     with pytest.raises(TypeError, match="url must be str"):
         WebSocket(url)
 
@@ -179,11 +183,11 @@ def test_host_header(url: str, header: str) -> None:
 
 
 @pytest.mark.parametrize("zone", ["%eth0", "%25eth0"])
-def test_zone_of_an_ipv6_address(zone: str) -> None:
+def test_zone_of_an_ipv6_address_is_kept(zone: str) -> None:
     assert parse_url(f"ws://[FE80::1{zone}]/").host == "fe80::1%eth0"
 
 
-def test_international_host() -> None:
+def test_international_host_is_encoded() -> None:
     assert parse_url("ws://BÜCHER.example/").host == "xn--bcher-kva.example"
     assert encode_host("BÜCHER.example") == "xn--bcher-kva.example"
 
@@ -201,7 +205,7 @@ def test_international_host() -> None:
         ("a@b:c@d", b"a@b:c@d"),
     ],
 )
-def test_userinfo(userinfo: str, credentials: bytes) -> None:
+def test_userinfo_is_decoded(userinfo: str, credentials: bytes) -> None:
     parsed = parse_url(f"ws://{userinfo}@example.org:81/x")
     assert parsed.userinfo == credentials
     assert (parsed.host, parsed.port) == ("example.org", 81)
@@ -217,7 +221,7 @@ class _Idle:
 
 
 @pytest.mark.parametrize("userinfo", ["", ":"])
-def test_userinfo_that_is_empty_is_none(userinfo: str) -> None:
+def test_empty_userinfo_is_none(userinfo: str) -> None:
     assert parse_url(f"ws://{userinfo}@example.org/").userinfo is None
 
 
@@ -235,7 +239,7 @@ def test_credentials_are_not_shown() -> None:
         assert "secret" not in str(caught.value)
 
 
-def test_origin_and_with_userinfo() -> None:
+def test_origin_has_no_userinfo() -> None:
     parsed = parse_url("ws://user@example.org/a")
     assert parsed.origin == ("ws", "example.org", 80)
     assert parsed.with_userinfo(None) == parse_url("ws://example.org/a")
@@ -258,10 +262,10 @@ def test_origin_and_with_userinfo() -> None:
         ("ftp://other.example/x", "ftp://other.example/x"),
     ],
 )
-def test_join(location: str, url: str) -> None:
+def test_join_follows_a_reference(location: str, url: str) -> None:
     base = parse_url("ws://user:secret@example.org:81/a/b?c")
     assert join_url(base, location) == url
 
 
-def test_join_of_a_secure_url() -> None:
+def test_join_keeps_the_url_secure() -> None:
     assert join_url(parse_url("wss://example.org/a/b"), "/x") == "wss://example.org/x"

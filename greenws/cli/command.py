@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import gevent
 
+from ..client import ClientOptions
 from ..constants import MAX_MESSAGE_SIZE, OPEN_TIMEOUT
 from ..implementation import COMPILED
 from ..protocol.handshake import check_field, check_protocols
@@ -63,7 +64,7 @@ def _build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_load(commands: Any) -> None:
+def _add_load(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     about = "Open many connections, exchange messages with an echo server, and report."
     parser = commands.add_parser(
         "load",
@@ -121,7 +122,7 @@ def _add_load(commands: Any) -> None:
     )
 
 
-def _add_echo(commands: Any) -> None:
+def _add_echo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     about = "Run an echo server. The first line on stdout is its URL."
     parser = commands.add_parser("echo", help=about, description=about, allow_abbrev=False)
     parser.set_defaults(run=_run_echo)
@@ -140,7 +141,7 @@ def _add_echo(commands: Any) -> None:
     add("--until-eof", action="store_true", help="end when stdin ends")
 
 
-def _add_connect(commands: Any) -> None:
+def _add_connect(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     about = "Send the lines of stdin as text messages, and print the received messages."
     parser = commands.add_parser(
         "connect",
@@ -209,7 +210,7 @@ def _collect(kind: type[OptionsT], options: argparse.Namespace, **others: Any) -
     return kind(**fields, **others)
 
 
-def _collect_client_options(options: argparse.Namespace) -> dict[str, Any]:
+def _collect_client_options(options: argparse.Namespace) -> ClientOptions:
     return {
         "compress": options.compress,
         "ssl_verify": not options.insecure,

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import codecs
 import sys
-from collections.abc import Mapping
-from typing import Any
 
 import gevent
 
 from .. import events
-from ..client import Client
+from ..client import Client, ClientOptions
 from ..errors import WebSocketError
 from ..status import Status
 from .process import read_stdin, signals_handled
@@ -25,12 +23,12 @@ class StdioClient(Client):
     :param wait: the seconds to go on receiving after the end of stdin.
     """
 
-    close_timeout = 5.0  # a person waits for the prompt
+    close_timeout: float | None = 5.0  # a person waits for the prompt
 
-    def __init__(self, url: str, wait: float, options: Mapping[str, Any]) -> None:
+    def __init__(self, url: str, wait: float, options: ClientOptions) -> None:
         super().__init__(url, **options)
         #: The exit status.
-        self.status = 1
+        self.status: int = 1
         self._wait = wait
         self._reader: gevent.Greenlet[..., None] | None = None
 
@@ -80,7 +78,7 @@ class StdioClient(Client):
             self.close()
 
 
-def run_connect(url: str, wait: float, options: Mapping[str, Any]) -> int:
+def run_connect(url: str, wait: float, options: ClientOptions) -> int:
     """Run the command.
 
     :returns: the exit status: 0 if the connection was opened and closed normally, else 1.

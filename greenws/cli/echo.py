@@ -6,7 +6,6 @@ import ssl
 import sys
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
 
 import gevent
 from gevent.event import Event
@@ -99,13 +98,13 @@ class EchoProcess:
 
     def __init__(self, max_size: int) -> None:
         self._max_size = max_size
-        self._process: Popen[Any] | None = None
+        self._process: Popen[bytes] | None = None
         #: The URL of the server; empty before the server runs.
-        self.url = ""
+        self.url: str = ""
 
     def __enter__(self) -> EchoProcess:
         command = [sys.executable, "-m", "greenws", "echo", "--port=0", "--until-eof"]
-        process: Popen[Any] = Popen(
+        process: Popen[bytes] = Popen(
             [*command, f"--max-size={self._max_size}"],
             stdin=PIPE,
             stdout=PIPE,

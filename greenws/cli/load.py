@@ -6,18 +6,16 @@ import enum
 import random
 import string
 import sys
-from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any
 
 import gevent
 from gevent.event import Event
 from gevent.lock import Semaphore
 
 from .. import events
-from ..client import Client
+from ..client import Client, ClientOptions
 from ..constants import MAX_MESSAGE_SIZE
 from ..errors import WebSocketError
 from ..status import Status
@@ -52,7 +50,7 @@ class LoadOptions:
     #: The seconds without an echo after which the run ends.
     timeout: float
     #: The options of the clients.
-    client: Mapping[str, Any]
+    client: ClientOptions
 
 
 class Stage(enum.Enum):
@@ -72,9 +70,9 @@ class Stage(enum.Enum):
 class LoadClient(Client):
     """The client of one connection of a run."""
 
-    close_timeout = _CLOSE_TIMEOUT
+    close_timeout: float | None = _CLOSE_TIMEOUT
 
-    def __init__(self, run: LoadRun, url: str, options: Mapping[str, Any]) -> None:
+    def __init__(self, run: LoadRun, url: str, options: ClientOptions) -> None:
         super().__init__(url, **options)
         self.stage = Stage.CONNECTING
         self._load = run
@@ -134,7 +132,7 @@ class LoadRun:
     def __init__(self, options: LoadOptions, url: str, tally: Tally) -> None:
         self.options = options
         #: The text of every message; random, so that no compressor makes the text vanish.
-        self.payload = _make_payload(options.size)
+        self.payload: str = _make_payload(options.size)
         self._url = url
         self._tally = tally
         self._clients: list[LoadClient] = []

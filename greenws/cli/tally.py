@@ -19,9 +19,9 @@ class Latencies:
     def __init__(self) -> None:
         self._buckets: Counter[int] = Counter()
         #: The number of latencies.
-        self.count = 0
+        self.count: int = 0
         #: The longest latency.
-        self.longest = 0.0
+        self.longest: float = 0.0
 
     def add(self, seconds: float) -> None:
         """Add a latency."""

@@ -8,6 +8,7 @@ the start line are skipped. A caller that must be strict checks :attr:`Head.raw`
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from ..constants import MAX_HEAD_SIZE
 
@@ -19,7 +20,7 @@ _OVERLAP = 2
 #: A token (RFC 7230 section 3.2.6) as a regular expression: the grammar of the names of methods,
 #: headers, extensions and subprotocols.
 TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
-is_token = re.compile(TOKEN).fullmatch
+is_token: Callable[[str], re.Match[str] | None] = re.compile(TOKEN).fullmatch
 
 
 class HeadTooLarge(ValueError):

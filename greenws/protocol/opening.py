@@ -104,8 +104,8 @@ class Upgraded:
     __slots__ = ("response", "rest")
 
     def __init__(self, response: Response, rest: bytes) -> None:
-        self.response = response
-        self.rest = rest
+        self.response: Response = response
+        self.rest: bytes = rest
 
 
 class Refused:
@@ -114,8 +114,8 @@ class Refused:
     __slots__ = ("reason", "response")
 
     def __init__(self, response: Response, reason: str) -> None:
-        self.response = response
-        self.reason = reason
+        self.response: Response = response
+        self.reason: str = reason
 
 
 class Redirected:
@@ -124,7 +124,7 @@ class Redirected:
     __slots__ = ("response",)
 
     def __init__(self, response: Response) -> None:
-        self.response = response
+        self.response: Response = response
 
 
 Outcome = Upgraded | Refused | Redirected
@@ -173,15 +173,15 @@ class Opening:
         # Why a redirect is not followed; empty if the answer is no redirect.
         self._obstacle = ""
         #: Whether a rejection is held back until its body has ended.
-        self.waits_for_body = waits_for_body
+        self.waits_for_body: bool = waits_for_body
         #: Received bytes of the answer that were not given to :meth:`feed` yet.
-        self.unread = b""
+        self.unread: bytes = b""
         #: When the request was made, by the clock of the tracer; 0.0: nobody listens to the trace.
-        self.requested_at = 0.0
+        self.requested_at: float = 0.0
         #: Where the request goes.
-        self.target = url
+        self.target: URL = url
         #: The Sec-WebSocket-Key of the request.
-        self.key = b""
+        self.key: bytes = b""
 
     def build_request(self) -> bytes:
         """Return the request (RFC 6455 section 4.1), with a key of its own."""

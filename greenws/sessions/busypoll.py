@@ -17,7 +17,8 @@ from __future__ import annotations
 
 import os
 from time import monotonic, thread_time
-from typing import Any
+
+from .clock import Watcher
 
 #: The environment variable for :data:`LIMIT`, in microseconds.
 VARIABLE = "GREENWS_BUSY_POLL"
@@ -92,13 +93,13 @@ class BusyPoll:
         "received",
     )
 
-    def __init__(self, idle: Any, limit: float = LIMIT) -> None:
+    def __init__(self, idle: Watcher, limit: float = LIMIT) -> None:
         self._idle = idle
         self._limit = limit
         #: Whether the loop polls before it sleeps.
-        self.is_looking = False
+        self.is_looking: bool = False
         #: Bytes that were received, counted here by the sessions that read them.
-        self.received = 0
+        self.received: int = 0
         # The idle watcher is started.
         self._is_awake = False
         # When the last session that was woken had done its work.

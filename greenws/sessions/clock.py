@@ -11,6 +11,11 @@ from typing import Any
 
 from ..constants import SHORTEST_WAIT
 
+#: gevent's event loop, and a watcher of that loop. Each kind of loop has classes of its own, and
+#: gevent has no public type for any of them.
+Loop = Any
+Watcher = Any
+
 #: The time of an alarm that is not set.
 NEVER = float("inf")
 
@@ -43,10 +48,10 @@ class Clock:
 
     __slots__ = ("_alarms", "_loop", "_timer", "_timer_due")
 
-    def __init__(self, loop: Any) -> None:
+    def __init__(self, loop: Loop) -> None:
         self._loop = loop
         self._alarms: list[Alarm] = []
-        self._timer: Any = None
+        self._timer: Watcher = None
         self._timer_due = NEVER
 
     def __len__(self) -> int:

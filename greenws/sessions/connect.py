@@ -12,13 +12,13 @@ import errno
 import os
 from collections import deque
 from collections.abc import Sequence
-from typing import Any
 
 import gevent
 from gevent import get_hub
 
 from ..errors import ConnectFail
 from ..options import SocketOption
+from .clock import Watcher
 from .resolver import Address
 from .wait import WRITE, wait_any, wait_write
 
@@ -43,7 +43,7 @@ class _Attempt:
 
     def __init__(self, address: Address, options: Sequence[SocketOption]) -> None:
         self.address = address
-        self.watcher: Any = None
+        self.watcher: Watcher = None
         self.sock = new_socket(address.family, options)
 
     def begin(self, source: Sequence[Address]) -> int:

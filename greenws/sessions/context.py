@@ -11,7 +11,6 @@ import os
 import ssl
 from collections import OrderedDict
 from stat import S_ISDIR
-from typing import Any
 
 import certifi
 
@@ -22,10 +21,10 @@ from ..options import Password
 #: contexts with certifi's certificates take 43 MiB.
 MAX_CONTEXTS = 64
 
-_contexts: OrderedDict[tuple[Any, ...], ssl.SSLContext] = OrderedDict()
+_contexts: OrderedDict[tuple[object, ...], ssl.SSLContext] = OrderedDict()
 
 
-def check_context(context: Any) -> None:
+def check_context(context: object) -> None:
     """Check the option ``ssl_context``.
 
     :raises TypeError: ``context`` is neither an SSLContext nor None.

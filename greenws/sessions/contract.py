@@ -8,6 +8,7 @@ lomond's WebSocket, and sessions written for lomond, are met by the adapters of 
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Generator, Iterator
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
@@ -28,12 +29,15 @@ class Session(Protocol):
     """A session: it owns the socket and the clock of one connection.
 
     A WebSocket makes it by calling its class, or any callable, with itself as the only argument.
+    A session need not derive from this class; one that does has to have all of the methods.
     """
 
     @property
+    @abstractmethod
     def session_time(self) -> float:
         """Seconds since the WebSocket became ready; 0.0 before."""
 
+    @abstractmethod
     def run(
         self,
         poll: float | None,
@@ -49,6 +53,7 @@ class Session(Protocol):
         ``websocket.on_disconnect()`` at the end.
         """
 
+    @abstractmethod
     def send(self, opcode: int, payload: Payload) -> None:
         """Send a frame with this payload.
 
@@ -56,17 +61,21 @@ class Session(Protocol):
         :raises TransportFail: if the connection has failed.
         """
 
+    @abstractmethod
     def send_compressed(self, opcode: int, payload: Payload) -> None:
         """Send a frame with the RSV1 bit: its payload is deflated already. Frames leave in the
         order of the calls.
         """
 
+    @abstractmethod
     def write(self, data: bytes) -> None:
         """Send bytes as they are."""
 
+    @abstractmethod
     def close(self) -> None:
         """Close the socket now. The WebSocket calls it when the connection has ended."""
 
+    @abstractmethod
     def force_disconnect(self) -> None:
         """Drop the connection, without a closing handshake; called from any greenlet."""
 

@@ -15,7 +15,7 @@ from typing import Any
 from gevent import getcurrent
 from greenlet import greenlet
 
-from .clock import Alarm
+from .clock import Alarm, Watcher
 
 # The unbound method, so that a switch looks nothing up. gevent's Hub.switch would first ask the
 # current greenlet for a switch_out(), which ours does not have.
@@ -89,7 +89,7 @@ class Crowd:
 
     __slots__ = ("_calm_turns", "_check", "_next", "_ready", "_size", "_wakes", "is_crowded")
 
-    def __init__(self, check: Any, size: int = CROWD) -> None:
+    def __init__(self, check: Watcher, size: int = CROWD) -> None:
         self._check = check
         self._size = size if check is not None else 0
         # Members that are ready, and which of them is the next to be resumed.
@@ -99,7 +99,7 @@ class Crowd:
         self._wakes = 0
         self._calm_turns = 0
         #: Whether members are resumed only when all that are ready are known.
-        self.is_crowded = False
+        self.is_crowded: bool = False
 
     def wake(self, member: Member) -> bool:
         """Count a member that is ready; called by the hub.

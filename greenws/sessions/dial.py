@@ -49,7 +49,7 @@ class Trace(Protocol):
     ``proxy``.
     """
 
-    def __call__(self, stage: str, /, **fields: Any) -> object: ...
+    def __call__(self, stage: str, /, **fields: object) -> object: ...
 
 
 class DialProgress:
@@ -59,12 +59,12 @@ class DialProgress:
 
     def __init__(self) -> None:
         #: For "timed out after 30 s while ...": ``"connecting to example.org:443"``.
-        self.step = "connecting"
+        self.step: str = "connecting"
         self._stage = "connect"
-        self._facts: dict[str, Any] = {}
+        self._facts: dict[str, object] = {}
         self._started = monotonic()
 
-    def begin(self, stage: str, step: str, facts: dict[str, Any]) -> None:
+    def begin(self, stage: str, step: str, facts: dict[str, object]) -> None:
         """Note that a step begins."""
         self.step = step
         self._stage = stage
@@ -75,12 +75,12 @@ class DialProgress:
         """Have the present step traced as one that failed, which a dial cut short does not."""
         trace(self._stage, **self._facts, duration=monotonic() - self._started, error=error)
 
-    def trace_success(self, trace: Trace, results: dict[str, Any]) -> None:
+    def trace_success(self, trace: Trace, results: dict[str, object]) -> None:
         """Have the present step traced."""
         trace(self._stage, **self._facts, **results, duration=monotonic() - self._started)
 
 
-def ignore(stage: str, /, **fields: Any) -> None:
+def ignore(stage: str, /, **fields: object) -> None:
     """Trace nothing."""
 
 
@@ -287,12 +287,12 @@ class _Dial:
         )
         return transport
 
-    def _begin(self, stage: str, step: str, facts: dict[str, Any]) -> None:
+    def _begin(self, stage: str, step: str, facts: dict[str, object]) -> None:
         """Begin a step; a ConnectFail from here on is its failure, and traced as that."""
         self._is_stepping = True
         self._progress.begin(stage, step, facts)
 
-    def _end(self, results: Callable[[], dict[str, Any]] = dict) -> None:
+    def _end(self, results: Callable[[], dict[str, object]] = dict) -> None:
         """End the step, and trace it.
 
         :param results: returns what the step has come to; called only if it is traced.

@@ -8,8 +8,8 @@ share.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
+from .clock import Loop, Watcher
 from .transport import Transport
 from .wait import READ
 
@@ -46,7 +46,7 @@ class Inbox:
         self.is_dry: bool = True
         # Whether the transport may hold bytes of its own, of which its descriptor does not tell.
         self._is_buffering = False
-        self._watcher: Any = None
+        self._watcher: Watcher = None
         self._is_watching = False
         # Whether to read once more before the session parks, because handlers were quick with a
         # large read; and the bytes of large reads since the session waited last.
@@ -55,7 +55,7 @@ class Inbox:
         # Reads without waiting, of bytes that the transport held, since the loop had its turn.
         self._burst = 0
 
-    def open(self, transport: Transport, loop: Any) -> None:
+    def open(self, transport: Transport, loop: Loop) -> None:
         """Read from ``transport`` from now on."""
         self.transport = transport
         self._is_buffering = transport.is_buffering

@@ -75,7 +75,7 @@ class Lifecycle:
     __slots__ = ("close_code", "errors", "is_upgraded", "reason", "sent_code", "state", "thread")
 
     def __init__(self, errors: ModuleType) -> None:
-        self.errors = errors
+        self.errors: ModuleType = errors
         #: The number of the thread that runs the session; 0: the session does not run yet.
         self.thread: int = 0
         #: A member of :class:`SessionLife`.
@@ -131,7 +131,8 @@ class Lifecycle:
     def refusal(self) -> Exception:
         """Return the error for a call that cannot be served now, or not from here."""
         name, message = self._explain()
-        error: Exception = getattr(self.errors, name)(message)
+        # lomond's errors take the message for a template in any case.
+        error: Exception = getattr(self.errors, name)("{}", message)
         return error
 
     def _explain(self) -> tuple[str, str]:

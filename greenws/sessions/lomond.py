@@ -29,7 +29,7 @@ def adapt_websocket(websocket: Any) -> DrivenWebSocket:
     return websocket if isinstance(websocket, DrivenWebSocket) else ForeignWebSocket(websocket)
 
 
-def adapt_session(session: Any) -> FullSession:
+def adapt_session(session: Session) -> FullSession:
     """Return an adapter with which a WebSocket of ours drives a session of others."""
     return ForeignSession(session)
 
@@ -54,7 +54,7 @@ class ForeignTracer(Tracer):
     def is_heard(self) -> bool:
         return True
 
-    def _tell(self, stage: str, fields: dict[str, Any]) -> None:
+    def _tell(self, stage: str, fields: dict[str, object]) -> None:
         self._emit(stage, **fields)
 
 
@@ -79,7 +79,7 @@ class ForeignWebSocket(DrivenWebSocket):
 
     def __init__(self, websocket: Any) -> None:
         self._websocket = websocket
-        self.errors = _find_errors(websocket)
+        self.errors: ModuleType = _find_errors(websocket)
         self._tracer = (
             ForeignTracer(websocket) if hasattr(websocket, "_emit_trace") else SilentTracer("")
         )

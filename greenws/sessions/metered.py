@@ -19,8 +19,8 @@ class MeteredTransport(Transport):
     def __init__(self, lower: Transport) -> None:
         self._lower = lower
         #: Bytes so far, before encryption.
-        self.sent = 0
-        self.received = 0
+        self.sent: int = 0
+        self.received: int = 0
         self._taken_sent = 0
         self._taken_received = 0
 

@@ -11,14 +11,13 @@ An outbox never calls its session. When sending fails, it notes why in the sessi
 from __future__ import annotations
 
 from time import monotonic
-from typing import Any
 
 from gevent import get_hub, getcurrent
 from gevent.event import Event as Drained
 
 from ..protocol.frame import Payload, append_frame
 from . import threads
-from .clock import Alarm
+from .clock import Alarm, Watcher
 from .lifecycle import READY, Lifecycle
 from .reactor import Reactor
 from .transport import Transport
@@ -73,7 +72,7 @@ class Outbox(Flushable):
         self.is_stalled: bool = False
         # The queued bytes; None: there are none.
         self._queue: bytearray | None = None
-        self._watcher: Any = None
+        self._watcher: Watcher = None
         # Set when senders that wait may go on; None: nobody waits.
         self._drained: Drained | None = None
         # Bytes that were flushed early, since a sender let the loop have its turn.
@@ -168,7 +167,7 @@ class Outbox(Flushable):
 
     def flush(self) -> None:
         """Hand over to the transport what it takes now; never waits."""
-        self.is_dirty = False
+        self.is_dirty: bool = False
         transport = self.transport
         if transport is None:
             return
@@ -232,7 +231,7 @@ class Outbox(Flushable):
             if not self._drained.wait(self._send_timeout):
                 self.fail(f"socket fail; nothing was taken for {self._send_timeout:g} s")
         if life.reason is not None or self.transport is None:
-            raise life.errors.TransportFail(life.reason or "the connection has ended")
+            raise life.errors.TransportFail("{}", life.reason or "the connection has ended")
 
     def fail(self, reason: str) -> None:
         """Note why the session is over, let senders go, and have the session say so."""

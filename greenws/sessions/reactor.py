@@ -25,7 +25,7 @@ from gevent import get_hub
 from ..native import buffers
 from ..protocol.stream import HEADROOM
 from .busypoll import BusyPoll
-from .clock import Clock
+from .clock import Clock, Loop, Watcher
 from .crowd import Crowd, Member
 from .turn import BufferPool, Turn
 
@@ -87,28 +87,28 @@ class Reactor:
         "view",
     )
 
-    def __init__(self, loop: Any) -> None:
+    def __init__(self, loop: Loop) -> None:
         #: gevent's loop.
-        self.loop = loop
-        self.clock = Clock(loop)
+        self.loop: Loop = loop
+        self.clock: Clock = Clock(loop)
         #: Empty buffers for frames.
-        self.pool = BufferPool()
+        self.pool: BufferPool = BufferPool()
         #: The receive buffer; a parser may write into its first HEADROOM bytes.
-        self.buffer = bytearray()
+        self.buffer: bytearray = bytearray()
         buffers.extend(self.buffer, HEADROOM + READ_SIZE)  # in C, memory only once it is used
         #: The part of the buffer to read into.
-        self.view = memoryview(self.buffer)[HEADROOM:]
+        self.view: memoryview = memoryview(self.buffer)[HEADROOM:]
         #: Bytes to read at once now.
-        self.read_size = _FIRST_READ_SIZE
+        self.read_size: int = _FIRST_READ_SIZE
         #: The session whose bytes are in the buffer and not parsed yet.
         self.holder: HubSession | None = None
         #: The sessions that run.
         self.sessions: set[HubSession] = set()
         #: Whether it is a loop of libuv.
-        self.is_libuv = "libev" not in type(loop).__module__
+        self.is_libuv: bool = "libev" not in type(loop).__module__
         idle = loop.idle(ref=False)
-        prepare: Any = None
-        check: Any = None
+        prepare: Watcher = None
+        check: Watcher = None
         if not self.is_libuv:
             prepare = loop.prepare(ref=False)
             check = loop.check(ref=False)
@@ -116,11 +116,11 @@ class Reactor:
             # makes ignores the argument.
             idle.priority = prepare.priority = check.priority = _LAST
         #: Who runs next.
-        self.crowd = Crowd(check)
+        self.crowd: Crowd = Crowd(check)
         #: What leaves at the end of a turn.
-        self.turn = Turn(loop, prepare, self.crowd)
+        self.turn: Turn = Turn(loop, prepare, self.crowd)
         #: Whether the loop sleeps as soon as there is nothing to do.
-        self.busy_poll = BusyPoll(idle)
+        self.busy_poll: BusyPoll = BusyPoll(idle)
 
     def borrow(self, session: HubSession) -> memoryview:
         """Return the buffer to read into; until :meth:`give_back`, ``session`` holds it."""

@@ -15,7 +15,6 @@ from __future__ import annotations
 import ssl
 import time
 from collections import OrderedDict
-from typing import Any
 
 #: The largest number of sessions of one context; the session not used for longest is dropped first.
 MAX_SESSIONS = 256
@@ -56,7 +55,7 @@ class SessionKeeper:
         self._renew_at = session.time + session.timeout / 2
 
 
-def keeper_for(context: ssl.SSLContext, server: tuple[Any, ...]) -> SessionKeeper | None:
+def keeper_for(context: ssl.SSLContext, server: tuple[object, ...]) -> SessionKeeper | None:
     """Get the keeper of a server, a new one at first; None: the context cannot hold a keeper.
 
     :param server: the facts that must be equal for a session to be resumed.
@@ -64,7 +63,7 @@ def keeper_for(context: ssl.SSLContext, server: tuple[Any, ...]) -> SessionKeepe
     # A session that was agreed on without a check of the certificate must not be resumed by a
     # connection that requires the check.
     key = (context.verify_mode, context.check_hostname, *server)
-    keepers: OrderedDict[tuple[Any, ...], SessionKeeper] | None
+    keepers: OrderedDict[tuple[object, ...], SessionKeeper] | None
     keepers = getattr(context, _ATTRIBUTE, None)
     if keepers is None:
         keepers = OrderedDict()

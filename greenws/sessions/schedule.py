@@ -94,11 +94,12 @@ class Schedule:
     def next_due(self, is_attended: bool) -> float:
         """Return when the alarm has to ring next.
 
-        :param is_attended: whether the greenlet of the session is about to look at everything but
-            pings, which are sent without it.
+        :param is_attended: whether the greenlet of the session is about to look at everything that
+            needs it. Pings are sent without it. So is the end of a closing told, as the greenlet
+            may be in a handler that waits until its message is taken.
         """
         if is_attended:
-            return self.next_ping
+            return min(self.next_ping, self.close_due)
         return min(
             self.next_ping,
             self.open_due,
@@ -131,9 +132,16 @@ class Schedule:
         self.next_poll = now + self.poll
         return True
 
+    def take_close(self, now: float) -> bool:
+        """Whether the answer to our close frame has taken too long; told once."""
+        if now < self.close_due:
+            return False
+        self.close_due = NEVER
+        return True
+
     def is_silent(self, now: float) -> bool:
         """Whether nothing was received for ``ping_timeout``."""
-        return now - self.heard >= self.ping_timeout
+        return now >= self.heard + self.ping_timeout
 
     def take_excuse(self, now: float) -> bool:
         """Whether the silence may be our own fault; if so, the peer has its time again, once."""

@@ -66,7 +66,6 @@ from .lifecycle import (
     ENDED,
     FORKED,
     LINGERING,
-    OF_THE_PARENT,
     READY,
     UPGRADING,
     Lifecycle,
@@ -133,7 +132,7 @@ class GeventSession(HubSession):
     def __init__(self, websocket: Any) -> None:
         HubSession.__init__(self)
         #: The WebSocket that made this session.
-        self.websocket = websocket
+        self.websocket: Any = websocket  # ours, or lomond's
         self._websocket: DrivenWebSocket = adapt_websocket(websocket)
         self._life = Lifecycle(self._websocket.errors)
         self._schedule = Schedule()
@@ -189,7 +188,11 @@ class GeventSession(HubSession):
         :param auto_pong: answer pings.
         :param close_timeout: seconds that the peer has to answer a close frame; None or 0: no
             limit.
+        :raises WebSocketUnavailable: it has run already, or this is a child process, and the
+            connection its parent's.
         """
+        if self._life.has_ended:
+            raise self._life.refusal()
         self._hub = get_hub()
         self._life.thread = threads.get_ident()
         self._reactor = get_reactor()
@@ -257,6 +260,8 @@ class GeventSession(HubSession):
         :raises ConnectFail: whatever went wrong.
         """
         websocket, life = self._websocket, self._life
+        if life.is_forked:
+            raise life.refusal()
         if life.reason is not None or life.state == DROPPED:
             raise errors.ConnectFail(life.reason or "given up")
         target = websocket.target
@@ -387,6 +392,8 @@ class GeventSession(HubSession):
         """
         inbox = self._inbox
         if inbox.transport is None:
+            if self._life.is_forked:
+                raise self._life.refusal()
             raise _End("closed")
         if inbox.has_bytes():
             if inbox.take_burst():
@@ -493,12 +500,14 @@ class GeventSession(HubSession):
             if now >= schedule.open_due:
                 self._approach.interrupt()
             return
+        is_whole = False
         try:
             if schedule.take_ping(now):
                 self._send_ping()
+            is_whole = True
         finally:
-            # Whatever a trace does with the record of a ping, the next alarm is set.
-            if now >= schedule.close_due:
+            # Whatever a trace does with the record of a ping, the rest of what is due is done.
+            if schedule.take_close(now):
                 # Also for senders that wait.
                 self._fail(
                     f"disconnected; server didn't respond to close packet within "
@@ -509,6 +518,8 @@ class GeventSession(HubSession):
             elif self._life.reason is not None:
                 self._attention = True  # sending has failed
             self._arm()
+            if self._attention and not is_whole:
+                self._wake()  # later: an exception is on its way to the hub
         if self._attention:
             self._resume()
 
@@ -517,7 +528,7 @@ class GeventSession(HubSession):
         life, schedule = self._life, self._schedule
         self._attention = False
         if life.is_forked:
-            raise self._websocket.errors.WebSocketUnavailable(OF_THE_PARENT)
+            raise life.refusal()
         if life.reason is not None:
             raise _End(life.reason)
         if not life.is_upgraded:

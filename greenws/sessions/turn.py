@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Any
 
 from gevent import get_hub
 
+from .clock import Loop, Watcher
 from .crowd import Crowd
 
 # Sessions of a crowd whose frames leave together. Sixteen took 15 % off the echo of 2,000
@@ -69,7 +69,7 @@ class Turn:
 
     __slots__ = ("_crowd", "_is_armed", "_is_flushing", "_loop", "_nudge", "_prepare", "_queued")
 
-    def __init__(self, loop: Any, prepare: Any, crowd: Crowd) -> None:
+    def __init__(self, loop: Loop, prepare: Watcher, crowd: Crowd) -> None:
         self._loop = loop
         self._prepare = prepare
         self._crowd = crowd

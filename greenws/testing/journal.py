@@ -23,7 +23,7 @@ class Journal:
         #: The latest messages of all connections, in order of arrival.
         self.messages: deque[Message] = deque(maxlen=history)
         #: The number of all messages received.
-        self.message_count = 0
+        self.message_count: int = 0
         #: Exceptions that came out of behaviours.
         self.errors: list[BaseException] = []
         self._waiters: set[Event] = set()

@@ -91,7 +91,7 @@ class EchoServer:
         self.opening = opening
         self.host = host
         #: The port. A free port is chosen at the first start, and kept from then on.
-        self.port = port
+        self.port: int = port
         if compress is True:
             compress = {}
         self._options = ServerOptions(

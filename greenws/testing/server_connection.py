@@ -86,7 +86,7 @@ class ServerConnection:
         #: The negotiated subprotocol, or None.
         self.subprotocol: str | None = None
         #: Whether permessage-deflate was negotiated.
-        self.is_compressed = False
+        self.is_compressed: bool = False
         #: The latest messages received: text as str, binary as bytes.
         self.messages: deque[Message] = deque(maxlen=options.history)
         #: The payloads of the latest pings received.
@@ -97,7 +97,7 @@ class ServerConnection:
         #: frame was received so far.
         self.close_code: int | None = None
         #: The reason of the received close frame.
-        self.close_reason = ""
+        self.close_reason: str = ""
         #: The error that ended the connection: a violation by the client, a failed TLS handshake,
         #: an exception of the behaviour; None: no error.
         self.error: BaseException | None = None

@@ -68,7 +68,10 @@ class Request(Head):
 
     def __init__(self, raw: bytes) -> None:
         super().__init__(raw)
-        self.method, self.target, self.http_ver = self.start_line.split(" ")
+        method, target, http_ver = self.start_line.split(" ")
+        self.method: str = method
+        self.target: str = target
+        self.http_ver: str = http_ver
         #: ``Sec-WebSocket-Key``.
         self.key: bytes = self.headers.get("sec-websocket-key", "").encode("ascii", "replace")
         #: The offered subprotocols, in the client's order of preference.

@@ -70,7 +70,7 @@ class Wire:
         self._read_watcher = self._hub.loop.io(sock.fileno(), _READABLE)
         self._write_watcher: Any = None
         #: Whether the socket is closed.
-        self.is_ended = False
+        self.is_ended: bool = False
 
     def start_tls(self, context: ssl.SSLContext) -> None:
         """Do the server's side of the TLS handshake.

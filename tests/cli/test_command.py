@@ -16,7 +16,6 @@ from typing import Any
 import gevent
 import gevent.os
 import pytest
-import trustme
 from gevent import subprocess
 
 from greenws import __version__
@@ -34,15 +33,19 @@ from greenws.testing import (
     send_raw,
     silent,
 )
+from tests.support.authority import Authority
 
 ROOT = Path(__file__).parents[2]
 
-# Seconds a command may take in all; a test that gets there has failed.
+# Seconds a command may take. A test whose command takes longer has failed.
 LIMIT = 30
 
 
 def start(*arguments: str, **options: Any) -> Any:
-    """A :class:`gevent.subprocess.Popen`; its pipes are there, whatever the stubs say."""
+    """Start a command.
+
+    :returns: a :class:`gevent.subprocess.Popen`, whose pipes the stubs call optional.
+    """
     options = {"stdin": subprocess.DEVNULL, "stderr": subprocess.PIPE, **options}
     return subprocess.Popen(
         [sys.executable, "-m", "greenws", *arguments],
@@ -65,13 +68,13 @@ def run(*arguments: str, text: str | None = None) -> subprocess.CompletedProcess
 
 
 def summary_of(out: str) -> dict[str, str]:
-    """The lines of a summary by their labels."""
+    """Take a summary apart: its lines by their labels."""
     return dict(re.findall(r"^(\w+) {2,}(.+)$", out, re.MULTILINE))
 
 
 @contextmanager
 def echo_process(*arguments: str) -> Iterator[str]:
-    """The command ``echo``; yields its URL."""
+    """Run the command ``echo`` for as long as the block; yields its URL."""
     with start("echo", "--port=0", *arguments) as process:
         try:
             with gevent.Timeout(LIMIT):
@@ -83,7 +86,7 @@ def echo_process(*arguments: str) -> Iterator[str]:
         assert process.returncode == 0
 
 
-def test_version() -> None:
+def test_version_is_printed() -> None:
     done = run("--version")
     assert done.returncode == 0
     assert done.stdout.startswith(f"greenws {__version__} (")
@@ -134,7 +137,7 @@ def test_load_starts_a_server_of_its_own() -> None:
     assert summary["rate"].endswith(" messages/s")
     assert re.fullmatch(r"p50 \S+ ms   p90 \S+ ms   p99 \S+ ms   max \S+ ms", summary["latency"])
     assert " per connection" in summary["memory"]
-    # Not a line of progress: there is one after 2 s, if anything waited that long.
+    # The first line of progress would come after 2 s, and the run is shorter.
     assert done.stderr == ""
 
 
@@ -144,7 +147,7 @@ def test_load_may_send_more_than_the_default_limit() -> None:
     assert summary_of(done.stdout)["messages"].startswith("1 of 1 in ")
 
 
-def test_load_to_a_url() -> None:
+def test_load_takes_a_url_and_options() -> None:
     with EchoServer(subprotocols=["chat"]) as server:
         url = f"{server.url}path?query"
         arguments = ["--compress", "--header", "X-Token: secret", "--protocol", "chat"]
@@ -171,7 +174,7 @@ def test_load_without_messages_only_connects() -> None:
 
 def test_load_keeps_all_connections_open_until_all_are_done() -> None:
     with EchoServer() as server:
-        # Each waits for all the others in its first reply.
+        # The first reply on each connection waits until all connections are open.
         server.handler = respond(
             lambda message: message if server.wait_connections(20, timeout=LIMIT) else None
         )
@@ -194,7 +197,8 @@ def test_load_limits_the_connects_under_way() -> None:
         nonlocal most
         under_way = [other for other in server.connections if not other.is_ended]
         most = max(most, len(under_way) - len(server.open_connections))
-        gevent.sleep(0.005)
+        server.wait_for(lambda: most >= 3, timeout=LIMIT)
+        gevent.sleep(0.005)  # time for a fourth connection, which must not come
         connection.accept()  # type: ignore[attr-defined]
 
     with EchoServer(opening=note) as server:
@@ -232,7 +236,7 @@ def test_load_waits_for_the_last_connect_though_others_have_ended() -> None:
     assert summary["messages"].startswith("2 of 6")
 
 
-def test_load_says_when_nobody_listens() -> None:
+def test_load_says_that_nobody_listens() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         done = run("load", f"ws://127.0.0.1:{unused.getsockname()[1]}/", "-c", "3")
@@ -241,18 +245,18 @@ def test_load_says_when_nobody_listens() -> None:
 
 
 @pytest.mark.parametrize(
-    ("handler", "reason"),
+    ("handler", "timeout", "reason"),
     [
-        (drop(after=1), "code 1006"),
-        (close_with(4000, after=1), "code 4000"),
-        (respond(lambda message: "something else"), "is not the echo"),
-        (send_raw(b"\xff\xff"), "reserved bits"),
-        (silent, "no echo within 0.2 s"),
+        (drop(after=1), "10", "code 1006"),
+        (close_with(4000, after=1), "10", "code 4000"),
+        (respond(lambda message: "something else"), "10", "is not the echo"),
+        (send_raw(b"\xff\xff"), "10", "reserved bits"),
+        (silent, "0.2", "no echo within 0.2 s"),
     ],
 )
-def test_load_counts_what_goes_wrong_later(handler: Any, reason: str) -> None:
+def test_load_counts_what_goes_wrong_later(handler: Any, timeout: str, reason: str) -> None:
     with EchoServer(handler, close_timeout=0.1) as server:
-        done = run("load", server.url, "-c", "2", "-n", "2", "--timeout", "0.2")
+        done = run("load", server.url, "-c", "2", "-n", "2", "--timeout", timeout)
     assert done.returncode == 1, done
     summary = summary_of(done.stdout)
     assert summary["failed"] == "2"
@@ -292,7 +296,7 @@ def test_load_interrupted_ends_with_the_summary(number: signal.Signals, phase: s
 def test_load_interrupted_from_the_terminal_keeps_its_server_to_the_end() -> None:
     ours, theirs = pty.openpty()
     try:
-        # The signal goes to all of the foreground process group, as the terminal's Ctrl-C does.
+        # Like Ctrl-C in a terminal, the signal goes to the whole foreground process group.
         arguments = ["load", "-c", "3", "-n", "100000000"]
         with start(*arguments, stderr=theirs, start_new_session=True) as process:
             with gevent.Timeout(LIMIT):
@@ -316,7 +320,7 @@ def children_of(pid: int) -> list[int]:
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
-def test_load_takes_its_server_with_it_even_when_killed() -> None:
+def test_load_ends_its_server_even_when_killed() -> None:
     with start("load", "-c", "2", "-n", "100000000") as process:
         with gevent.Timeout(LIMIT):
             assert "(started by this command)" in process.stdout.readline()
@@ -329,7 +333,7 @@ def test_load_takes_its_server_with_it_even_when_killed() -> None:
 
 def is_alive(pid: int) -> bool:
     try:
-        # An orphan's last state is its new parent's business: a zombie is gone for us.
+        # Only the new parent can reap an orphan. A zombie counts as ended.
         return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
     except FileNotFoundError:
         return False
@@ -363,7 +367,7 @@ def test_load_shows_progress_in_lines_elsewhere() -> None:
 # echo
 
 
-def test_echo_and_connect() -> None:
+def test_echo_and_connect_pass_lines() -> None:
     with echo_process() as url:
         done = run("connect", url, text="one\r\nzwölf\n\nno end of line")
     assert done.returncode == 0, done
@@ -372,12 +376,8 @@ def test_echo_and_connect() -> None:
     assert done.stderr.splitlines()[-1].startswith("disconnected: ")
 
 
-def test_echo_and_connect_over_tls(tmp_path: Path) -> None:
-    authority = trustme.CA()
-    certificate, cafile = str(tmp_path / "server.pem"), str(tmp_path / "ca.pem")
-    issued = authority.issue_cert("127.0.0.1")
-    issued.private_key_and_cert_chain_pem.write_to_path(certificate)
-    authority.cert_pem.write_to_path(cafile)
+def test_echo_and_connect_speak_tls(authority: Authority) -> None:
+    certificate, cafile = authority.issue_file("server.pem", "127.0.0.1"), authority.cafile
     with echo_process("--certfile", certificate) as url:
         assert url.startswith("wss://127.0.0.1:")
         trusting = run("connect", url, "--cafile", cafile, text="hello")
@@ -413,7 +413,7 @@ def test_echo_says_why_it_cannot_listen(tmp_path: Path) -> None:
 # connect
 
 
-def test_connect_says_why_it_could_not() -> None:
+def test_connect_says_why_it_failed() -> None:
     with EchoServer(opening=reject(403, "Forbidden", body=b"no entry")) as server:
         done = run("connect", server.url, text="hello")
     assert done.returncode == 1
@@ -421,7 +421,7 @@ def test_connect_says_why_it_could_not() -> None:
     assert "no entry" in done.stderr
 
 
-def test_connect_waits_for_what_comes_after_the_end_of_stdin() -> None:
+def test_connect_waits_for_replies_after_the_end_of_stdin() -> None:
     with EchoServer(respond(lambda message: [message, b"\x01\xff"], delay=0.1)) as server:
         done = run("connect", server.url, "--wait", "1", text="late")
     assert done.returncode == 0, done

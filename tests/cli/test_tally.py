@@ -1,3 +1,5 @@
+"""What a load run counts: latencies in bounded memory, and the summary."""
+
 from __future__ import annotations
 
 import random
@@ -28,7 +30,7 @@ def test_latencies_take_bounded_room() -> None:
     assert latencies.count == 10000
 
 
-def test_latencies_of_nothing_are_zero() -> None:
+def test_latencies_without_a_sample_are_zero() -> None:
     assert Latencies().percentile(99) == 0
 
 
@@ -41,7 +43,9 @@ def test_latency_of_zero_is_taken() -> None:
 @pytest.mark.parametrize(
     ("failures", "interrupted_by", "status"), [({}, None, 0), ({"x": 1}, None, 1), ({}, 2, 130)]
 )
-def test_exit_status(failures: dict[str, int], interrupted_by: int | None, status: int) -> None:
+def test_exit_status_tells_success_failure_and_signal(
+    failures: dict[str, int], interrupted_by: int | None, status: int
+) -> None:
     tally = Tally(1, 1, interrupted_by=interrupted_by)
     tally.failures.update(failures)
     assert tally.exit_status == status
@@ -61,7 +65,7 @@ def test_summary_lists_the_commonest_reasons() -> None:
     assert lines[13] == "messages    0 of 100"
 
 
-def test_summary_of_a_whole_run() -> None:
+def test_summary_has_all_figures_of_a_run() -> None:
     tally = Tally(
         2,
         2,

@@ -61,6 +61,18 @@ def make_payload(rng: random.Random, opcode: int) -> bytes:
     return rng.randbytes(size)
 
 
+def build(
+    rng: random.Random, opcode: int, payload: bytes, fin: bool, rsv1: bool, masked: bool
+) -> bytes:
+    """Build a frame; its key comes from ``rng``, so that a seed always gives the same bytes."""
+    wire = build_frame(opcode, payload, fin, rsv1, masked=False)
+    if not masked:
+        return wire
+    head = len(wire) - len(payload)
+    key = rng.randbytes(4)
+    return wire[:1] + bytes([wire[1] | 0x80]) + wire[2:head] + key + mask(payload, key)
+
+
 def make_frame(rng: random.Random, is_client: bool) -> bytes:
     """Make up a frame, or a message in a few of them."""
     opcode = rng.choice([1, 1, 1, 2, 2, 8, 9, 10] if rng.random() < 0.9 else range(16))
@@ -72,11 +84,11 @@ def make_frame(rng: random.Random, is_client: bool) -> bytes:
     masked = not is_client if rng.random() < 0.98 else is_client
     if opcode in (1, 2) and rng.random() < 0.3:
         middle = rng.randint(0, len(payload))
-        wire = build_frame(opcode, payload[:middle], False, rsv1, masked)
+        wire = build(rng, opcode, payload[:middle], False, rsv1, masked)
         if rng.random() < 0.3:
-            wire += build_frame(9, b"between", True, False, masked)
-        return wire + build_frame(0, payload[middle:], rng.random() < 0.95, False, masked)
-    return build_frame(opcode, payload, rng.random() < 0.97, rsv1, masked)
+            wire += build(rng, 9, b"between", True, False, masked)
+        return wire + build(rng, 0, payload[middle:], rng.random() < 0.95, False, masked)
+    return build(rng, opcode, payload, rng.random() < 0.97, rsv1, masked)
 
 
 def damage(rng: random.Random, wire: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""The programs of this folder's tests: started once, when the first test needs them."""
+"""The programs that the tests of this folder talk to. The first test that needs one starts it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.network import parts
 from tests.network.visitor import PatchedVisitor, visit
+from tests.support import programs
 from tests.support.servers import ForeignServer
 
 Visit = Callable[..., dict[str, Any]]
@@ -28,8 +28,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def certificates(folder: Path) -> parts.Certificates:
-    return parts.Certificates(folder)
+def certificates(folder: Path) -> programs.Certificates:
+    return programs.Certificates(folder)
 
 
 @pytest.fixture(scope="session")
@@ -41,50 +41,50 @@ def echo(folder: Path) -> Iterator[ForeignServer]:
 
 @pytest.fixture(scope="session")
 def tinyproxy(folder: Path) -> Iterator[int]:
-    with parts.run_tinyproxy(folder) as port:
+    with programs.run_tinyproxy(folder) as port:
         yield port
 
 
 @pytest.fixture(scope="session")
 def tinyproxy_with_users(folder: Path) -> Iterator[int]:
-    with parts.run_tinyproxy(folder, f"BasicAuth {parts.USER} {parts.PASSWORD}") as port:
+    with programs.run_tinyproxy(folder, f"BasicAuth {programs.USER} {programs.PASSWORD}") as port:
         yield port
 
 
 @pytest.fixture(scope="session")
 def microsocks() -> Iterator[int]:
-    with parts.run_microsocks() as port:
+    with programs.run_microsocks() as port:
         yield port
 
 
 @pytest.fixture(scope="session")
 def microsocks_with_users() -> Iterator[int]:
-    with parts.run_microsocks("-u", parts.USER, "-P", parts.PASSWORD) as port:
+    with programs.run_microsocks("-u", programs.USER, "-P", programs.PASSWORD) as port:
         yield port
 
 
 @pytest.fixture(scope="session")
 def dante(folder: Path) -> Iterator[int]:
-    with parts.run_dante(folder) as port:
+    with programs.run_dante(folder) as port:
         yield port
 
 
 @pytest.fixture(scope="session")
 def ssh(folder: Path) -> Iterator[int]:
-    with parts.run_ssh(folder) as port:
+    with programs.run_ssh(folder) as port:
         yield port
 
 
 @pytest.fixture(scope="session")
 def nginx(
     folder: Path,
-    certificates: parts.Certificates,
+    certificates: programs.Certificates,
     echo: ForeignServer,
     tinyproxy: int,
     tinyproxy_with_users: int,
-) -> Iterator[parts.Nginx]:
+) -> Iterator[programs.Nginx]:
     proxies = (tinyproxy, tinyproxy_with_users)
-    with parts.Nginx(folder, certificates, echo.port, proxies).run() as front:
+    with programs.Nginx(folder, certificates, echo.port, proxies).run() as front:
         yield front
 
 
@@ -96,12 +96,12 @@ def patched_visitor() -> Iterator[PatchedVisitor]:
 
 @pytest.fixture(params=["unpatched", "patched"])
 def go(request: pytest.FixtureRequest, patched_visitor: PatchedVisitor) -> Visit:
-    """:func:`~tests.network.visitor.visit`, here and in a patched process."""
+    """Make a visit as :func:`~tests.network.visitor.visit`, here and in a patched process."""
     return visit if request.param == "unpatched" else patched_visitor
 
 
 @pytest.fixture(scope="session")
 def socks(request: pytest.FixtureRequest) -> int:
-    """The port of the SOCKS proxy a test names as its parameter."""
+    """The port of the SOCKS proxy that the test names as its parameter."""
     port: int = request.getfixturevalue(request.param)
     return port

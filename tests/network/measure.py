@@ -1,6 +1,6 @@
 """Figures of the network layer: ``python -m tests.network.measure [--patched]``.
 
-CPU of this process per connect with and without TLS resumption, against nginx; and the time to
+They are the CPU time of a connect with and without TLS resumption, against nginx, and the time to
 connect when the first address of a name is dead. Nothing is asserted.
 """
 
@@ -27,8 +27,8 @@ import trustme
 
 import greenws
 from greenws.sessions import tls
-from tests.network.parts import Certificates, Nginx
 from tests.support.dialing import DialOptions, dial
+from tests.support.programs import Certificates, Nginx
 from tests.support.servers import ForeignServer
 
 CONNECTS = 200
@@ -64,7 +64,7 @@ def converse_once(port: int, cafile: str) -> None:
 
 
 def measure_cpu(function: Callable[[int, str], None], port: int, cafile: str) -> float:
-    """Milliseconds of this process for one call."""
+    """Measure the CPU time of one call, milliseconds."""
     for _ in range(20):
         function(port, cafile)
     started = time.process_time()
@@ -74,7 +74,7 @@ def measure_cpu(function: Callable[[int, str], None], port: int, cafile: str) ->
 
 
 def use_rsa(certificates: Certificates) -> None:
-    """As the web has it: a leaf of RSA, and an intermediate authority."""
+    """Replace the certificates by RSA ones with an intermediate authority, as on the web."""
     root = trustme.CA(key_type=trustme.KeyType.RSA)
     leaf = root.create_child_ca(trustme.KeyType.RSA).issue_cert(
         "127.0.0.1", key_type=trustme.KeyType.RSA
@@ -87,11 +87,11 @@ def measure_resumption(kind: str, nginx: Nginx, certificates: Certificates) -> N
     cafile = certificates.cafile
     for front, version in (("tls", "TLS 1.3"), ("tls12", "TLS 1.2")):
         port = nginx.ports[front]
-        # A handshake alone gets no ticket of TLS 1.3, which follow it: the first is a whole one.
+        # Tickets of TLS 1.3 follow the handshake, so the first visit has to be a whole one.
         converse_once(port, cafile)
         for name, function in (("dial", dial_once), ("connect, echo, close", converse_once)):
             full, resumed = [], []
-            for _ in range(ROUNDS):  # in turn, as the machine has its moods
+            for _ in range(ROUNDS):  # alternating, as the speed of the machine varies
                 with without_resumption():
                     full.append(measure_cpu(function, port, cafile))
                 resumed.append(measure_cpu(function, port, cafile))
@@ -122,7 +122,7 @@ class Resolver:
 
 @contextlib.contextmanager
 def dead(address: str, port: int) -> Iterator[None]:
-    """An address that does not answer: the queue of its listener is full."""
+    """Make an address that does not answer, as the queue of its listener is full."""
     family = _socket.AF_INET6 if ":" in address else _socket.AF_INET
     listener = _socket.socket(family, _socket.SOCK_STREAM)
     fillers = []
@@ -186,7 +186,7 @@ def main() -> None:
         for kind in ("P-256", "RSA, intermediate"):
             if kind != "P-256":
                 use_rsa(certificates)
-            # Its fronts of proxies are not used here.
+            # The fronts of proxies get port 1, as nothing here uses them.
             with Nginx(folder, certificates, echo.port, (1, 1)).run() as nginx:
                 measure_resumption(kind, nginx, certificates)
                 if kind == "P-256":

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tests.network.conftest import Visit
-from tests.network.parts import PASSWORD, USER, Certificates, Nginx, needs_ipv6
-from tests.sessions.scripted import closed_port
+from tests.support.loopback import closed_port
+from tests.support.programs import PASSWORD, USER, Certificates, Nginx, needs_ipv6
 from tests.support.servers import ForeignServer
 
 
@@ -18,7 +18,9 @@ def stages(report: dict[str, Any], *names: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("way", ["client", "websocket"])
-def test_ws(go: Visit, echo: ForeignServer, tinyproxy: int, way: str) -> None:
+def test_plain_connection_goes_through_the_proxy(
+    go: Visit, echo: ForeignServer, tinyproxy: int, way: str
+) -> None:
     proxy = f"http://127.0.0.1:{tinyproxy}"
     report = go(echo.url, proxies={"http": proxy}, way=way, sends=["hello", "x" * 100_000])
     assert report["texts"] == ["hello", "x" * 100_000]
@@ -28,7 +30,9 @@ def test_ws(go: Visit, echo: ForeignServer, tinyproxy: int, way: str) -> None:
     assert (record["proxy"], record["status_code"]) == (proxy, 200)
 
 
-def test_wss(go: Visit, nginx: Nginx, certificates: Certificates, tinyproxy: int) -> None:
+def test_tls_connection_goes_through_the_proxy(
+    go: Visit, nginx: Nginx, certificates: Certificates, tinyproxy: int
+) -> None:
     report = go(
         f"wss://localhost:{nginx.tls}/",
         ssl_cafile=certificates.cafile,
@@ -40,7 +44,7 @@ def test_wss(go: Visit, nginx: Nginx, certificates: Certificates, tinyproxy: int
 
 
 @pytest.mark.parametrize("is_secure", [False, True], ids=["ws", "wss"])
-def test_credentials(
+def test_credentials_are_sent_and_hidden(
     go: Visit,
     echo: ForeignServer,
     nginx: Nginx,
@@ -49,7 +53,7 @@ def test_credentials(
     is_secure: bool,
 ) -> None:
     url = f"wss://localhost:{nginx.tls}/" if is_secure else echo.url
-    # As a URL may write it.
+    # A URL may percent-encode every character.
     password = "".join(f"%{ord(character):02x}" for character in PASSWORD)
     proxy = f"http://{USER}:{password}@127.0.0.1:{tinyproxy_with_users}"
     report = go(url, proxies={"all": proxy}, ssl_cafile=certificates.cafile)
@@ -60,25 +64,25 @@ def test_credentials(
 
 
 @pytest.mark.parametrize(("userinfo", "code"), [("", 407), (f"{USER}:s3cret@", 401)])
-def test_refused_credentials(
+def test_refused_credentials_are_a_proxy_fail(
     go: Visit, echo: ForeignServer, tinyproxy_with_users: int, userinfo: str, code: int
 ) -> None:
     place = f"127.0.0.1:{tinyproxy_with_users}"
     report = go(echo.url, proxies={"http": f"http://{userinfo}{place}"})
     assert report["events"] == ["connecting", "connect_fail"]
-    # It is the proxy that says so, not the server: that would be a rejection.
+    # The refusal is the proxy's. A refusal by the server would be a rejection.
     assert report["reason"].startswith(f"proxy http://{place} refused the tunnel: {code} ")
     assert (report["error"], report["status_code"]) == ("ProxyFail", code)
     assert "s3cret" not in json.dumps(report)
 
 
-def test_target_that_cannot_be_reached(go: Visit, tinyproxy: int) -> None:
+def test_target_out_of_reach_is_named(go: Visit, tinyproxy: int) -> None:
     report = go(f"ws://127.0.0.1:{closed_port()}/", proxies={"all": f"127.0.0.1:{tinyproxy}"})
     assert report["status_code"] in (500, 502, 503)
     assert "refused the tunnel: 50" in report["reason"]
 
 
-def test_proxy_that_cannot_be_reached(go: Visit) -> None:
+def test_proxy_out_of_reach_is_named(go: Visit) -> None:
     port = closed_port()
     report = go("ws://localhost:1/", proxies={"http": f"http://127.0.0.1:{port}"})
     assert report["reason"] == (
@@ -86,7 +90,7 @@ def test_proxy_that_cannot_be_reached(go: Visit) -> None:
     )
 
 
-def test_name_that_the_proxy_cannot_resolve(go: Visit, tinyproxy: int) -> None:
+def test_name_the_proxy_cannot_resolve_is_refused(go: Visit, tinyproxy: int) -> None:
     report = go("ws://nohost.invalid/", proxies={"http": f"http://127.0.0.1:{tinyproxy}"})
     assert "refused the tunnel: 50" in report["reason"]
 
@@ -94,14 +98,16 @@ def test_name_that_the_proxy_cannot_resolve(go: Visit, tinyproxy: int) -> None:
 @pytest.mark.parametrize(
     "variable", ["http_proxy", "HTTP_PROXY", "ws_proxy", "ALL_PROXY", "all_proxy"]
 )
-def test_environment_of_ws(go: Visit, echo: ForeignServer, tinyproxy: int, variable: str) -> None:
+def test_environment_names_the_proxy_of_ws(
+    go: Visit, echo: ForeignServer, tinyproxy: int, variable: str
+) -> None:
     report = go(echo.url, environment={variable: f"http://127.0.0.1:{tinyproxy}"})
     assert report["texts"] == ["hello"]
     assert report["proxy"] == f"http://127.0.0.1:{tinyproxy}"
 
 
 @pytest.mark.parametrize("variable", ["https_proxy", "HTTPS_PROXY", "WSS_PROXY", "all_proxy"])
-def test_environment_of_wss(
+def test_environment_names_the_proxy_of_wss(
     go: Visit, nginx: Nginx, certificates: Certificates, tinyproxy: int, variable: str
 ) -> None:
     report = go(
@@ -132,7 +138,7 @@ def test_environment_of_wss(
         pytest.param("[::1]", "127.0.0.1", False, marks=needs_ipv6),
     ],
 )
-def test_no_proxy(
+def test_no_proxy_exempts_hosts(
     go: Visit, nginx: Nginx, tinyproxy: int, host: str, no_proxy: str, is_exempt: bool
 ) -> None:
     environment = {
@@ -149,8 +155,10 @@ def test_argument_beats_the_environment(go: Visit, echo: ForeignServer) -> None:
     assert go(echo.url, environment=environment, proxies={})["texts"] == ["hello"]
 
 
-def test_redirect_to_where_no_proxy_leads(go: Visit, nginx: Nginx, tinyproxy: int) -> None:
-    """Each hop chooses its own proxy."""
+def test_redirect_to_an_exempt_host_leaves_the_proxy(
+    go: Visit, nginx: Nginx, tinyproxy: int
+) -> None:
+    """Each hop of a redirect chooses its own proxy."""
     environment = {"http_proxy": f"http://127.0.0.1:{tinyproxy}", "no_proxy": "localhost"}
     report = go(f"ws://127.0.0.1:{nginx.plain}/302/other", environment=environment)
     assert report["texts"] == ["hello"]

@@ -7,15 +7,15 @@ import json
 import pytest
 
 from tests.network.conftest import Visit
-from tests.network.parts import PASSWORD, USER, Certificates, Nginx
+from tests.support.programs import PASSWORD, USER, Certificates, Nginx
 from tests.support.servers import ForeignServer
 
 
 @pytest.mark.parametrize("kind", ["ws", "wss", "wss12"])
-def test_tunnel(
+def test_tunnel_stands_over_tls(
     go: Visit, echo: ForeignServer, nginx: Nginx, certificates: Certificates, kind: str
 ) -> None:
-    """With wss, that is TLS in TLS."""
+    """A wss URL behind such a proxy needs TLS in TLS."""
     urls = {"ws": echo.url, "wss": f"wss://localhost:{nginx.tls}/"}
     urls["wss12"] = f"wss://localhost:{nginx.tls12}/"
     proxy = f"https://localhost:{nginx.https_proxy}"
@@ -28,11 +28,13 @@ def test_tunnel(
     steps = [r for r in report["trace"] if r["stage"] in ("connect", "tls", "proxy")]
     stages = [step["stage"] for step in steps]
     assert stages == ["connect", "tls", "proxy"] + ["tls"] * (kind != "ws")
-    # Both of them, the second time.
+    # The second visit resumes both TLS sessions.
     assert all(step["resumed"] for step in steps if step["stage"] == "tls")
 
 
-def test_credentials(go: Visit, nginx: Nginx, certificates: Certificates) -> None:
+def test_credentials_are_sent_and_hidden(
+    go: Visit, nginx: Nginx, certificates: Certificates
+) -> None:
     place = f"localhost:{nginx.https_auth_proxy}"
     url = f"wss://localhost:{nginx.tls}/"
     options = {"ssl_cafile": certificates.cafile}
@@ -44,7 +46,9 @@ def test_credentials(go: Visit, nginx: Nginx, certificates: Certificates) -> Non
     assert "s3cret" not in json.dumps(report)
 
 
-def test_proxy_of_an_unknown_issuer(go: Visit, echo: ForeignServer, nginx: Nginx) -> None:
+def test_proxy_of_an_unknown_issuer_is_refused(
+    go: Visit, echo: ForeignServer, nginx: Nginx
+) -> None:
     report = go(echo.url, proxies={"all": f"https://localhost:{nginx.https_proxy}"})
     assert report["error"] == "ProxyFail"
     assert report["reason"].startswith(
@@ -53,19 +57,21 @@ def test_proxy_of_an_unknown_issuer(go: Visit, echo: ForeignServer, nginx: Nginx
     )
 
 
-def test_proxy_without_tls(go: Visit, echo: ForeignServer, nginx: Nginx) -> None:
+def test_proxy_without_tls_is_named(go: Visit, echo: ForeignServer, nginx: Nginx) -> None:
     report = go(echo.url, proxies={"all": f"https://localhost:{nginx.plain}"})
     assert report["error"] == "ProxyFail"
     assert "the peer does not speak TLS" in report["reason"]
 
 
-def test_tls_spoken_to_as_plain(go: Visit, echo: ForeignServer, nginx: Nginx) -> None:
+def test_proxy_with_tls_spoken_to_in_plain_is_named(
+    go: Visit, echo: ForeignServer, nginx: Nginx
+) -> None:
     report = go(echo.url, proxies={"all": f"http://localhost:{nginx.https_proxy}"})
     assert report["error"] == "ProxyFail"
     assert f"proxy http://localhost:{nginx.https_proxy} " in report["reason"]
 
 
-def test_certificate_of_the_client_is_the_servers_only(
+def test_certificate_of_the_client_is_for_the_server_only(
     go: Visit, nginx: Nginx, certificates: Certificates
 ) -> None:
     report = go(

@@ -13,13 +13,13 @@ import pytest
 
 from greenws.sessions import context
 from tests.network.conftest import Visit
-from tests.network.parts import Certificates, Nginx, needs_ipv6
 from tests.network.test_http_proxy import stages
+from tests.support.programs import Certificates, Nginx, needs_ipv6
 
 
 @pytest.fixture
 def mark() -> str:
-    """A query that finds a test's requests in nginx's log."""
+    """A query that marks the requests of a test in nginx's log."""
     return uuid.uuid4().hex
 
 
@@ -33,7 +33,9 @@ WRONG_NAME = (
 
 
 @pytest.mark.parametrize("way", ["client", "websocket"])
-def test_tls(go: Visit, nginx: Nginx, certificates: Certificates, mark: str, way: str) -> None:
+def test_tls_connection_carries_messages(
+    go: Visit, nginx: Nginx, certificates: Certificates, mark: str, way: str
+) -> None:
     sends = ["hello", "x" * 1_000_000]
     url = f"wss://localhost:{nginx.tls}/?{mark}"
     report = go(url, ssl_cafile=certificates.cafile, sends=sends, way=way)
@@ -46,7 +48,7 @@ def test_tls(go: Visit, nginx: Nginx, certificates: Certificates, mark: str, way
 
 
 @pytest.mark.parametrize("front", ["tls", "tls12"])
-def test_resumption(
+def test_tls_session_is_resumed(
     go: Visit, nginx: Nginx, certificates: Certificates, mark: str, front: str
 ) -> None:
     url = f"wss://localhost:{nginx.ports[front]}/?{mark}"
@@ -64,7 +66,7 @@ def test_resumption(
         ("127.0.0.1", "BÜCHER.example."),
     ],
 )
-def test_name_of_the_certificate(
+def test_name_of_the_certificate_may_be_given(
     go: Visit, nginx: Nginx, certificates: Certificates, mark: str, host: str, name: str | None
 ) -> None:
     url = f"wss://{host}:{nginx.tls}/?{mark}"
@@ -83,7 +85,7 @@ def test_name_of_the_certificate(
         ("plain", "the peer does not speak TLS"),
     ],
 )
-def test_failing_tls(
+def test_failing_tls_is_explained(
     go: Visit, nginx: Nginx, certificates: Certificates, front: str, cause: str
 ) -> None:
     url = f"wss://localhost:{nginx.ports[front]}/"
@@ -97,7 +99,7 @@ def test_failing_tls(
 
 
 @pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "SSL_CERT_DIR"])
-def test_environment(
+def test_environment_names_the_authority(
     go: Visit, nginx: Nginx, certificates: Certificates, tmp_path: Path, variable: str
 ) -> None:
     place = certificates.cafile
@@ -110,7 +112,7 @@ def test_environment(
 
 
 def _hash(cafile: str) -> str:
-    """The name under which OpenSSL looks an issuer up."""
+    """The file name under which OpenSSL looks for an issuer."""
     run = os.popen(f"openssl x509 -subject_hash -noout -in {cafile}")
     with run:
         return run.read().strip() or pytest.skip("openssl is not installed")
@@ -126,7 +128,7 @@ def test_keys_are_logged(
         environment={"SSLKEYLOGFILE": str(keys)},
     )
     assert "CLIENT_TRAFFIC_SECRET_0 " in keys.read_text()
-    context._contexts.clear()  # OpenSSL keeps the file open for as long as there is a context
+    context._contexts.clear()  # a context keeps the file of keys open
 
 
 @pytest.mark.parametrize(
@@ -150,7 +152,9 @@ def test_missing_file_is_named(
     assert report["reason"].startswith(reason.format(files[option]))
 
 
-def test_client_certificate(go: Visit, nginx: Nginx, certificates: Certificates, mark: str) -> None:
+def test_client_certificate_is_shown_and_resumed(
+    go: Visit, nginx: Nginx, certificates: Certificates, mark: str
+) -> None:
     url = f"wss://localhost:{nginx.mutual}/?{mark}"
     mine = {"ssl_certfile": certificates.client, "ssl_keyfile": certificates.client_key}
     report = go(url, ssl_cafile=certificates.cafile, times=2, **mine)
@@ -160,7 +164,9 @@ def test_client_certificate(go: Visit, nginx: Nginx, certificates: Certificates,
     assert lines[1]["reused"] == "r"
 
 
-def test_missing_client_certificate(go: Visit, nginx: Nginx, certificates: Certificates) -> None:
+def test_missing_client_certificate_is_a_rejection(
+    go: Visit, nginx: Nginx, certificates: Certificates
+) -> None:
     report = go(f"wss://localhost:{nginx.mutual}/", ssl_cafile=certificates.cafile)
     assert report["events"] == ["connecting", "connected", "rejected", "disconnected"]
     assert report["status_code"] == 400
@@ -172,10 +178,10 @@ def test_missing_client_certificate(go: Visit, nginx: Nginx, certificates: Certi
 
 @pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
 @pytest.mark.parametrize("target", ["same", "other", "tls"])
-def test_redirect(
+def test_redirect_is_followed_without_secrets(
     go: Visit, nginx: Nginx, certificates: Certificates, mark: str, code: int, target: str
 ) -> None:
-    """On the same origin, to another one, and from ws into TLS."""
+    """A redirect may stay on its origin, lead to another one, or lead from ws into TLS."""
     secrets = {"X-Custom": "s3cret", "Authorization": "Bearer s3cret", "Cookie": "c=s3cret"}
     report = go(
         f"ws://localhost:{nginx.plain}/{code}/{target}?{mark}",
@@ -194,10 +200,10 @@ def test_redirect(
     assert "s3cret" not in json.dumps(report)
 
 
-def test_redirect_within_tls(
+def test_redirect_to_another_port_takes_no_secrets_along(
     go: Visit, nginx: Nginx, certificates: Certificates, mark: str
 ) -> None:
-    """Neither userinfo nor headers go along to another port."""
+    """Another port is another origin: it gets neither userinfo nor headers."""
     report = go(
         f"wss://user:s3cret@localhost:{nginx.tls}/302/other_tls?{mark}",
         ssl_cafile=certificates.cafile,
@@ -242,7 +248,7 @@ def test_redirect_out_of_tls_is_not_followed(
         ("302/away", 10, 0, "the redirect leads to no WebSocket"),
     ],
 )
-def test_redirect_that_is_not_followed(
+def test_redirect_beyond_the_rules_is_a_rejection(
     go: Visit, nginx: Nginx, path: str, limit: int, hops: int, why: str
 ) -> None:
     report = go(f"ws://localhost:{nginx.plain}/{path}", max_redirects=limit)
@@ -251,7 +257,7 @@ def test_redirect_that_is_not_followed(
     assert len(stages(report, "redirect")) == hops
 
 
-def test_redirects_in_a_row(go: Visit, nginx: Nginx) -> None:
+def test_redirects_in_a_row_are_followed(go: Visit, nginx: Nginx) -> None:
     report = go(f"ws://localhost:{nginx.plain}/301/twice", max_redirects=2)
     assert report["texts"] == ["hello"]
     assert len(stages(report, "redirect")) == 2
@@ -261,7 +267,7 @@ def test_redirects_in_a_row(go: Visit, nginx: Nginx) -> None:
 
 
 @pytest.mark.parametrize("code", [401, 403, 407, 429, 503])
-def test_rejection(go: Visit, nginx: Nginx, code: int) -> None:
+def test_rejection_has_status_headers_and_body(go: Visit, nginx: Nginx, code: int) -> None:
     report = go(f"ws://localhost:{nginx.plain}/{code}")
     assert report["events"] == ["connecting", "connected", "rejected", "disconnected"]
     assert report["status_code"] == code
@@ -272,7 +278,7 @@ def test_rejection(go: Visit, nginx: Nginx, code: int) -> None:
 
 @pytest.mark.parametrize("code", [429, 503])
 @pytest.mark.parametrize("way", ["client", "persist"])
-def test_retry_after(go: Visit, nginx: Nginx, code: int, way: str) -> None:
+def test_retry_after_is_honoured(go: Visit, nginx: Nginx, code: int, way: str) -> None:
     options: dict[str, Any] = {"reconnect": True} if way == "client" else {}
     report = go(f"ws://localhost:{nginx.plain}/{code}", way=way, **options)
     assert report["delay"] == 7
@@ -280,8 +286,8 @@ def test_retry_after(go: Visit, nginx: Nginx, code: int, way: str) -> None:
 
 @pytest.mark.parametrize("code", [429, 503])
 @pytest.mark.parametrize("way", ["client", "persist"])
-def test_retry_after_of_a_proxy(go: Visit, nginx: Nginx, code: int, way: str) -> None:
-    """nginx knows no CONNECT, but these fronts answer that too with their code."""
+def test_retry_after_of_a_proxy_is_honoured(go: Visit, nginx: Nginx, code: int, way: str) -> None:
+    """nginx does not know CONNECT, but these fronts answer anything with their code."""
     options: dict[str, Any] = {"reconnect": True} if way == "client" else {}
     proxies = {"all": f"http://localhost:{nginx.ports[f'busy_{code}']}"}
     report = go("ws://example.invalid/", proxies=proxies, way=way, **options)
@@ -292,7 +298,7 @@ def test_retry_after_of_a_proxy(go: Visit, nginx: Nginx, code: int, way: str) ->
 # Cookies
 
 
-def test_cookies_of_the_upgrade(go: Visit, nginx: Nginx, mark: str) -> None:
+def test_cookies_of_the_upgrade_come_back(go: Visit, nginx: Nginx, mark: str) -> None:
     report = go(f"ws://localhost:{nginx.plain}/cookies?{mark}", cookies={}, times=2)
     assert report["cookies"] == {"a": "1", "b": "2"}
     first, second = nginx.read_log(mark, 2)
@@ -300,7 +306,7 @@ def test_cookies_of_the_upgrade(go: Visit, nginx: Nginx, mark: str) -> None:
     assert sorted(second["cookie"].split("; ")) == ["a=1", "b=2"]
 
 
-def test_cookies_of_a_redirect(go: Visit, nginx: Nginx, mark: str) -> None:
+def test_cookies_of_a_redirect_are_sent_to_the_target(go: Visit, nginx: Nginx, mark: str) -> None:
     report = go(f"ws://localhost:{nginx.plain}/307/same?{mark}", cookies={})
     assert report["texts"] == ["hello"]
     first, second = nginx.read_log(mark, 2)
@@ -310,7 +316,7 @@ def test_cookies_of_a_redirect(go: Visit, nginx: Nginx, mark: str) -> None:
 def test_cookies_stay_with_their_host(
     go: Visit, nginx: Nginx, certificates: Certificates, mark: str
 ) -> None:
-    """From 127.0.0.1 to localhost; they know no ports (RFC 6265 section 8.5)."""
+    """Cookies of 127.0.0.1 do not go to localhost. Ports do not matter (RFC 6265 section 8.5)."""
     report = go(f"ws://127.0.0.1:{nginx.plain}/302/other?{mark}", cookies={})
     assert report["cookies"] == {"hop": "302"}
     assert [line["cookie"] for line in nginx.read_log(mark, 2)] == ["", ""]
@@ -319,7 +325,7 @@ def test_cookies_stay_with_their_host(
 # Sockets
 
 
-def test_unix_socket(go: Visit, nginx: Nginx) -> None:
+def test_unix_socket_needs_no_resolving(go: Visit, nginx: Nginx) -> None:
     report = go("ws://any.name/", unix_path=nginx.unix_path)
     assert report["texts"] == ["hello"]
     (step,) = stages(report, "connect")
@@ -332,19 +338,19 @@ def test_redirect_over_a_unix_socket_is_not_followed(go: Visit, nginx: Nginx) ->
     assert report["reason"].endswith("(code=302); redirects are not followed here")
 
 
-def test_unix_socket_without_a_listener(go: Visit, tmp_path: Path) -> None:
+def test_unix_socket_without_a_listener_is_named(go: Visit, tmp_path: Path) -> None:
     path = str(tmp_path / "none")
     report = go("ws://any.name/", unix_path=path)
     assert report["reason"] == f"unable to connect to {path!r}: No such file or directory"
 
 
-def test_source_address(go: Visit, nginx: Nginx) -> None:
+def test_source_address_is_used(go: Visit, nginx: Nginx) -> None:
     report = go(f"ws://127.0.0.1:{nginx.plain}/", source_address=["127.0.0.1", 0])
     assert report["texts"] == ["hello"]
 
 
 @pytest.mark.parametrize("is_secure", [False, True], ids=["ws", "wss"])
-def test_socket_of_the_user(
+def test_socket_of_the_user_is_used(
     go: Visit, nginx: Nginx, certificates: Certificates, is_secure: bool
 ) -> None:
     port = nginx.tls if is_secure else nginx.plain
@@ -355,8 +361,8 @@ def test_socket_of_the_user(
     assert stages(report, "connect")[0]["address"] == f"127.0.0.1:{port}"
 
 
-def test_context_of_the_user(nginx: Nginx, certificates: Certificates) -> None:
-    """A plain one of the standard library, in a process that is not patched."""
+def test_context_of_the_user_is_used(nginx: Nginx, certificates: Certificates) -> None:
+    """The context may be one of the standard library, in a process that is not patched."""
     from tests.network.visitor import visit
 
     context = ssl.create_default_context(cafile=certificates.cafile)

@@ -7,8 +7,8 @@ import json
 import pytest
 
 from tests.network.conftest import Visit
-from tests.network.parts import PASSWORD, USER, Certificates, Nginx, needs_ipv6
-from tests.sessions.scripted import closed_port
+from tests.support.loopback import closed_port
+from tests.support.programs import PASSWORD, USER, Certificates, Nginx, needs_ipv6
 from tests.support.servers import ForeignServer
 
 
@@ -29,7 +29,7 @@ from tests.support.servers import ForeignServer
     ],
     indirect=["socks"],
 )
-def test_tunnel(
+def test_tunnel_stands_through_each_proxy(
     go: Visit,
     nginx: Nginx,
     certificates: Certificates,
@@ -49,7 +49,7 @@ def test_tunnel(
 
 
 @pytest.mark.parametrize("scheme", ["socks5", "socks5h"])
-def test_credentials(
+def test_credentials_are_sent_and_hidden(
     go: Visit, echo: ForeignServer, microsocks_with_users: int, scheme: str
 ) -> None:
     place = f"127.0.0.1:{microsocks_with_users}"
@@ -59,7 +59,7 @@ def test_credentials(
 
 
 @pytest.mark.parametrize("userinfo", ["", f"{USER}:s3cret@"])
-def test_refused_credentials(
+def test_refused_credentials_are_a_proxy_fail(
     go: Visit, echo: ForeignServer, microsocks_with_users: int, userinfo: str
 ) -> None:
     place = f"127.0.0.1:{microsocks_with_users}"
@@ -78,7 +78,7 @@ def test_refused_credentials(
     ],
     indirect=["socks"],
 )
-def test_target_that_cannot_be_reached(
+def test_target_out_of_reach_has_the_reply_of_the_proxy(
     go: Visit, socks: int, scheme: str, reply: str, code: int
 ) -> None:
     proxy = f"{scheme}://127.0.0.1:{socks}"
@@ -87,8 +87,8 @@ def test_target_that_cannot_be_reached(
     assert (report["error"], report["socks_code"]) == ("ProxyFail", code)
 
 
-def test_target_that_ssh_cannot_reach(go: Visit, ssh: int) -> None:
-    """It breaks off, without a reply of SOCKS'."""
+def test_target_out_of_reach_of_ssh_breaks_off(go: Visit, ssh: int) -> None:
+    """ssh closes the connection without a SOCKS reply."""
     proxy = f"socks4a://127.0.0.1:{ssh}"
     report = go(f"ws://127.0.0.1:{closed_port()}/", proxies={"all": proxy})
     assert report["reason"].startswith(f"proxy {proxy}: ")
@@ -99,7 +99,9 @@ def test_target_that_ssh_cannot_reach(go: Visit, ssh: int) -> None:
     ("scheme", "reply"),
     [("socks4a", "Request rejected or failed"), ("socks5", "Connection not allowed by ruleset")],
 )
-def test_target_the_proxy_forbids(go: Visit, dante: int, scheme: str, reply: str) -> None:
+def test_target_the_proxy_forbids_is_refused(
+    go: Visit, dante: int, scheme: str, reply: str
+) -> None:
     report = go("ws://127.0.0.1:9/", proxies={"all": f"{scheme}://127.0.0.1:{dante}"})
     assert f"refused the tunnel: {reply}" in report["reason"]
 
@@ -107,7 +109,7 @@ def test_target_the_proxy_forbids(go: Visit, dante: int, scheme: str, reply: str
 @pytest.mark.parametrize(
     ("scheme", "is_ours"), [("socks5", True), ("socks5h", False), ("socks4", True)]
 )
-def test_who_resolves(go: Visit, ssh: int, scheme: str, is_ours: bool) -> None:
+def test_scheme_decides_who_resolves(go: Visit, ssh: int, scheme: str, is_ours: bool) -> None:
     report = go("ws://nohost.invalid/", proxies={"all": f"{scheme}://127.0.0.1:{ssh}"})
     assert ("unable to resolve 'nohost.invalid'" in report["reason"]) is is_ours
     assert "connect_fail" in report["events"]
@@ -115,12 +117,12 @@ def test_who_resolves(go: Visit, ssh: int, scheme: str, is_ours: bool) -> None:
 
 @needs_ipv6
 @pytest.mark.parametrize("scheme", ["socks5", "socks5h"])
-def test_ipv6(go: Visit, nginx: Nginx, ssh: int, scheme: str) -> None:
+def test_ipv6_target_is_reached(go: Visit, nginx: Nginx, ssh: int, scheme: str) -> None:
     report = go(f"ws://[::1]:{nginx.plain}/", proxies={"all": f"{scheme}://127.0.0.1:{ssh}"})
     assert report["texts"] == ["hello"]
 
 
-def test_environment(go: Visit, echo: ForeignServer, microsocks: int) -> None:
+def test_environment_names_the_proxy(go: Visit, echo: ForeignServer, microsocks: int) -> None:
     report = go(echo.url, environment={"ALL_PROXY": f"socks5h://127.0.0.1:{microsocks}"})
     assert report["texts"] == ["hello"]
     assert report["proxy"] == f"socks5h://127.0.0.1:{microsocks}"

@@ -1,4 +1,4 @@
-"""What trace and the log say of a connection, and what they never say."""
+"""The trace and the log of a connection have every step, and no secret."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ import pytest
 
 import greenws
 from tests.network.conftest import Visit
-from tests.network.parts import PASSWORD, USER, Certificates, Nginx
 from tests.network.visitor import visit
-from tests.sessions.scripted import closed_port
+from tests.support.loopback import closed_port
+from tests.support.programs import PASSWORD, USER, Certificates, Nginx
 
 SECRETS = ("s3cret", PASSWORD, "pay-load")
 
 
 def make_visit(nginx: Nginx, certificates: Certificates, port: int) -> dict[str, Any]:
-    """Every kind of secret there is, through a proxy, TLS and a redirect."""
+    """Options of a visit with every kind of secret, through a proxy, TLS and a redirect."""
     return {
         "url": f"wss://me:s3cret@localhost:{nginx.tls}/302/same?token=s3cret&plain",
         "sends": ["pay-load", "pay-load" * 50_000],
@@ -32,7 +32,7 @@ def make_visit(nginx: Nginx, certificates: Certificates, port: int) -> dict[str,
     }
 
 
-def test_each_step(
+def test_each_step_has_a_record_without_secrets(
     go: Visit, nginx: Nginx, certificates: Certificates, tinyproxy_with_users: int
 ) -> None:
     options = make_visit(nginx, certificates, tinyproxy_with_users)
@@ -66,7 +66,7 @@ def test_each_step(
         assert sum(found) == close[total]
 
 
-def test_failed_step(go: Visit) -> None:
+def test_failed_step_has_its_error(go: Visit) -> None:
     port = closed_port()
     trace = go(f"ws://u:s3cret@127.0.0.1:{port}/?k=s3cret")["trace"]
     assert [record["stage"] for record in trace] == [
@@ -99,7 +99,7 @@ def test_log_at_debug_has_the_steps_and_no_payload(
     tinyproxy_with_users: int,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Without a trace too, which is how a program in production is looked at."""
+    """The log has the steps without a ``trace`` option, too: production is debugged that way."""
     caplog.set_level(logging.DEBUG, "greenws")
     options = make_visit(nginx, certificates, tinyproxy_with_users)
     url, sends = options.pop("url"), options.pop("sends")
@@ -141,7 +141,7 @@ def test_events_show_no_secret(
     assert not [secret for secret in SECRETS if secret in str(report["shown"])]
 
 
-def test_url_of_an_event_is_the_one_given(nginx: Nginx) -> None:
+def test_url_of_an_event_is_that_of_the_user(nginx: Nginx) -> None:
     url = f"ws://u:p@localhost:{nginx.plain}/?a=b"
     websocket = greenws.WebSocket(url, proxies={})
     seen = []

@@ -1,8 +1,8 @@
-"""One visit to a server with a greenws.Client, and what came of it, as JSON can say it.
+"""A visit to a server by a greenws.Client, and a report of it that JSON can carry.
 
-A test makes each visit twice: in its own process, which is not patched, and in one that has run
-``monkey.patch_all()``, which is this file run as a program: a visit per line in, a report per
-line out.
+A test makes each visit twice: in its own process, which is not patched, and in a process that has
+run ``monkey.patch_all()``. That process runs this file as a program, which reads a visit per line
+and writes a report per line.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ if __name__ == "__main__":
 
     monkey.patch_all()
 
-import gevent
 import gevent.event
 
 import greenws
 from greenws import events
+from tests.support.ticker import Ticker
 
 ROOT = Path(__file__).parents[2]
 
 
 class Visitor(greenws.Client):
-    """Sends what it was given, waits for the echoes, and closes; notes everything."""
+    """Sends given texts, waits for their echoes, closes, and reports everything."""
 
     def __init__(self, url: str, sends: list[str], **options: Any) -> None:
         super().__init__(url, trace=self.note, **options)
@@ -106,14 +106,15 @@ def visit(
     connected: list[Any] | None = None,
     **options: Any,
 ) -> dict[str, Any]:
-    """Connect, echo, close; return what happened, of the last of several times.
+    """Connect, wait for the echoes, close.
 
-    :param way: ``"client"``; ``"websocket"``: the same by iterating; ``"persist"``: until the first
-        back-off.
-    :param connected: address to connect a socket of the caller's to.
-    :param environment: variables of the process meanwhile.
-    :param cookies: not None: with a cookie jar; its contents are reported.
-    :param options: of the client, but for those that are no JSON.
+    :param way: ``"client"``: handlers are called; ``"websocket"``: the test iterates;
+        ``"persist"``: it iterates until the first back-off.
+    :param connected: the address of a socket that the visit connects and hands over.
+    :param environment: variables that the process has during the visit.
+    :param cookies: None: no cookie jar; otherwise its contents are reported.
+    :param times: how often to do it; the report is of the last time.
+    :param options: of the client, as far as JSON can carry them.
     """
     from http.cookiejar import CookieJar
 
@@ -122,15 +123,7 @@ def visit(
     if connected is not None:
         options["socket"] = socket.create_connection((connected[0], connected[1]))
     options.setdefault("open_timeout", 10)
-    ticks = 0
-
-    def tick() -> None:
-        nonlocal ticks
-        while True:
-            gevent.sleep(0.005)
-            ticks += 1
-
-    ticker = gevent.spawn(tick)
+    ticker = Ticker()
     try:
         with _variables(environment or {}):
             for _ in range(times):
@@ -140,9 +133,9 @@ def visit(
                 else:
                     client.iterate(way)
     finally:
-        ticker.kill()
+        ticker.stop()
     report = client.report
-    report["ticks"] = ticks
+    report["largest_gap"] = ticker.largest_gap
     if cookies is not None:
         report["cookies"] = {cookie.name: cookie.value for cookie in options["cookies"]}
     report["shown"].append(repr(client))

@@ -27,13 +27,13 @@ def read(response: Response, pieces: list[bytes], limit: int = 100) -> tuple[byt
 
 
 def read_both(response: Response, data: bytes, limit: int = 100) -> tuple[bytes, bool]:
-    """Fed whole and byte by byte."""
+    """Read a body fed whole and byte by byte, which has to give the same."""
     result = read(response, [data], limit)
     assert read(response, [data[i : i + 1] for i in range(len(data))], limit) == result
     return result
 
 
-def test_content_length() -> None:
+def test_content_length_ends_the_body() -> None:
     assert read_both(head(b"Content-Length: 5"), b"hel") == (b"hel", False)
     assert read_both(head(b"Content-Length: 5"), b"hello") == (b"hello", True)
     assert read_both(head(b"Content-Length: 5"), b"hello, next") == (b"hello", True)
@@ -56,7 +56,7 @@ def test_content_length_zero_is_complete_at_once() -> None:
 
 
 @pytest.mark.parametrize("fields", [[b"Content-Length: 2, 2"], [b"Content-Length: 2"] * 2])
-def test_content_length_repeated(fields: list[bytes]) -> None:
+def test_content_length_may_be_repeated(fields: list[bytes]) -> None:
     assert read_both(head(*fields), b"hello") == (b"he", True)
 
 
@@ -68,29 +68,29 @@ def test_content_length_malformed_gives_no_body(value: bytes) -> None:
 
 
 @pytest.mark.parametrize("length", [b"101", b"0" * 5000 + b"101", b"9" * 5000])
-def test_content_length_beyond_the_limit(length: bytes) -> None:
+def test_content_length_beyond_the_limit_is_cut(length: bytes) -> None:
     response = head(b"Content-Length: " + length)
     assert read_both(response, b"x" * 99) == (b"x" * 99, False)
     assert read_both(response, b"x" * 300) == (b"x" * 100, True)
 
 
-def test_content_length_with_zeros_in_front() -> None:
+def test_content_length_may_begin_with_zeros() -> None:
     assert read_both(head(b"Content-Length: " + b"0" * 5000 + b"3"), b"hello") == (b"hel", True)
 
 
-def test_until_the_connection_ends() -> None:
+def test_body_without_a_length_ends_with_the_connection() -> None:
     assert read_both(head(), b"hello") == (b"hello", False)
     assert read_both(head(), b"x" * 101) == (b"x" * 100, True)
 
 
 @pytest.mark.parametrize("code", [100, 101, 199, 204, 304])
-def test_status_without_body(code: int) -> None:
+def test_status_without_a_body_is_complete_at_once(code: int) -> None:
     response = head(b"Content-Length: 5", code=code)
     assert BodyReader(response).is_complete
     assert read_both(response, b"hello") == (b"", True)
 
 
-def test_response_without_status() -> None:
+def test_response_without_a_status_has_a_body() -> None:
     assert read_both(Response(b"nonsense\r\n\r\n"), b"hello") == (b"hello", False)
 
 
@@ -108,7 +108,7 @@ def test_response_without_status() -> None:
             (b"0123456789!", True),
         ),
         (b"2\nab\n1\nc\n0\n\n", (b"abc", True)),  # bare line feeds
-        (b"2\r\nabX\r\n1\r\nc\r\n", (b"ab", True)),  # longer than it says
+        (b"2\r\nabX\r\n1\r\nc\r\n", (b"ab", True)),  # a chunk longer than its size
         (b"\r\n2\r\nab\r\n", (b"", True)),
         (b"-1\r\nab", (b"", True)),
         (b"0x2\r\nab", (b"", True)),
@@ -122,7 +122,9 @@ def test_response_without_status() -> None:
         (b"3\r\nabc\r\n" * 34, (b"abc" * 33 + b"a", True)),
     ],
 )
-def test_chunked(data: bytes, expected: tuple[bytes, bool]) -> None:
+def test_chunked_body_is_joined_up_to_a_violation(
+    data: bytes, expected: tuple[bytes, bool]
+) -> None:
     assert read_both(head(CHUNKED), data) == expected
 
 
@@ -138,7 +140,7 @@ def test_transfer_encoding_that_is_not_chunked_lasts_until_the_end(value: bytes)
 
 
 @pytest.mark.parametrize("fields", [[], [b"Content-Length: 5"], [CHUNKED]])
-def test_limit_of_zero(fields: list[bytes]) -> None:
+def test_limit_of_zero_keeps_nothing(fields: list[bytes]) -> None:
     assert read_both(head(*fields), b"5\r\nhello", limit=0) == (b"", True)
 
 
@@ -156,7 +158,7 @@ def test_memory_is_bounded_by_the_limit() -> None:
     assert peak < 16 * 1024
 
 
-def test_default_limit() -> None:
+def test_default_limit_is_64_kib() -> None:
     reader = BodyReader(head())
     assert not reader.feed(b"x" * (64 * 1024 - 1))
     assert reader.feed(b"xx")
@@ -170,7 +172,7 @@ bodies = st.lists(
 
 
 @given(st.sampled_from([[], [b"Content-Length: 9"], [CHUNKED]]), bodies, st.integers(0, 20))
-def test_any_bytes_in_any_chunks(fields: list[bytes], pieces: list[bytes], limit: int) -> None:
+def test_any_chunking_gives_the_same(fields: list[bytes], pieces: list[bytes], limit: int) -> None:
     result = read(head(*fields), pieces, limit)
     assert result == read_both(head(*fields), b"".join(pieces), limit)
     assert len(result[0]) <= limit

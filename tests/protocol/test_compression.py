@@ -18,7 +18,6 @@ from greenws.protocol import compression
 from greenws.protocol.compression import Deflate
 from greenws.protocol.extensions import (
     OFFER,
-    Extensions,
     accept_response,
     parse_extensions,
 )
@@ -35,7 +34,7 @@ HELLO_IN_TWO_BLOCKS = bytes.fromhex("f2 48 05 00 00 00 ff ff ca c9 c9 07 00")  #
 
 
 def text(size: int, seed: int = 0) -> bytes:
-    """Bytes with matches at all distances."""
+    """Make bytes that match others at all distances."""
     source = random.Random(seed)
     words = [source.randbytes(source.randrange(3, 40)) for _ in range(200)]
     return b"".join(source.choices(words, k=size // 10 + 1))[:size]
@@ -51,7 +50,7 @@ def final_stream(data: bytes) -> bytes:
 
 
 def base_values(first: int, codes: int, step: int) -> list[tuple[int, int]]:
-    """Smallest value and number of extra bits of each code (the tables of section 3.2.5)."""
+    """The smallest value and the number of extra bits of each code (tables of section 3.2.5)."""
     values = []
     for code in range(codes):
         extra = max(0, code // step - 1)
@@ -118,7 +117,10 @@ class Bits:
 
 
 def measure(stream: bytes, window: bytes = b"") -> tuple[bytes, int]:
-    """Inflate a message from the wire; its bytes, and the largest distance in it."""
+    """Inflate a message from the wire.
+
+    :returns: its bytes, and the largest distance in it.
+    """
     stream += TAIL
     bits = Bits(stream)
     out = bytearray(window)
@@ -152,7 +154,7 @@ def measure(stream: bytes, window: bytes = b"") -> tuple[bytes, int]:
     return bytes(out[len(window) :]), largest
 
 
-def test_measure_measures() -> None:
+def test_measure_finds_the_largest_distance() -> None:
     data = text(3000)
     compressor = zlib.compressobj(wbits=-15)
     wire = (compressor.compress(data) + compressor.flush(zlib.Z_SYNC_FLUSH))[:-4]
@@ -181,10 +183,10 @@ def test_distances_stay_in_the_window(wbits: int, reset: bool) -> None:
 
 
 @pytest.mark.parametrize("data", [b"x" * 5000, text(256) * 3, text(255) * 3, text(257) * 3])
-def test_distances_in_a_window_of_256_bytes(data: bytes) -> None:
+def test_distances_stay_in_a_window_of_256_bytes(data: bytes) -> None:
     deflate = Deflate(compress_wbits=8)
     for _ in range(2):
-        # Nothing is known of the message before: a reference to it fails in measure().
+        # measure() does not get the message before, and fails at a reference to it.
         inflated, largest = measure(deflate.compress(data))
         assert inflated == data
         assert largest <= 256
@@ -212,7 +214,7 @@ def test_we_decode_what_zlib_sends(wbits: int) -> None:
         assert deflate.decompress(wire[:-4], -1, True) == data
 
 
-def test_peer_that_uses_9_bits_for_8() -> None:
+def test_peer_may_use_9_bits_for_8() -> None:
     deflate = Deflate(decompress_wbits=8)
     compressor = zlib.compressobj(wbits=-9)
     data = text(5000)
@@ -221,7 +223,7 @@ def test_peer_that_uses_9_bits_for_8() -> None:
 
 
 @pytest.mark.skipif(compression.find_zlib() is not zlib, reason="zlib-ng has ways of its own")
-def test_compress_is_as_in_the_rfc() -> None:
+def test_compress_gives_the_bytes_of_the_rfc() -> None:
     deflate = Deflate()
     assert deflate.compress(b"Hello") == HELLO
     assert deflate.compress(b"Hello") == HELLO_AGAIN
@@ -229,7 +231,7 @@ def test_compress_is_as_in_the_rfc() -> None:
 
 @pytest.mark.parametrize("wbits", [8, 15])
 def test_compress_without_takeover_repeats_itself(wbits: int) -> None:
-    for _ in range(2):  # connections share what compresses
+    for _ in range(2):  # the second connection gets the compressor of the first
         deflate = Deflate(compress_wbits=wbits, reset_compress=True)
         assert [deflate.compress(b"Hello") for _ in range(3)] == [HELLO] * 3
 
@@ -251,7 +253,7 @@ def test_compressor_of_a_failed_call_is_not_used_again() -> None:
 
 @pytest.mark.parametrize("reset", [False, True])
 @pytest.mark.parametrize("wbits", WBITS)
-def test_empty_messages(wbits: int, reset: bool) -> None:
+def test_empty_messages_survive(wbits: int, reset: bool) -> None:
     deflate = Deflate(compress_wbits=wbits, reset_compress=reset, reset_decompress=reset)
     for data in (b"", b"", b"Hello", b"", b"", b"Hello"):
         wire = deflate.compress(data)
@@ -262,7 +264,7 @@ def test_empty_messages(wbits: int, reset: bool) -> None:
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
 @pytest.mark.parametrize("wbits", [8, 15])
 @pytest.mark.parametrize("size", [0, 5, 50_000])
-def test_any_kind_of_bytes(kind: type, wbits: int, size: int) -> None:
+def test_any_kind_of_bytes_is_compressed(kind: type, wbits: int, size: int) -> None:
     deflate = Deflate(compress_wbits=wbits)
     data = text(size)
     for final in (True, False):
@@ -278,7 +280,7 @@ def test_any_kind_of_bytes(kind: type, wbits: int, size: int) -> None:
 
 @pytest.mark.parametrize("reset", [False, True])
 @pytest.mark.parametrize("wire", [HELLO, HELLO_STORED, HELLO_FINAL, HELLO_IN_TWO_BLOCKS])
-def test_examples_of_the_rfc(wire: bytes, reset: bool) -> None:
+def test_examples_of_the_rfc_are_inflated(wire: bytes, reset: bool) -> None:
     whole = Deflate(reset_decompress=reset)
     bytewise = Deflate(reset_decompress=reset)
     for _ in range(3):
@@ -287,13 +289,13 @@ def test_examples_of_the_rfc(wire: bytes, reset: bool) -> None:
         assert b"".join([*pieces, bytewise.decompress(b"", 5, True)]) == b"Hello"
 
 
-def test_example_of_context_takeover() -> None:
+def test_example_of_context_takeover_is_inflated() -> None:
     deflate = Deflate()
     assert deflate.decompress(HELLO, -1, True) == b"Hello"
     assert deflate.decompress(HELLO_AGAIN, -1, True) == b"Hello"
 
 
-def test_reference_to_a_message_that_is_to_be_forgotten() -> None:
+def test_reference_to_a_forgotten_message_is_an_error() -> None:
     deflate = Deflate(reset_decompress=True)
     deflate.decompress(HELLO, -1, True)
     with pytest.raises(CriticalProtocolError, match="too far back"):
@@ -301,7 +303,7 @@ def test_reference_to_a_message_that_is_to_be_forgotten() -> None:
 
 
 @pytest.mark.parametrize("reset", [False, True])
-def test_final_block_without_the_block_behind_it(reset: bool) -> None:
+def test_final_block_may_end_the_message(reset: bool) -> None:
     deflate = Deflate(reset_decompress=reset)
     for data in (b"one", b"two"):
         assert deflate.decompress(final_stream(data), 3, True) == data
@@ -311,7 +313,7 @@ def test_final_block_without_the_block_behind_it(reset: bool) -> None:
 
 
 @pytest.mark.parametrize("reset", [False, True])
-def test_empty_message_without_any_block(reset: bool) -> None:
+def test_empty_message_may_have_no_block(reset: bool) -> None:
     deflate = Deflate(reset_decompress=reset)
     for _ in range(2):
         assert deflate.decompress(b"", 0, True) == b""
@@ -322,7 +324,7 @@ def test_empty_message_without_any_block(reset: bool) -> None:
 
 @pytest.mark.parametrize("reset", [False, True])
 @pytest.mark.parametrize("size", [10, 5000])
-def test_several_streams_in_one_message(size: int, reset: bool) -> None:
+def test_message_may_have_several_streams(size: int, reset: bool) -> None:
     parts = [text(size, seed) for seed in range(5)]
     wire = b"".join(map(final_stream, parts)) + HELLO
     expected = b"".join(parts) + b"Hello"
@@ -332,11 +334,11 @@ def test_several_streams_in_one_message(size: int, reset: bool) -> None:
     assert len(deflate.decompress(wire, len(expected) - 1, True)) == len(expected)
 
 
-def test_too_many_streams_in_one_message() -> None:
+def test_message_with_too_many_streams_is_an_error() -> None:
     empty = final_stream(b"")
     deflate = Deflate()
     assert deflate.decompress(empty * 4096, 0, True) == b""
-    assert deflate.decompress(empty * 4096, 0, True) == b""  # counted for each message
+    assert deflate.decompress(empty * 4096, 0, True) == b""  # each message counts its own
     for _ in range(4096):
         deflate.decompress(empty, 0, False)
     with pytest.raises(CriticalProtocolError, match="too many final blocks"):
@@ -346,7 +348,7 @@ def test_too_many_streams_in_one_message() -> None:
 
 
 @pytest.mark.parametrize("wire", [b"\x07", b"\x06", b"\xff" * 10, b"\x00\x01\x02\x03\x04"])
-def test_broken_stream(wire: bytes) -> None:
+def test_broken_stream_is_an_error(wire: bytes) -> None:
     with pytest.raises(CriticalProtocolError, match="broken deflate stream") as caught:
         Deflate().decompress(wire, -1, True)
     assert isinstance(caught.value.__cause__, compression.zlib_error)
@@ -354,7 +356,7 @@ def test_broken_stream(wire: bytes) -> None:
 
 
 @pytest.mark.parametrize("cut", range(1, len(HELLO)))
-def test_stream_that_is_cut_short(cut: int) -> None:
+def test_stream_cut_short_is_an_error(cut: int) -> None:
     with pytest.raises(CriticalProtocolError, match="broken deflate stream"):
         Deflate(reset_decompress=True).decompress(HELLO[:cut], -1, True)
     deflate = Deflate(reset_decompress=True)
@@ -363,14 +365,14 @@ def test_stream_that_is_cut_short(cut: int) -> None:
         deflate.decompress(b"", -1, True)
 
 
-def test_stored_block_that_is_cut_short() -> None:
+def test_stored_block_cut_short_is_an_error() -> None:
     with pytest.raises(CriticalProtocolError, match=r"broken deflate stream \(cut short\)"):
         Deflate(reset_decompress=True).decompress(b"\x00\xff\x00\x00\xffHello", -1, True)
 
 
 @pytest.mark.parametrize("reset", [False, True])
 @pytest.mark.parametrize("size", [0, 1, 5000, 100_000])
-def test_max_length(size: int, reset: bool) -> None:
+def test_max_length_bounds_the_output(size: int, reset: bool) -> None:
     wire = Deflate().compress(text(size))
     for limit in (size, size + 1, 2**63 - 1, -1):
         assert Deflate(reset_decompress=reset).decompress(wire, limit, True) == text(size)
@@ -394,20 +396,19 @@ def test_bomb_is_not_inflated(wire: str) -> None:
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    # What zlib and we make in pieces is joined: for a moment the output is there twice. Its state
-    # and the input come on top.
+    # Joining the pieces holds the output twice for a moment; zlib's state and the input add to it.
     assert peak < (300_000 if compression.find_zlib() is zlib else 450_000)
 
 
 @pytest.mark.parametrize("wbits", [7, 16, 0, -15])
-def test_bad_window_bits(wbits: int) -> None:
+def test_bad_window_bits_are_refused(wbits: int) -> None:
     with pytest.raises(ValueError, match="window bits must be 8-15"):
         Deflate(compress_wbits=wbits)
     with pytest.raises(ValueError, match="window bits must be 8-15"):
         Deflate(decompress_wbits=wbits)
 
 
-def test_zlib_ng_is_used_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_zlib_ng_is_used_if_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     faster = ModuleType("zlib_ng.zlib_ng")
     with monkeypatch.context() as modules:
         modules.setitem(sys.modules, "zlib_ng", ModuleType("zlib_ng"))
@@ -452,7 +453,7 @@ messages = st.lists(
 
 
 @given(st.integers(8, 15), st.booleans(), messages, st.data())
-def test_round_trip_in_any_pieces(
+def test_round_trip_survives_any_cutting(
     wbits: int, reset: bool, sent: list[bytes], data: st.DataObject
 ) -> None:
     sender = Deflate(compress_wbits=wbits, reset_compress=reset)
@@ -470,7 +471,10 @@ def test_round_trip_in_any_pieces(
 
 
 def inflate_all(pieces: list[bytes], reset: bool, limit: int) -> bytes | None:
-    """Two messages of the same pieces; None for an error or a message beyond the limit."""
+    """Inflate two messages of the same pieces.
+
+    :returns: their bytes; None after an error, or for a message beyond the limit.
+    """
     deflate = Deflate(reset_decompress=reset)
     inflated = b""
     for _ in range(2):
@@ -501,7 +505,9 @@ def inflate_all(pieces: list[bytes], reset: bool, limit: int) -> bytes | None:
     st.booleans(),
     st.integers(0, 600),
 )
-def test_any_bytes_in_any_pieces(pieces: list[bytes], reset: bool, limit: int) -> None:
+def test_any_bytes_give_the_same_in_any_pieces(
+    pieces: list[bytes], reset: bool, limit: int
+) -> None:
     whole = b"".join(pieces)
     expected = inflate_all([whole], reset, limit)
     assert inflate_all(pieces, reset, limit) == expected
@@ -534,7 +540,7 @@ def test_any_bytes_in_any_pieces(pieces: list[bytes], reset: bool, limit: int) -
         ("foo; a; a=1", [("foo", [("a", None), ("a", "1")])]),
     ],
 )
-def test_parse_extensions(value: str, expected: object) -> None:
+def test_parse_extensions_gives_names_and_parameters(value: str, expected: object) -> None:
     assert parse_extensions(value) == expected
 
 
@@ -546,7 +552,7 @@ def test_parse_extensions(value: str, expected: object) -> None:
         "f\u00fc", "foo; a=\ufffd", "foo\n", "foo\r\n", 'foo; a="\x00"', "foo;;a", "foo; a,;",
     ],
 )  # fmt: skip
-def test_parse_extensions_that_are_malformed(value: str) -> None:
+def test_parse_extensions_refuses_malformed_ones(value: str) -> None:
     with pytest.raises(ValueError, match=r"malformed extensions at|is not a token"):
         parse_extensions(value)
 
@@ -572,7 +578,7 @@ def test_any_text_is_extensions_or_malformed(value: str) -> None:
     assert parse_extensions(rebuilt) == extensions
 
 
-def test_offer() -> None:
+def test_offer_leaves_the_window_to_the_server() -> None:
     assert parse_extensions(OFFER) == [("permessage-deflate", [("client_max_window_bits", None)])]
 
 
@@ -586,7 +592,9 @@ def test_offer() -> None:
         ('; server_no_context_takeover; client_max_window_bits="12"', (12, 15, False, True)),
     ],
 )
-def test_accept_response(answer: str, expected: tuple[int, int, bool, bool]) -> None:
+def test_accept_response_gives_the_agreement(
+    answer: str, expected: tuple[int, int, bool, bool]
+) -> None:
     deflate = accept_response(parse_extensions("permessage-deflate" + answer))
     assert expected == (
         deflate.compress_wbits,
@@ -621,9 +629,9 @@ BAD_BITS = ("7", "16", "08", "0", "x", "1_0", "+9", "-9", "8.0", "115")
         ("{0}=9", None),
     ],
 )
-def test_accept_response_that_is_wrong(answer: str, message: str | None) -> None:
-    if message is None:  # braces are no token; as a value they still have to be harmless
-        extensions: Extensions = [("permessage-deflate", [("{0}", "{1}")])]
+def test_accept_response_refuses_a_wrong_one(answer: str, message: str | None) -> None:
+    if message is None:  # braces are no token, but they must not be taken for a template
+        extensions: compression.Extensions = [("permessage-deflate", [("{0}", "{1}")])]
         message = "unknown parameter '{0}' of permessage-deflate"
     else:
         extensions = parse_extensions("permessage-deflate; " + answer)
@@ -699,7 +707,9 @@ def test_accept_response_wants_one_permessage_deflate(answer: str) -> None:
         ),
     ],
 )
-def test_answer_offer(offer: str, preferences: dict[str, int], expected: str | None) -> None:
+def test_answer_offer_gives_the_response(
+    offer: str, preferences: dict[str, int], expected: str | None
+) -> None:
     answered = answer_offer(parse_extensions(offer), **preferences)  # type: ignore[arg-type]
     assert (answered and answered[1]) == expected
 

@@ -1,3 +1,5 @@
+"""Frames as they are built, and the payload of close frames in both directions."""
+
 from __future__ import annotations
 
 import inspect
@@ -16,16 +18,10 @@ from greenws.protocol.frame import (
     parse_close_payload,
 )
 from greenws.protocol.mask import mask
-from greenws.protocol.opcode import Opcode
 from greenws.status import Status
 
 SENDABLE = [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 4999]
 UNSENDABLE = [-1, 0, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65535, 65536]
-
-
-def test_opcodes_are_those_of_the_rfc() -> None:
-    assert (Opcode.CONTINUATION, Opcode.TEXT, Opcode.BINARY) == (0, 1, 2)
-    assert (Opcode.CLOSE, Opcode.PING, Opcode.PONG) == (8, 9, 10)
 
 
 # The examples of RFC 6455 section 5.7, unmasked.
@@ -68,7 +64,7 @@ def test_build_frame_masks_with_a_fresh_key() -> None:
 
 
 @pytest.mark.parametrize("opcode", [-1, 16, 255])
-def test_build_frame_refuses_what_is_no_opcode(opcode: int) -> None:
+def test_build_frame_refuses_an_invalid_opcode(opcode: int) -> None:
     with pytest.raises(FrameBuildError, match="opcode"):
         build_frame(opcode)
 
@@ -84,7 +80,7 @@ def test_append_frame_takes_any_kind_of_bytes(kind: type, masked: bool) -> None:
         assert out.endswith(b"data")
 
 
-def test_append_frame_puts_frames_side_by_side() -> None:
+def test_append_frame_appends_to_the_frames_before() -> None:
     out = bytearray()
     append_frame(out, 1, b"a", False, False)
     append_frame(out, 2, b"b", True, False)
@@ -112,24 +108,24 @@ def test_close_payload_has_code_and_reason(code: int) -> None:
 
 
 @pytest.mark.parametrize("code", UNSENDABLE)
-def test_close_payload_with_a_code_that_must_not_be_sent(code: int) -> None:
+def test_close_payload_refuses_a_code_that_must_not_be_sent(code: int) -> None:
     with pytest.raises(ValueError, match=f"{code}"):
         build_close_payload(code)
 
 
 @pytest.mark.parametrize("code", [code for code in UNSENDABLE if 0 <= code <= 65535])
-def test_received_close_payload_with_a_reserved_code(code: int) -> None:
+def test_received_close_payload_with_a_reserved_code_is_an_error(code: int) -> None:
     with pytest.raises(ProtocolError, match=f"reserved close code .{code}."):
         parse_close_payload(code.to_bytes(2, "big") + b"bye")
 
 
 @pytest.mark.parametrize("code", ["1000", 1000.0, True, b"\x03\xe8"])
-def test_close_payload_with_a_code_of_another_type(code: Any) -> None:
+def test_close_payload_refuses_a_code_of_another_type(code: Any) -> None:
     with pytest.raises(TypeError, match="code must be int"):
         build_close_payload(code)
 
 
-def test_close_payload_with_a_name_of_status() -> None:
+def test_close_payload_takes_a_name_of_status() -> None:
     assert build_close_payload(Status.GOING_AWAY) == b"\x03\xe9"
 
 
@@ -141,29 +137,29 @@ def test_close_payload_without_a_code_is_empty() -> None:
 
 
 @pytest.mark.parametrize("reason", ["x" * 123, b"x" * 123, "ü" * 61])
-def test_close_payload_with_the_longest_reason(reason: Any) -> None:
+def test_close_payload_takes_the_longest_reason(reason: Any) -> None:
     assert len(build_close_payload(1000, reason)) <= 125
 
 
 @pytest.mark.parametrize("reason", ["x" * 124, b"x" * 124, "ü" * 62])
-def test_close_payload_with_a_reason_too_long(reason: Any) -> None:
+def test_close_payload_refuses_a_reason_too_long(reason: Any) -> None:
     with pytest.raises(ValueError, match="123 bytes"):
         build_close_payload(1000, reason)
 
 
 @pytest.mark.parametrize("reason", [None, 5, bytearray(b"bye"), ["bye"]])
-def test_close_payload_with_a_reason_of_another_type(reason: Any) -> None:
+def test_close_payload_refuses_a_reason_of_another_type(reason: Any) -> None:
     with pytest.raises(TypeError, match="reason must be str or bytes"):
         build_close_payload(1000, reason)
 
 
 @pytest.mark.parametrize("reason", [b"\xff", "\ud800"])
-def test_close_payload_with_a_reason_that_is_no_utf8(reason: Any) -> None:
+def test_close_payload_refuses_a_reason_that_is_not_utf8(reason: Any) -> None:
     with pytest.raises(ValueError, match=r"utf-8|surrogates"):
         build_close_payload(1000, reason)
 
 
-def test_received_close_payload_of_one_byte() -> None:
+def test_received_close_payload_of_one_byte_is_an_error() -> None:
     with pytest.raises(ProtocolError, match="invalid close frame payload"):
         parse_close_payload(b"\x03")
 
@@ -171,7 +167,7 @@ def test_received_close_payload_of_one_byte() -> None:
 @pytest.mark.parametrize(
     "reason", [b"\xff", b"ok \xce\xba\xe1\xbd\xb9\xcf\x83\xed\xa0\x80", b"\xc3"]
 )
-def test_received_close_payload_with_bad_utf8(reason: bytes) -> None:
+def test_received_close_payload_with_bad_utf8_is_an_error(reason: bytes) -> None:
     with pytest.raises(CriticalProtocolError, match="utf-8") as caught:
         parse_close_payload(b"\x03\xe8" + reason)
     assert caught.value.code == 1007

@@ -30,7 +30,7 @@ Fields = dict[str, "str | None"]
 
 
 def answer(status: str = "HTTP/1.1 101 Switching Protocols", **fields: str | None) -> Response:
-    """A valid answer, but for the fields given; None leaves one out, "_" stands for "-"."""
+    """Build a valid answer with some fields changed: None leaves one out, "_" stands for "-"."""
     lines: Fields = {
         "upgrade": "websocket",
         "connection": "Upgrade",
@@ -65,12 +65,12 @@ def test_new_key_is_16_fresh_bytes() -> None:
         assert len(base64.b64decode(key, validate=True)) == 16
 
 
-def test_accept_for_the_example_of_the_rfc() -> None:
+def test_accept_for_gives_the_example_of_the_rfc() -> None:
     assert accept_for(KEY) == ACCEPT
 
 
 @pytest.mark.parametrize("name", [b"", b"a b", b"a:", b"a\r\n", b"a\n", b"\xe9", b"a\0", b"(a)"])
-def test_header_with_a_bad_name(name: bytes) -> None:
+def test_header_with_a_bad_name_is_refused(name: bytes) -> None:
     with pytest.raises(ValueError, match="must be a token"):
         check_field(name, b"value")
     with pytest.raises(ValueError, match="must be a token"):
@@ -78,7 +78,7 @@ def test_header_with_a_bad_name(name: bytes) -> None:
 
 
 @pytest.mark.parametrize("value", [b"a\r\nX: y", b"a\r", b"a\n", b"\n", b"\0", b"\x1f", b"\x7f"])
-def test_header_with_a_bad_value(value: bytes) -> None:
+def test_header_with_a_bad_value_is_refused(value: bytes) -> None:
     for check in (check_field, lambda name, value: build_rejection(400, "", [(name, value)])):
         with pytest.raises(ValueError, match="control characters") as caught:
             check(b"Authorization", b"secret" + value)
@@ -88,23 +88,23 @@ def test_header_with_a_bad_value(value: bytes) -> None:
 @pytest.mark.parametrize(
     "name, value", [("a", b"b"), (b"a", "b"), (bytearray(b"a"), b"b"), (b"a", 1)]
 )
-def test_header_that_is_not_bytes(name: Any, value: Any) -> None:
+def test_header_that_is_not_bytes_is_a_type_error(name: Any, value: Any) -> None:
     with pytest.raises(TypeError, match="must be bytes, not"):
         check_field(name, value)
 
 
-def test_header_that_is_good() -> None:
+def test_good_header_is_taken() -> None:
     check_field(b"X-a!#$%&'*+.^_`|~9", b"")
     check_field(b"a", b" \tvisible \xff\x80~")
 
 
 @pytest.mark.parametrize("protocols", [["a b"], [""], ["a", "b", "a"], ["a,b"], ["\xe9"], ["a\n"]])
-def test_bad_protocols(protocols: list[str]) -> None:
+def test_bad_protocols_are_refused(protocols: list[str]) -> None:
     with pytest.raises(ValueError, match="subprotocol"):
         check_protocols(protocols)
 
 
-def test_good_protocols() -> None:
+def test_good_protocols_are_taken() -> None:
     check_protocols(["a", "A", "graphql-ws", "v1.x"])
 
 
@@ -121,7 +121,7 @@ def test_built_head_has_the_lines_it_was_given(headers: list[tuple[bytes, bytes]
 # What the client accepts
 
 
-def test_check_response() -> None:
+def test_check_response_takes_a_valid_answer() -> None:
     assert check_response(answer(), KEY, [], False) == (None, set(), None)
     assert check_response(answer(), KEY, ["a"], True) == (None, set(), None)
 
@@ -180,19 +180,19 @@ def test_check_response_names_what_is_wrong(fields: dict[str, str | None], messa
     assert refusal(answer(status, **fields)) == message
 
 
-def test_protocol_that_was_offered() -> None:
+def test_protocol_that_was_offered_is_taken() -> None:
     response = answer(sec_websocket_protocol="b")
     assert check_response(response, KEY, ["a", "b"], False) == ("b", set(), None)
 
 
 @pytest.mark.parametrize("value", ["A", "a, b", "a|b", "a|a", "c", ""])
-def test_protocol_that_was_not_offered(value: str) -> None:
+def test_protocol_that_was_not_offered_is_refused(value: str) -> None:
     shown = value.replace("|", ", ")
     response = answer(sec_websocket_protocol=value)
     assert refusal(response, ("a", "b")) == f"Subprotocol {shown!r} was not offered"
 
 
-def test_compression() -> None:
+def test_compression_that_was_offered_is_agreed_on() -> None:
     response = answer(
         sec_websocket_extensions="permessage-deflate; client_max_window_bits=10;"
         ' server_max_window_bits="9"; client_no_context_takeover'
@@ -215,14 +215,14 @@ def test_compression() -> None:
         ),
     ],
 )
-def test_compression_that_is_wrong(value: str, message: str) -> None:
+def test_wrong_compression_is_refused(value: str, message: str) -> None:
     response = answer(sec_websocket_extensions=value)
     with pytest.raises(CompressionParameterError) as caught:
         check_response(response, KEY, [], True)
     assert str(caught.value) == message
 
 
-def test_extension_that_was_not_offered_beside_one_that_was() -> None:
+def test_extension_that_was_not_offered_is_refused_beside_one_that_was() -> None:
     response = answer(sec_websocket_extensions="permessage-deflate, x-mux")
     assert refusal(response, (), True) == "Extension 'x-mux' was not offered"
 
@@ -269,7 +269,7 @@ def ask(start_line: str = "GET /chat HTTP/1.1", **fields: str | None) -> bytes:
     )
 
 
-def test_parse_request() -> None:
+def test_parse_request_gives_its_parts() -> None:
     raw = ask(
         connection="keep-alive, upgrade",
         upgrade="h2c, WebSocket",
@@ -329,7 +329,7 @@ def test_parse_request() -> None:
         ask(sec_websocket_extensions="a;"),
     ],
 )
-def test_bad_request(raw: bytes) -> None:
+def test_bad_request_is_refused_with_a_reason(raw: bytes) -> None:
     with pytest.raises(BadRequest) as caught:
         parse_request(raw)
     error = caught.value
@@ -349,7 +349,7 @@ def test_bad_request(raw: bytes) -> None:
         ask(sec_websocket_version="8", sec_websocket_key=None),
     ],
 )
-def test_bad_request_that_could_be_mended(raw: bytes) -> None:
+def test_bad_request_that_an_upgrade_would_mend_gets_426(raw: bytes) -> None:
     with pytest.raises(BadRequest) as caught:
         parse_request(raw)
     error = caught.value
@@ -400,7 +400,7 @@ def test_build_response_is_what_a_client_accepts() -> None:
     assert check_response(Response(raw), KEY, [], False) == (None, set(), None)
 
 
-def test_build_response_with_everything() -> None:
+def test_build_response_has_everything_it_is_given() -> None:
     request = parse_request(ask())
     headers = [(b"Set-Cookie", b"a=b")]
     raw = build_response(request, protocol="p", extensions="permessage-deflate", headers=headers)
@@ -421,7 +421,7 @@ def test_build_response_refuses_bad_headers(arguments: dict[str, Any]) -> None:
         build_response(request, **arguments)
 
 
-def test_build_rejection() -> None:
+def test_build_rejection_has_status_headers_and_body() -> None:
     assert build_rejection(404, "Not Found") == (
         b"HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
     )
@@ -430,7 +430,7 @@ def test_build_rejection() -> None:
     )
 
 
-def test_build_rejection_adds_nothing_that_is_given() -> None:
+def test_build_rejection_adds_no_header_twice() -> None:
     headers = [(b"connection", b"x"), (b"Transfer-Encoding", b"chunked")]
     assert build_rejection(400, "x", headers, b"0\r\n\r\n") == (
         b"HTTP/1.1 400 x\r\nconnection: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"

@@ -1,4 +1,4 @@
-"""The head of an HTTP message: found, and taken apart."""
+"""Finding the head of an HTTP message, and taking it apart."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from greenws.protocol.head import Head, HeadReader, HeadTooLarge
 
 HEAD = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nA: b\r\n\r\n"
 
-# Bytes that make heads likely.
+# Random pieces of bytes that often make a head.
 heads = st.lists(
     st.sampled_from(
         [b"\r", b"\n", b"\r\n", b" ", b"\t", b":", b",", b"a", b"B: c", b"\0", b"\xff"]
@@ -21,7 +21,10 @@ heads = st.lists(
 
 
 def read(pieces: list[bytes], limit: int = MAX_HEAD_SIZE) -> tuple[bytes, bytes] | str | None:
-    """The head and all that follows it; an error's message; or None without an end."""
+    """Read a head.
+
+    :returns: the head and everything behind it; the message of an error; None: no end was found.
+    """
     reader = HeadReader(limit)
     for index, piece in enumerate(pieces):
         try:
@@ -43,7 +46,7 @@ def test_feed_finds_the_end(rest: bytes) -> None:
     assert read(split(HEAD + rest)) == (HEAD, rest)
 
 
-def test_feed_without_an_end() -> None:
+def test_feed_without_an_end_gives_nothing() -> None:
     assert read([HEAD[:-1]]) is None
     assert read([]) is None
     assert read([b""]) is None
@@ -69,14 +72,14 @@ def test_feed_skips_blank_lines_before_the_head() -> None:
     assert read(split(b"\r\n\r\n\n" + HEAD)) == (HEAD, b"")
 
 
-def test_feed_at_the_limit() -> None:
+def test_feed_takes_a_head_at_the_limit() -> None:
     assert read([HEAD], len(HEAD)) == (HEAD, b"")
     assert read([HEAD + b"x" * 100], len(HEAD)) == (HEAD, b"x" * 100)
     assert read(split(HEAD), len(HEAD)) == (HEAD, b"")
 
 
 @pytest.mark.parametrize("data", [HEAD, b"x" * 100, b"\r\n" * 50, b"\r\n" + HEAD[:-1]])
-def test_feed_beyond_the_limit(data: bytes) -> None:
+def test_feed_refuses_a_head_beyond_the_limit(data: bytes) -> None:
     message = f"the head is larger than {len(HEAD) - 1} bytes"
     assert read([data], len(HEAD) - 1) == message
     assert read(split(data), len(HEAD) - 1) == message
@@ -97,7 +100,7 @@ def test_feed_after_the_end_is_refused() -> None:
     assert reader.rest == b"rest"
 
 
-def test_default_limit() -> None:
+def test_default_limit_is_64_kib() -> None:
     with pytest.raises(HeadTooLarge, match="larger than 65536 bytes"):
         HeadReader().feed(b"x" * (64 * 1024 + 1))
 
@@ -108,7 +111,7 @@ def test_any_chunking_gives_the_same(pieces: list[bytes], limit: int) -> None:
     assert read(pieces, limit) == read([whole], limit) == read(split(whole), limit)
 
 
-def test_fields() -> None:
+def test_fields_are_found_by_name() -> None:
     head = Head(b"start line\r\nFoo: 1\r\nBAR:2 \t\r\nfoo:\t3\r\nEmpty:\r\n\r\n")
     assert head.start_line == "start line"
     assert head.fields == [("foo", "1"), ("bar", "2"), ("foo", "3"), ("empty", "")]
@@ -119,7 +122,7 @@ def test_fields() -> None:
     assert head.get("empty", "default") == ""
 
 
-def test_get_list() -> None:
+def test_get_list_splits_at_commas() -> None:
     head = Head(b"x\r\nA: 1 , 2,,\r\nB:\r\na:3\r\nC: , ,\r\n\r\n")
     assert head.get_list("A") == ["1", "2", "3"]
     assert head.get_list("b") == head.get_list("c") == head.get_list("none") == []
@@ -139,12 +142,12 @@ def test_folded_value_is_joined_by_one_space(fold: bytes) -> None:
     }
 
 
-def test_fold_after_an_empty_value() -> None:
+def test_fold_after_an_empty_value_is_joined() -> None:
     assert Head(b"x\r\nA:\r\n one\r\n\r\n").headers == {"a": "one"}
 
 
 @pytest.mark.parametrize("line", [b"no colon", b": no name", b" : folded", b" folded"])
-def test_line_that_is_no_field_is_left_out(line: bytes) -> None:
+def test_line_without_a_field_is_left_out(line: bytes) -> None:
     head = Head(b"x\r\n" + line + b"\r\n and its fold\r\nA: b\r\n\r\n")
     assert head.headers == {"a": "b"}
 

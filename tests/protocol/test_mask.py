@@ -1,3 +1,5 @@
+"""Masking: the key, the bytes, and keys that no two processes share."""
+
 from __future__ import annotations
 
 import os
@@ -51,7 +53,7 @@ def test_mask_in_two_pieces_is_mask_of_the_whole(payload: bytes, key: bytes, cut
     assert mask(payload[:cut], key) + mask(payload[cut:], key, cut) == mask(payload, key)
 
 
-def test_write_masked_writes_the_key_and_what_it_masks_and_nothing_else() -> None:
+def test_write_masked_writes_the_key_and_the_masked_bytes_only() -> None:
     out = bytearray(b"abc" + bytes(9) + b"def")
     write_masked(out, 3, b"Hello", KEY)
     assert out == b"abc" + KEY + HELLO + b"def"
@@ -73,19 +75,19 @@ def test_a_key_has_four_bytes(key: bytes) -> None:
 
 @given(st.binary(max_size=100))
 def test_both_ways_of_masking_agree(payload: bytes) -> None:
-    # The one that is for the compiled build, in plain Python.
+    # The function of the other build is in this one, too.
     out = bytearray(b"abc" + bytes(4 + len(payload)) + b"def")
     load_pure("protocol.mask")._write_bytes(out, 3, payload, KEY)
     assert out == b"abc" + KEY + mask_plainly(payload, KEY) + b"def"
 
 
 def test_new_keys_are_four_bytes_and_differ() -> None:
-    keys = [new_key() for _ in range(5000)]  # more than one pool
+    keys = [new_key() for _ in range(5000)]  # keys of more than one pool
     assert {len(key) for key in keys} == {4}
-    assert len(set(keys)) > 4990  # two of 5,000 may be equal by chance
+    assert len(set(keys)) > 4990  # a pair of equal keys may come by chance
 
 
-def test_new_key_is_whole_whatever_other_threads_take() -> None:
+def test_new_key_is_whole_beside_other_threads() -> None:
     def take() -> None:
         for _ in range(20_000):
             if len(new_key()) != 4:
@@ -107,7 +109,7 @@ def test_drop_pool_leaves_no_key_behind() -> None:
 
 
 def test_forked_child_has_other_keys_than_its_parent() -> None:
-    new_key()  # so that there is a pool
+    new_key()  # fills the pool before the fork
     readable, writable = os.pipe()
     pid = os.fork()
     if not pid:

@@ -1,3 +1,5 @@
+"""The opening handshake of a client: request, answer, redirects, cookies. No I/O."""
+
 from __future__ import annotations
 
 import base64
@@ -56,7 +58,7 @@ def redirect(location: str, code: int = 302, *more: str) -> bytes:
 # The request
 
 
-def test_request_of_the_rfc() -> None:
+def test_request_is_that_of_the_rfc() -> None:
     opening = make()
     first, headers = read_request(opening)
     assert first == "GET /path?q HTTP/1.1"
@@ -90,7 +92,7 @@ def test_each_request_has_a_key_of_its_own() -> None:
     assert len(keys) == 10
 
 
-def test_request_with_every_option() -> None:
+def test_request_has_every_option() -> None:
     options = {
         "protocols": ["chat", "superchat"],
         "agent": "me/1.0",
@@ -136,7 +138,7 @@ def test_headers_are_asked_for_afresh_at_each_request() -> None:
 
 
 @pytest.mark.parametrize("headers", [None, {}, [], lambda: None, list])
-def test_no_headers(headers: Any) -> None:
+def test_headers_may_be_none(headers: Any) -> None:
     assert len(read_request(make(headers=headers))[1]) == 6
 
 
@@ -162,7 +164,7 @@ def test_exception_of_the_callable_comes_out() -> None:
     ("name", "value"),
     [("X-A", "b"), (b"X-A", b"b"), ("X-A", b"b"), (b"X-A", "b")],
 )
-def test_header_is_made_bytes(name: Any, value: Any) -> None:
+def test_header_is_encoded(name: Any, value: Any) -> None:
     assert check_header(name, value) == (b"X-A", b"b")
 
 
@@ -171,19 +173,19 @@ def test_header_is_encoded_as_utf8() -> None:
 
 
 @pytest.mark.parametrize("value", ["a\r\nb", "a\nb", "a\rb", "a\0b", b"a\x7fb", b"\x01"])
-def test_header_value_with_control_characters(value: Any) -> None:
+def test_header_value_with_control_characters_is_refused(value: Any) -> None:
     with pytest.raises(ValueError, match="control characters"):
         check_header("X-A", value)
 
 
 @pytest.mark.parametrize("name", ["", "X A", "X:A", "X\r\nA", "X\0A", "Ü", b"X\xff", "X(A)"])
-def test_header_name_that_is_no_token(name: Any) -> None:
+def test_header_name_that_is_no_token_is_refused(name: Any) -> None:
     with pytest.raises(ValueError, match="token"):
         check_header(name, "b")
 
 
 @pytest.mark.parametrize("pair", [(None, "b"), ("X", None), (5, "b"), ("X", 5), ("X", ["b"])])
-def test_header_of_another_type(pair: Any) -> None:
+def test_header_of_another_type_is_a_type_error(pair: Any) -> None:
     with pytest.raises(TypeError):
         check_header(*pair)
 
@@ -202,12 +204,12 @@ def test_header_of_another_type(pair: Any) -> None:
         "Transfer-Encoding",
     ],
 )
-def test_header_that_is_the_handshakes_own(name: str) -> None:
+def test_header_of_the_handshake_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="set by the opening handshake itself"):
         check_header(name, "x")
 
 
-def test_headers_as_mapping_or_pairs() -> None:
+def test_headers_may_be_a_mapping_or_pairs() -> None:
     pairs = [(b"A", b"1"), (b"B", b"2")]
     assert check_headers({"A": "1", "B": "2"}) == pairs
     assert check_headers([("A", "1"), ("B", "2")]) == pairs
@@ -215,7 +217,7 @@ def test_headers_as_mapping_or_pairs() -> None:
 
 
 @pytest.mark.parametrize("headers", ["A: 1", b"A: 1", 5])
-def test_headers_of_another_type(headers: Any) -> None:
+def test_headers_of_another_type_are_a_type_error(headers: Any) -> None:
     with pytest.raises(TypeError):
         check_headers(headers)
 
@@ -224,7 +226,10 @@ def test_headers_of_another_type(headers: Any) -> None:
 
 
 def feed_every_way(make_answer: Any, **options: Any) -> Any:
-    """Feed an answer whole and byte by byte; return what came of it whole."""
+    """Feed an answer whole and byte by byte, which has to give the same outcome.
+
+    :returns: the outcome.
+    """
     outcomes = []
     for step in (None, 1):
         opening = make(**options)
@@ -240,7 +245,7 @@ def feed_every_way(make_answer: Any, **options: Any) -> Any:
     return outcomes[0]
 
 
-def test_upgrade() -> None:
+def test_upgrade_gives_protocol_and_extensions() -> None:
     outcome = feed_every_way(upgrade)
     assert isinstance(outcome, Upgraded)
     assert outcome.response.status_code == 101
@@ -288,7 +293,7 @@ def test_rejection_has_its_body() -> None:
     assert outcome.response.status == "Forbidden"
 
 
-def test_rejection_until_the_end_of_the_stream() -> None:
+def test_rejection_may_last_until_the_end_of_the_stream() -> None:
     opening = make()
     opening.build_request()
     assert opening.end() is None
@@ -324,7 +329,7 @@ def test_answer_that_is_no_http_is_refused() -> None:
 
 
 @given(st.binary(max_size=300), st.booleans())
-def test_any_answer_comes_to_an_outcome_or_none(data: bytes, is_http: bool) -> None:
+def test_any_answer_gives_an_outcome_or_none(data: bytes, is_http: bool) -> None:
     opening = make(cookies=Cookies(CookieJar()))
     opening.build_request()
     outcome = opening.feed((b"HTTP/1.1 " if is_http else b"") + data + b"\r\n\r\n")
@@ -399,7 +404,7 @@ def test_redirect_is_a_rejection_for_a_session_that_cannot_follow() -> None:
 
 
 @pytest.mark.parametrize("most", [0, 1, 3])
-def test_redirects_are_followed_so_many_times(most: int) -> None:
+def test_redirects_are_followed_up_to_their_limit(most: int) -> None:
     opening = make(max_redirects=most)
     for number in range(most):
         opening.build_request()

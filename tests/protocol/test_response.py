@@ -1,4 +1,4 @@
-"""A server's answer."""
+"""The answer of a server: its status line and headers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from greenws.protocol.response import Response
 
 
-def test_response() -> None:
+def test_response_has_status_headers_and_raw() -> None:
     raw = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: WebSocket\r\n\r\n"
     response = Response(raw)
     assert response.raw == raw
@@ -42,7 +42,7 @@ def test_response() -> None:
         (b"\r\n", ("", None, "")),
     ],
 )
-def test_status_line(line: bytes, parts: tuple[str, int | None, str]) -> None:
+def test_status_line_is_parsed(line: bytes, parts: tuple[str, int | None, str]) -> None:
     response = Response(line + b"\r\n\r\n")
     assert (response.http_ver, response.status_code, response.status) == parts
 
@@ -58,7 +58,7 @@ def test_status_line(line: bytes, parts: tuple[str, int | None, str]) -> None:
         (b"x", False),
     ],
 )
-def test_is_interim(code: bytes, expected: bool) -> None:
+def test_is_interim_for_1xx_but_101(code: bytes, expected: bool) -> None:
     assert Response(b"HTTP/1.1 " + code + b" x\r\n\r\n").is_interim is expected
 
 

@@ -1,3 +1,5 @@
+"""Which proxy a connection goes through: its URL, the argument, the environment, ``no_proxy``."""
+
 from __future__ import annotations
 
 import base64
@@ -48,7 +50,7 @@ def choose(
         ("user:secret@p:3128", "http://p:3128"),
     ],
 )
-def test_parse_proxy(url: str, redacted: str) -> None:
+def test_parse_proxy_gives_its_parts(url: str, redacted: str) -> None:
     assert parse_proxy(url).redacted == redacted
     assert str(parse_proxy(url)) == redacted
 
@@ -93,7 +95,7 @@ def test_any_credentials_survive_encoding(user: bytes, password: bytes) -> None:
         ("http://user:S3cret@p:0", "invalid port"),
         ("http://user:S3cret@p:65536", "invalid port"),
         ("http://user:S3cret@p:999999", "invalid port"),
-        ("http://user:S3cret", "invalid port"),  # the host was forgotten
+        ("http://user:S3cret", "invalid port"),  # without a host
         ("http://user:S3cret@[::1", "invalid IPv6 address"),
         ("http://user:S3cret@[S3cret]", "invalid IPv6 address"),
         ("http://user:S3cret@p p", "invalid host"),
@@ -130,7 +132,7 @@ def test_repr_has_no_credentials() -> None:
         ("socks5h", True, True),
     ],
 )
-def test_what_a_scheme_means(scheme: str, is_socks: bool, resolves: bool) -> None:
+def test_scheme_decides_what_the_proxy_can(scheme: str, is_socks: bool, resolves: bool) -> None:
     proxy = ProxyAddress(scheme, "p", 1)
     assert (proxy.is_socks, proxy.resolves) == (is_socks, resolves)
 
@@ -156,7 +158,7 @@ def test_argument_decides(is_secure: bool, proxies: dict[str, str], host: str | 
     assert choose(is_secure, proxies=proxies) == host
 
 
-def test_argument_keeps_environment_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_argument_keeps_the_environment_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("https_proxy", "http://env")
     monkeypatch.setenv("no_proxy", "*")
     assert choose(proxies={}) is None
@@ -275,17 +277,17 @@ def test_bad_url_of_an_exempt_host_does_no_harm(monkeypatch: pytest.MonkeyPatch)
         ("10.1.2.3", "300.0.0.0/8,10.0.0.0/99,a/b,/,.,:,[,:443,.:443,\0,a..b", False),
     ],
 )
-def test_no_proxy(host: str, no_proxy: str, expected: bool) -> None:
+def test_no_proxy_exempts_hosts(host: str, no_proxy: str, expected: bool) -> None:
     assert is_exempt(host, 443, no_proxy) is expected
 
 
 @given(st.text(max_size=50), st.sampled_from(["example.org", "10.0.0.1", "::1", "", "."]))
-def test_no_proxy_may_be_anything(no_proxy: str, host: str) -> None:
+def test_any_no_proxy_is_harmless(no_proxy: str, host: str) -> None:
     assert is_exempt(host, 443, no_proxy) in (True, False)
 
 
 @given(st.text(max_size=60))
-def test_url_may_be_anything(url: str) -> None:
+def test_any_url_is_parsed_or_refused(url: str) -> None:
     try:
         proxy = parse_proxy(url)
     except ValueError as error:

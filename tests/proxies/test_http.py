@@ -1,3 +1,5 @@
+"""CONNECT without a socket: the request, and the reply in any pieces."""
+
 from __future__ import annotations
 
 import base64

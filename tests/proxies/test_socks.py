@@ -1,4 +1,4 @@
-"""What needs no connection; the negotiation itself is in tests/sessions/test_tunnel.py."""
+"""Checks of a SOCKS request before it is made; test_tunnel.py in sessions/ has the negotiation."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def test_octet_is_one_byte(number: int) -> None:
     assert octet(number).encode() == bytes((number,))
 
 
-def test_fields_at_the_limit_pass() -> None:
+def test_fields_at_the_limit_are_taken() -> None:
     check(ProxyAddress("socks5h", "p", 1, b"u" * 255, b"p" * 255), "h" * 255)
     check(ProxyAddress("socks4", "p", 1, b"u" * 999), "10.0.0.1")
     check(ProxyAddress("socks4a", "p", 1), "::1")
@@ -38,7 +38,7 @@ def test_fields_at_the_limit_pass() -> None:
         (ProxyAddress("socks4", "p", 1), "::1", "cannot reach the IPv6 address ::1"),
     ],
 )
-def test_what_cannot_be_expressed_is_refused(proxy: ProxyAddress, host: str, fault: str) -> None:
+def test_fields_beyond_the_protocol_are_refused(proxy: ProxyAddress, host: str, fault: str) -> None:
     with pytest.raises(ProxyFail, match=fault) as caught:
         check(proxy, host)
     assert str(caught.value).startswith(f"proxy {proxy.redacted}: ")

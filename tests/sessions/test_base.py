@@ -15,22 +15,13 @@ import trustme
 
 import greenws
 from greenws.constants import MAX_BODY_SIZE
-from tests.support.peer import (
-    CLOSE,
-    PATIENCE,
-    STALLS,
-    TEXT,
-    Peer,
-    Run,
-    Server,
-    Stall,
-    accept_and_echo,
-    accept_and_stop,
-    build,
-    build_text,
-    run_script,
-)
+from tests.support.loopback import LoopbackServer as Server
+from tests.support.peer import CLOSE, TEXT, accept_and_echo, accept_and_stop, build, build_text
+from tests.support.peer import RawServerPeer as Peer
+from tests.support.run import Run, run_script
+from tests.support.stalls import STALLS, Stall
 from tests.support.ticker import Ticker
+from tests.support.waiting import PATIENCE
 
 # Seconds a stalled client is watched: 30 ticks.
 WATCH = 0.15

@@ -13,8 +13,11 @@ import greenws
 from greenws.sessions import busypoll
 from greenws.sessions.busypoll import BusyPoll, read_limit
 from greenws.sessions.reactor import get_reactor
-from tests.support.peer import PATIENCE, Server, accept_and_echo, run_script
+from tests.support.loopback import LoopbackServer as Server
+from tests.support.peer import accept_and_echo
+from tests.support.run import run_script
 from tests.support.turns import Turns
+from tests.support.waiting import PATIENCE
 
 US = 1e-6
 LIMIT = 50 * US

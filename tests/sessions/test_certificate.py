@@ -1,3 +1,5 @@
+"""Why a certificate or a handshake was refused, in words."""
+
 from __future__ import annotations
 
 import datetime
@@ -9,37 +11,34 @@ import pytest
 
 from greenws.sessions.certificate import explain, is_end
 from greenws.sessions.context import client_context
-from tests.sessions.scripted import Authority, Server
 from tests.sessions.test_tls import open_tls
+from tests.support.authority import Authority
+from tests.support.loopback import LoopbackServer, echo_bytes
 
 PAST = datetime.datetime(2001, 1, 1, tzinfo=datetime.timezone.utc)
 FUTURE = datetime.datetime(2999, 1, 1, tzinfo=datetime.timezone.utc)
 
 
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("ca"))
-
-
 def refuse(authority: Authority, server_context: ssl.SSLContext, name: str = "localhost") -> str:
     context = client_context(cafile=authority.cafile)
-    with Server(server_context) as server, pytest.raises(ssl.SSLError) as caught:
-        open_tls(server.port, context, name)
+    with LoopbackServer(echo_bytes, server_context) as server:
+        with pytest.raises(ssl.SSLError) as caught:
+            open_tls(server.port, context, name)
     return str(caught.value)
 
 
-def test_expired(authority: Authority) -> None:
+def test_expired_certificate_has_its_date(authority: Authority) -> None:
     message = refuse(authority, authority.server_context("localhost", not_after=PAST))
     assert message == "certificate has expired (Jan  1 00:00:00 2001 GMT)"
 
 
-def test_not_yet_valid(authority: Authority) -> None:
+def test_certificate_not_yet_valid_has_its_date(authority: Authority) -> None:
     message = refuse(authority, authority.server_context("localhost", not_before=FUTURE))
     assert message == "certificate is not yet valid (Jan  1 00:00:00 2999 GMT)"
 
 
 @pytest.mark.parametrize("name", ["other.example", "10.9.8.7"])
-def test_wrong_host_has_the_names_found(authority: Authority, name: str) -> None:
+def test_wrong_host_has_the_names_of_the_certificate(authority: Authority, name: str) -> None:
     message = refuse(authority, authority.server_context("a.example", "*.b.example", "::1"), name)
     assert message.startswith("certificate is for another host (")
     assert name in message
@@ -59,18 +58,14 @@ def test_unknown_issuer_is_named(authority: Authority, tmp_path: Path) -> None:
     assert message.startswith("certificate has an unknown issuer (Testing CA #")
 
 
-def test_self_signed(authority: Authority, tmp_path: Path) -> None:
-    # A CA that shows its own certificate as the server's.
+def test_self_signed_certificate_is_named(authority: Authority, tmp_path: Path) -> None:
+    # The server shows the certificate of a CA as its own.
     other = Authority(tmp_path)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     key = tmp_path / "ca.key"
     other.ca.private_key_pem.write_to_path(str(key))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(other.cafile, key)
-    from gevent.ssl import SSLContext
-
-    served = SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    served.load_cert_chain(other.cafile, key)
-    assert refuse(authority, served) == "certificate is self-signed: unknown issuer"
+    assert refuse(authority, context) == "certificate is self-signed: unknown issuer"
 
 
 def make_verification_error(code: int, text: str) -> ssl.SSLCertVerificationError:
@@ -102,7 +97,9 @@ def make_verification_error(code: int, text: str) -> ssl.SSLCertVerificationErro
         ),
     ],
 )
-def test_details_may_be_missing(code: int, certificate: Any, message: str) -> None:
+def test_explanation_does_without_missing_details(
+    code: int, certificate: Any, message: str
+) -> None:
     assert explain(make_verification_error(code, "text."[:4]), certificate) == message
 
 
@@ -125,7 +122,7 @@ def make_error(reason: str | None) -> ssl.SSLError:
         (None, "as OpenSSL has it"),
     ],
 )
-def test_reason_in_words(reason: str | None, message: str) -> None:
+def test_reason_is_put_in_words(reason: str | None, message: str) -> None:
     assert explain(make_error(reason)) == message
 
 

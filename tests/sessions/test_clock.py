@@ -1,4 +1,4 @@
-"""Alarms: rung in order, once, not too early, by one timer."""
+"""Alarms ring in order, once, not too early, and by one timer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenws.sessions.clock import NEVER, Alarm, Clock
-from tests.support.peer import PATIENCE
+from tests.support.waiting import PATIENCE
 
 
 class FakeTimer:
@@ -32,7 +32,7 @@ class FakeTimer:
 
 
 class FakeLoop:
-    """Has timers that fire when a test says so."""
+    """A loop whose timers fire when a test says so."""
 
     def __init__(self) -> None:
         self.timers: list[FakeTimer] = []
@@ -60,13 +60,13 @@ class Bell(Alarm):
         self.rung.append(self)
 
 
-PAST = -1e9  # of any clock
+PAST = -1e9  # before the beginning of any clock
 LATER = 1e9
 times = st.one_of(st.just(NEVER), st.floats(PAST, PAST / 2), st.floats(LATER, 2 * LATER))
 
 
 @given(st.lists(st.tuples(st.integers(0, 19), times), max_size=80))
-def test_what_is_due_is_rung_in_order_and_nothing_else(settings: list[tuple[int, float]]) -> None:
+def test_due_alarms_are_rung_in_order_and_no_others(settings: list[tuple[int, float]]) -> None:
     loop = FakeLoop()
     clock = Clock(loop)
     rung: list[Bell] = []
@@ -92,7 +92,7 @@ def test_what_is_due_is_rung_in_order_and_nothing_else(settings: list[tuple[int,
     assert all(timer.is_closed for timer in loop.timers)
 
 
-def test_an_alarm_that_is_put_off_needs_no_new_timer() -> None:
+def test_alarm_that_is_put_off_needs_no_new_timer() -> None:
     loop = FakeLoop()
     clock = Clock(loop)
     rung: list[Bell] = []
@@ -101,12 +101,12 @@ def test_an_alarm_that_is_put_off_needs_no_new_timer() -> None:
     for number in range(100):
         clock.set(bell, LATER + number)
     assert len(loop.timers) == 1
-    loop.fire()  # too early, then
+    loop.fire()  # too early for the alarm, which was put off
     assert rung == []
     assert len(loop.active) == 1
 
 
-def test_an_earlier_alarm_gets_an_earlier_timer() -> None:
+def test_earlier_alarm_gets_an_earlier_timer() -> None:
     loop = FakeLoop()
     clock = Clock(loop)
     clock.set(Bell([]), monotonic() + 1000)
@@ -115,7 +115,7 @@ def test_an_earlier_alarm_gets_an_earlier_timer() -> None:
     assert 9 < timer.seconds <= 10
 
 
-def test_an_alarm_set_while_ringing_waits_for_the_next_turn() -> None:
+def test_alarm_set_while_ringing_waits_for_the_next_turn() -> None:
     loop = FakeLoop()
     clock = Clock(loop)
 
@@ -133,7 +133,7 @@ def test_an_alarm_set_while_ringing_waits_for_the_next_turn() -> None:
         assert alarm.count == count
 
 
-def test_an_alarm_taken_away_while_ringing_is_not_rung() -> None:
+def test_alarm_taken_away_while_ringing_is_not_rung() -> None:
     loop = FakeLoop()
     clock = Clock(loop)
     rung: list[Bell] = []
@@ -149,7 +149,7 @@ def test_an_alarm_taken_away_while_ringing_is_not_rung() -> None:
     assert rung == []
 
 
-def test_an_alarm_that_raises_silences_no_other() -> None:
+def test_alarm_that_raises_silences_no_other() -> None:
     loop = FakeLoop()
     clock = Clock(loop)
     rung: list[Bell] = []
@@ -166,7 +166,7 @@ def test_an_alarm_that_raises_silences_no_other() -> None:
     assert len(rung) == 1
 
 
-def test_the_loop_rings_in_time() -> None:
+def test_loop_rings_in_time() -> None:
     clock = Clock(gevent.get_hub().loop)
     done = gevent.event.Event()
     times: list[float] = []

@@ -1,3 +1,5 @@
+"""The TLS context of a client: what it trusts, what it shows, and who shares it."""
+
 from __future__ import annotations
 
 import ssl
@@ -18,8 +20,10 @@ from cryptography.hazmat.primitives.serialization import (
 from greenws.errors import ConnectFail
 from greenws.sessions import context as module
 from greenws.sessions.context import MAX_CONTEXTS, client_context
-from tests.sessions.scripted import Authority, Server, exchange
 from tests.sessions.test_tls import open_tls
+from tests.support.authority import Authority
+from tests.support.loopback import LoopbackServer, echo_bytes
+from tests.support.transports import exchange
 
 PASSWORD = "S3cret"
 
@@ -34,14 +38,9 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("ca"))
-
-
-@pytest.fixture(scope="module")
 def client_files(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("client")
-    issued = authority.ca.issue_cert("client@example.org")
+    issued = authority.issue("client@example.org")
     names = {name: str(folder / name) for name in ("cert", "key", "encrypted", "both")}
     issued.cert_chain_pems[0].write_to_path(names["cert"])
     issued.private_key_pem.write_to_path(names["key"])
@@ -97,14 +96,12 @@ def test_contexts_are_bounded() -> None:
     assert len(module._contexts) == MAX_CONTEXTS
 
 
-def test_cafile_is_all_that_is_trusted(
-    authority: Authority, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_cafile_alone_is_trusted(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", certifi.where())
     assert count_subjects(client_context(cafile=authority.cafile)) == 1
 
 
-def test_cert_file_of_the_environment(
+def test_certificates_of_the_environment_are_trusted(
     authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = client_context()
@@ -114,7 +111,7 @@ def test_cert_file_of_the_environment(
 
 
 @pytest.mark.parametrize("by_option", [True, False])
-def test_directory_of_certificates(
+def test_directory_of_certificates_is_trusted(
     authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by_option: bool
 ) -> None:
     command = ["openssl", "x509", "-hash", "-noout", "-in", authority.cafile]
@@ -126,7 +123,7 @@ def test_directory_of_certificates(
     if not by_option:
         monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
     context = client_context(cafile=tmp_path) if by_option else client_context()
-    with Server(authority.server_context()) as server:
+    with LoopbackServer(echo_bytes, authority.server_context()) as server:
         open_tls(server.port, context).close()
 
 
@@ -142,7 +139,7 @@ def test_keys_are_logged(
 ) -> None:
     path = tmp_path / "keys"
     monkeypatch.setenv("SSLKEYLOGFILE", str(path))
-    with Server(authority.server_context()) as server:
+    with LoopbackServer(echo_bytes, authority.server_context()) as server:
         cafile = authority.cafile if verify else None
         open_tls(server.port, client_context(verify=verify, cafile=cafile)).close()
     assert "CLIENT_HANDSHAKE_TRAFFIC_SECRET" in path.read_text()
@@ -174,7 +171,7 @@ def test_client_certificate_is_shown(
         keyfile=client_files[key] if key else None,
         password=password,
     )
-    with Server(server_context) as server:
+    with LoopbackServer(echo_bytes, server_context) as server:
         transport = open_tls(server.port, context)
         assert exchange(transport, b"x") == b"x"
         transport.close()
@@ -183,7 +180,7 @@ def test_client_certificate_is_shown(
 def test_missing_client_certificate_is_told(authority: Authority) -> None:
     server_context = authority.server_context()
     server_context.verify_mode = ssl.CERT_REQUIRED
-    with Server(server_context) as server:
+    with LoopbackServer(echo_bytes, server_context) as server:
         transport = open_tls(server.port, client_context(cafile=authority.cafile))
         with pytest.raises(ssl.SSLError, match="alert 'certificate required'"):
             exchange(transport, b"x")
@@ -248,7 +245,7 @@ print("fine")
 """
 
 
-def test_contexts_before_and_after_patching() -> None:
+def test_contexts_made_before_and_after_patching_work() -> None:
     command = [sys.executable, "-W", "ignore", "-c", PATCHED]
     root = Path(__file__).parents[2]
     run = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=30)

@@ -1,4 +1,7 @@
-"""What every session offers to every WebSocket, whoever made the two."""
+"""Promises of every session to every WebSocket, whichever library they are from.
+
+The pairs are greenws on both sides, and greenws on one side with lomond on the other.
+"""
 
 from __future__ import annotations
 
@@ -15,22 +18,22 @@ from lomond.session import WebsocketSession
 
 import greenws
 import greenws.errors
+from tests.support.loopback import LoopbackServer
 from tests.support.peer import (
     BINARY,
     CLOSE,
-    PATIENCE,
     PING,
     PONG,
     TEXT,
     Inflater,
-    Peer,
-    Server,
+    RawServerPeer,
     accept_and_echo,
     accept_and_wait,
     build,
     build_close,
     build_text,
 )
+from tests.support.waiting import PATIENCE
 
 Handler = Callable[[Any, Any], object]
 
@@ -41,7 +44,7 @@ class Pair:
 
     websocket_class: Any
     session_class: Any
-    #: Where the errors are from that the user of the WebSocket catches.
+    #: The module whose errors the user of the WebSocket catches.
     errors: Any
 
     @property
@@ -52,8 +55,8 @@ class Pair:
         return self.websocket_class(url, proxies={}, **options)
 
     def run(self, websocket: Any, handle: Handler | None = None, **options: Any) -> list[Any]:
-        """Iterate to the end; lomond's session, which blocks, in a thread."""
-        options.setdefault("ping_rate", 0)  # lomond's sends the first one at once
+        """Iterate to the end. The session of lomond blocks, and gets a thread."""
+        options.setdefault("ping_rate", 0)  # lomond would send a ping at once
 
         def follow() -> list[Any]:
             events = []
@@ -91,7 +94,7 @@ def by_name(events: list[Any], name: str) -> Any:
 
 
 def on(name: str, function: Callable[[Any], object]) -> Handler:
-    """A handler of one kind of event, which gets the WebSocket."""
+    """Make a handler of one kind of event; ``function`` gets the WebSocket."""
 
     def handle(websocket: Any, event: Any) -> None:
         if event.name == name:
@@ -101,7 +104,7 @@ def on(name: str, function: Callable[[Any], object]) -> Handler:
 
 
 def test_events_come_in_lomonds_order(pair: Pair) -> None:
-    def script(peer: Peer) -> None:
+    def script(peer: RawServerPeer) -> None:
         peer.accept()
         peer.expect(TEXT, b"hello")
         peer.send_text("world")
@@ -111,7 +114,7 @@ def test_events_come_in_lomonds_order(pair: Pair) -> None:
         if event.name == "poll":
             websocket.send_text("hello")
 
-    with Server(script) as server:
+    with LoopbackServer(script) as server:
         found = names(pair.run(pair.make(server.url), handle))
     assert found == [
         "connecting", "connected", "ready", "poll", "text", "closing", "disconnected"
@@ -127,67 +130,67 @@ def test_poll_events_keep_coming(pair: Pair) -> None:
             if len(polls) == 4:
                 websocket.close()
 
-    with Server() as server:
+    with LoopbackServer() as server:
         pair.run(pair.make(server.url), handle, poll=0.02)
     assert len(polls) >= 4
 
 
 def test_messages_carry_their_payload(pair: Pair) -> None:
-    def script(peer: Peer) -> None:
+    def script(peer: RawServerPeer) -> None:
         peer.accept()
         peer.send(build_text("h\u00e9") + build(BINARY, b"\0\1") + build(PONG, b"pong"))
         peer.close()
 
-    with Server(script) as server:
+    with LoopbackServer(script) as server:
         found = pair.run(pair.make(server.url))
     assert by_name(found, "text").text == "h\u00e9"
     assert bytes(by_name(found, "binary").data) == b"\0\1"
     assert bytes(by_name(found, "pong").data) == b"pong"
 
 
-def test_a_ping_is_answered(pair: Pair) -> None:
-    def script(peer: Peer) -> None:
+def test_ping_is_answered(pair: Pair) -> None:
+    def script(peer: RawServerPeer) -> None:
         peer.accept(then=build(PING, b"are you there"))
         peer.expect(PONG, b"are you there")
         peer.close()
 
-    with Server(script) as server:
+    with LoopbackServer(script) as server:
         found = pair.run(pair.make(server.url))
         server.join()
     assert bytes(by_name(found, "ping").data) == b"are you there"
 
 
-def test_a_ping_is_not_answered_without_auto_pong(pair: Pair) -> None:
-    def script(peer: Peer) -> None:
+def test_ping_is_not_answered_without_auto_pong(pair: Pair) -> None:
+    def script(peer: RawServerPeer) -> None:
         peer.accept(then=build(PING, b"are you there"))
         peer.close()
 
-    with Server(script) as server:
+    with LoopbackServer(script) as server:
         found = pair.run(pair.make(server.url), auto_pong=False)
         server.join()
     assert "ping" in names(found)
 
 
 def test_pings_are_sent_at_their_rate(pair: Pair) -> None:
-    def script(peer: Peer) -> None:
+    def script(peer: RawServerPeer) -> None:
         peer.accept()
         for _ in range(3):
             peer.send(build(PONG, peer.expect(PING).payload))
         peer.send(build_close(1000))
         peer.read_until_end()
 
-    with Server(script) as server:
+    with LoopbackServer(script) as server:
         pair.run(pair.make(server.url), poll=0.02, ping_rate=0.04)
         server.join()
 
 
-def test_a_handler_of_closing_may_still_send(pair: Pair) -> None:
-    def script(peer: Peer) -> None:
+def test_handler_of_closing_may_still_send(pair: Pair) -> None:
+    def script(peer: RawServerPeer) -> None:
         peer.accept(then=build_close(1001, "bye"))
         peer.expect(TEXT, b"last words")
         assert peer.expect(CLOSE).code == 1001
 
-    with Server(script) as server:
+    with LoopbackServer(script) as server:
         found = pair.run(
             pair.make(server.url), on("closing", lambda ws: ws.send_text("last words"))
         )
@@ -197,22 +200,22 @@ def test_a_handler_of_closing_may_still_send(pair: Pair) -> None:
     assert found[-1].name == "disconnected"
 
 
-def test_the_users_close_is_answered_with_closed(pair: Pair) -> None:
-    def script(peer: Peer) -> None:
+def test_users_close_is_answered_with_closed(pair: Pair) -> None:
+    def script(peer: RawServerPeer) -> None:
         peer.accept()
         frame = peer.expect(CLOSE)
         assert (frame.code, frame.payload[2:]) == (1000, b"goodbye")
         peer.send(build(CLOSE, frame.payload))
 
-    with Server(script) as server:
+    with LoopbackServer(script) as server:
         found = pair.run(pair.make(server.url), on("ready", lambda ws: ws.close()))
         server.join()
     assert names(found)[-2:] == ["closed", "disconnected"]
     assert found[-1].graceful
 
 
-def test_the_end_comes_in_close_timeout(pair: Pair) -> None:
-    with Server(accept_and_wait) as server:
+def test_end_comes_in_close_timeout(pair: Pair) -> None:
+    with LoopbackServer(accept_and_wait) as server:
         found = pair.run(
             pair.make(server.url), on("ready", lambda ws: ws.close()), poll=0.02, close_timeout=0.1
         )
@@ -221,58 +224,58 @@ def test_the_end_comes_in_close_timeout(pair: Pair) -> None:
     assert not found[-1].graceful
 
 
-def test_a_refused_connection_is_a_connect_fail(pair: Pair) -> None:
-    with Server() as server:
+def test_refused_connection_is_a_connect_fail(pair: Pair) -> None:
+    with LoopbackServer() as server:
         url = server.url
     assert names(pair.run(pair.make(url))) == ["connecting", "connect_fail"]
 
 
 def test_another_status_is_rejected(pair: Pair) -> None:
-    def script(peer: Peer) -> None:
+    def script(peer: RawServerPeer) -> None:
         peer.read_head()
         peer.send(b"HTTP/1.1 404 Not Found\r\nX-Why: gone\r\nContent-Length: 0\r\n\r\n")
 
-    with Server(script) as server:
+    with LoopbackServer(script) as server:
         found = pair.run(pair.make(server.url))
     assert names(found)[-2:] == ["rejected", "disconnected"]
     response = by_name(found, "rejected").response
     assert (response.status_code, response.get("x-why")) == (404, "gone")
 
 
-def test_a_lost_connection_is_not_graceful(pair: Pair) -> None:
-    with Server(lambda peer: peer.accept()) as server:
+def test_lost_connection_is_not_graceful(pair: Pair) -> None:
+    with LoopbackServer(lambda peer: peer.accept()) as server:
         found = pair.run(pair.make(server.url))
     assert found[-1].name == "disconnected"
     assert not found[-1].graceful
 
 
-def test_a_violation_is_answered_with_1002(pair: Pair) -> None:
-    def script(peer: Peer) -> None:
+def test_violation_is_answered_with_1002(pair: Pair) -> None:
+    def script(peer: RawServerPeer) -> None:
         peer.accept(then=build(3, b"no such opcode"))
         assert peer.expect(CLOSE).code == 1002
 
     if pair.websocket_class is lomond.WebSocket:
         pytest.skip("lomond's WebSocket has no check for it")
-    with Server(script) as server:
+    with LoopbackServer(script) as server:
         found = pair.run(pair.make(server.url))
         server.join()
     assert names(found)[-2:] == ["protocol_error", "disconnected"]
 
 
-def test_a_ping_that_is_too_long_is_never_an_exception(pair: Pair) -> None:
-    def script(peer: Peer) -> None:
+def test_ping_that_is_too_long_is_never_an_exception(pair: Pair) -> None:
+    def script(peer: RawServerPeer) -> None:
         peer.accept(then=build(PING, bytes(126)) + build_close(1000))
         peer.read_until_end()
 
-    with Server(script) as server:
+    with LoopbackServer(script) as server:
         found = pair.run(pair.make(server.url))
     assert found[-1].name == "disconnected"
 
 
-def test_the_session_can_be_told_to_disconnect_by_a_handler(pair: Pair) -> None:
+def test_session_can_be_told_to_disconnect_by_a_handler(pair: Pair) -> None:
     if not pair.is_cooperative:
         pytest.skip("lomond's session raises in the caller")
-    with Server(accept_and_wait) as server:
+    with LoopbackServer(accept_and_wait) as server:
         found = pair.run(pair.make(server.url), on("ready", lambda ws: ws.force_disconnect()))
     assert found[-1].name == "disconnected"
     assert not found[-1].graceful
@@ -287,7 +290,7 @@ def test_session_time_counts_from_ready(pair: Pair) -> None:
         if len(times) == 4:
             websocket.close()
 
-    with Server() as server:
+    with LoopbackServer() as server:
         websocket = pair.make(server.url)
         pair.run(websocket, handle, poll=0.02)
     assert times[:2] == [0.0, 0.0]
@@ -299,7 +302,7 @@ def test_session_time_counts_from_ready(pair: Pair) -> None:
 def test_what_is_deflated_already_is_marked_so(pair: Pair) -> None:
     frames = []
 
-    def script(peer: Peer) -> None:
+    def script(peer: RawServerPeer) -> None:
         peer.accept(b"Sec-WebSocket-Extensions: permessage-deflate\r\n")
         inflate = Inflater()
         for _ in range(3):
@@ -312,14 +315,14 @@ def test_what_is_deflated_already_is_marked_so(pair: Pair) -> None:
         websocket.send_text("again" * 20, compress=False)
         websocket.send_text("again" * 20)
 
-    with Server(script) as server:
+    with LoopbackServer(script) as server:
         found = pair.run(pair.make(server.url, compress=True), on("ready", send))
         server.join()
     assert frames == [(compressed, b"again" * 20) for compressed in (True, False, True)]
     assert set(by_name(found, "ready").extensions) == {"permessage-deflate"}
 
 
-def test_a_send_before_ready_is_refused(pair: Pair) -> None:
+def test_send_before_ready_is_refused(pair: Pair) -> None:
     refusals = []
 
     def send(websocket: Any) -> None:
@@ -327,12 +330,12 @@ def test_a_send_before_ready_is_refused(pair: Pair) -> None:
             websocket.send_text("too early")
         refusals.append(caught.value)
 
-    with Server(lambda peer: (peer.accept(), peer.close())) as server:
+    with LoopbackServer(lambda peer: (peer.accept(), peer.close())) as server:
         pair.run(pair.make(server.url), on("connecting", send))
     assert len(refusals) == 1
 
 
-def test_a_send_while_closing_is_refused(pair: Pair) -> None:
+def test_send_while_closing_is_refused(pair: Pair) -> None:
     refusals = []
 
     def close(websocket: Any) -> None:
@@ -341,23 +344,23 @@ def test_a_send_while_closing_is_refused(pair: Pair) -> None:
             websocket.send_text("too late")
         refusals.append(caught.value)
 
-    with Server() as server:
+    with LoopbackServer() as server:
         pair.run(pair.make(server.url), on("ready", close))
     assert len(refusals) == 1
 
 
-def test_a_send_after_the_end_is_refused(pair: Pair) -> None:
-    with Server() as server:
+def test_send_after_the_end_is_refused(pair: Pair) -> None:
+    with LoopbackServer() as server:
         websocket = pair.make(server.url)
         pair.run(websocket, on("ready", lambda ws: ws.close()))
     with pytest.raises(pair.errors.WebSocketUnavailable):
         websocket.send_text("too late")
 
 
-def test_a_failed_send_is_a_transport_fail(pair: Pair) -> None:
+def test_failed_send_is_a_transport_fail(pair: Pair) -> None:
     caught = []
 
-    def script(peer: Peer) -> None:
+    def script(peer: RawServerPeer) -> None:
         peer.accept()
         peer.expect(TEXT)
         peer.reset()
@@ -372,15 +375,15 @@ def test_a_failed_send_is_a_transport_fail(pair: Pair) -> None:
 
     if not pair.is_cooperative:
         pytest.skip("lomond's session raises an error of lomond's, also with another WebSocket")
-    with Server(script) as server:
+    with LoopbackServer(script) as server:
         found = pair.run(pair.make(server.url), on("ready", send))
     assert isinstance(caught[0], pair.errors.TransportFail)
     assert re.search("reset|pipe", str(caught[0]).lower())
     assert found[-1].name == "disconnected"
 
 
-def test_a_websocket_may_be_connected_again(pair: Pair) -> None:
-    with Server() as server:
+def test_websocket_may_be_connected_again(pair: Pair) -> None:
+    with LoopbackServer() as server:
         websocket = pair.make(server.url)
         first = names(pair.run(websocket, on("ready", lambda ws: ws.close())))
         if pair.websocket_class is lomond.WebSocket:
@@ -390,7 +393,7 @@ def test_a_websocket_may_be_connected_again(pair: Pair) -> None:
     assert first == second
 
 
-def test_an_exception_of_a_handler_comes_out_and_nothing_stays_open(pair: Pair) -> None:
+def test_exception_of_a_handler_comes_out_and_nothing_stays_open(pair: Pair) -> None:
     def fail(websocket: Any) -> None:
         raise LookupError("of the handler")
 
@@ -398,12 +401,12 @@ def test_an_exception_of_a_handler_comes_out_and_nothing_stays_open(pair: Pair) 
         pytest.skip("lomond's session leaves its socket open")
     ended = gevent.event.Event()
 
-    def script(peer: Peer) -> None:
+    def script(peer: RawServerPeer) -> None:
         peer.accept()
         peer.read_until_end()
         ended.set()
 
-    with Server(script) as server:
+    with LoopbackServer(script) as server:
         with pytest.raises(LookupError, match="of the handler"):
             pair.run(pair.make(server.url), on("ready", fail))
         assert ended.wait(PATIENCE)
@@ -422,6 +425,6 @@ def test_large_messages_go_both_ways(pair: Pair) -> None:
             else:
                 websocket.send_binary(b"x" * sizes[len(received)])
 
-    with Server(accept_and_echo) as server:
+    with LoopbackServer(accept_and_echo) as server:
         pair.run(pair.make(server.url), handle)
     assert received == sizes

@@ -1,9 +1,8 @@
-"""How a connection ends: in time, with the right code, and with nothing left open."""
+"""Every connection ends in time, with the right code, and with nothing left open."""
 
 from __future__ import annotations
 
 import struct
-import time
 import zlib
 from collections.abc import Iterator
 from typing import Any
@@ -17,22 +16,23 @@ from hypothesis import strategies as st
 import greenws
 from greenws import errors
 from greenws.sessions.reactor import get_reactor
+from tests.support.loopback import LoopbackServer
 from tests.support.peer import (
     BINARY,
     CLOSE,
-    PATIENCE,
     PING,
-    STALLS,
     TEXT,
-    Peer,
-    Run,
-    Server,
+    RawServerPeer,
     accept_and_stop,
     accept_and_wait,
     build,
     build_close,
     build_text,
 )
+from tests.support.run import Run
+from tests.support.stalls import STALLS
+from tests.support.stopwatch import Stopwatch
+from tests.support.waiting import PATIENCE, wait_until
 
 DEFLATE = b"Sec-WebSocket-Extensions: permessage-deflate\r\n"
 
@@ -42,7 +42,10 @@ def make(url: str, **options: Any) -> greenws.WebSocket:
 
 
 def start(url: str, connect: dict[str, Any] | None = None, **options: Any) -> Any:
-    """Connect, and return the WebSocket and the run, once it is ready."""
+    """Connect and wait until the connection is ready.
+
+    :returns: the WebSocket and the run.
+    """
     websocket = make(url, **options)
     run = Run(websocket.connect(**{"ping_rate": 0, "poll": 0, **(connect or {})}))
     run.wait("ready")
@@ -59,98 +62,98 @@ def _reactor_is_empty() -> Iterator[None]:
 # close()
 
 
-def test_close_returns_at_once_and_what_was_sent_goes_first() -> None:
+def test_close_returns_at_once_and_queued_frames_go_first() -> None:
     got = []
 
-    def script(peer: Peer) -> None:
+    def script(peer: RawServerPeer) -> None:
         peer.accept()
         gevent.sleep(0.05)
         got.append(len(peer.expect(BINARY).payload))
         got.append(peer.expect(CLOSE).code)
         peer.send(build_close(1000))
 
-    with Server(script, buffer=4096) as server:
+    with LoopbackServer(script, buffer=4096) as server:
         websocket, run = start(server.url, write_limit=10_000_000)
-        began = time.monotonic()
+        stopwatch = Stopwatch()
         websocket.send_binary(bytes(6_000_000))
         websocket.close()
-        assert time.monotonic() - began < 0.1
+        assert stopwatch.own < 0.1
         run.join()
         server.join()
     assert got == [6_000_000, 1000]
     assert run.names[-2:] == ["closed", "disconnected"]
 
 
-def test_close_ends_in_close_timeout_when_nothing_is_read() -> None:
-    with Server(accept_and_stop, buffer=4096) as server:
+def test_close_ends_in_close_timeout_when_the_server_reads_nothing() -> None:
+    with LoopbackServer(accept_and_stop, buffer=4096) as server:
         websocket, run = start(server.url, {"close_timeout": 0.1}, write_limit=10_000_000)
         websocket.send_binary(bytes(8_000_000))
         websocket.close()
-        began = time.monotonic()
-        run.join(2)
-        assert time.monotonic() - began < 0.3
+        stopwatch = Stopwatch()
+        run.join()
+        assert stopwatch.own < 0.3
     assert "close" in run.events[-1].reason
     assert (run.events[-1].code, run.events[-1].sent_code) == (1006, 1000)
 
 
 def test_close_ends_in_close_timeout_although_the_server_chatters_on() -> None:
-    def script(peer: Peer) -> None:
+    def script(peer: RawServerPeer) -> None:
         peer.accept()
         while True:
             peer.send(build_text("and another thing") * 1000)
 
-    with Server(script) as server:
+    with LoopbackServer(script) as server:
         websocket, run = start(server.url, {"close_timeout": 0.1})
         websocket.close()
-        began = time.monotonic()
-        run.join(2)
-        assert time.monotonic() - began < 0.4
+        stopwatch = Stopwatch()
+        run.join()
+        assert stopwatch.own < 0.4
 
 
 def test_close_frees_a_handler_that_waits_at_the_mark_in_close_timeout() -> None:
     caught = []
+    sending = gevent.event.Event()
 
     class Sender(greenws.Client):
         close_timeout = 0.1
         write_limit = 50_000
 
         def on_ready(self, event: Any) -> None:
+            sending.set()
             try:
                 self.send_binary(bytes(8_000_000))
             except errors.TransportFail as error:
                 caught.append(str(error))
 
-    with Server(accept_and_stop, buffer=4096) as server:
+    with LoopbackServer(accept_and_stop, buffer=4096) as server:
         client = Sender(server.url, proxies={}).start()
-        assert client.wait_ready(PATIENCE)
-        gevent.sleep(0.01)
+        # The handler switches for the first time when it waits at the mark.
+        assert sending.wait(PATIENCE)
         client.close()
-        began = time.monotonic()
-        client.join(2)
+        stopwatch = Stopwatch()
+        client.join(PATIENCE)
         assert not client.is_running
-        assert time.monotonic() - began < 0.3
+        assert stopwatch.own < 0.3
     assert "close packet" in caught[0]
 
 
 def test_close_ends_in_close_timeout_against_pings_that_cannot_be_answered() -> None:
-    def script(peer: Peer) -> None:
+    def script(peer: RawServerPeer) -> None:
         peer.accept()
         while True:
             peer.send(build(PING, bytes(125)) * 500)
 
-    with Server(script, buffer=4096) as server:
+    with LoopbackServer(script, buffer=4096) as server:
         websocket, run = start(server.url, {"close_timeout": 0.1}, write_limit=50_000)
-        with gevent.Timeout(PATIENCE):
-            while websocket.session.queued_bytes < 40_000:
-                gevent.sleep(0.005)
+        wait_until(lambda: websocket.session.queued_bytes >= 40_000)
         websocket.close()
-        began = time.monotonic()
-        run.join(2)
-        assert time.monotonic() - began < 0.4
+        stopwatch = Stopwatch()
+        run.join()
+        assert stopwatch.own < 0.4
 
 
 def test_force_disconnect_frees_a_handler_that_waits_at_the_mark() -> None:
-    with Server(accept_and_stop, buffer=4096) as server:
+    with LoopbackServer(accept_and_stop, buffer=4096) as server:
         websocket = make(server.url, write_limit=50_000)
 
         def handle(event: Any) -> None:
@@ -158,11 +161,10 @@ def test_force_disconnect_frees_a_handler_that_waits_at_the_mark() -> None:
                 websocket.send_binary(bytes(8_000_000))
 
         run = Run(websocket.connect(ping_rate=0), handle)
-        run.wait("ready")
-        gevent.sleep(0.01)
+        run.wait("ready")  # and then the handler waits at the mark
         websocket.force_disconnect()
         with pytest.raises(errors.TransportFail):
-            run.join(2)
+            run.join()
 
 
 @pytest.mark.parametrize("stall", STALLS)
@@ -172,18 +174,18 @@ def test_close_while_opening_gives_up(stall: str) -> None:
         run = Run(iter(websocket))
         assert place.reached.wait(PATIENCE)
         websocket.close()
-        last = run.join(2)
+        last = run.join()
     assert last.name == "connect_fail"
     assert "given up" in last.reason
 
 
 def test_both_sides_may_close_at_once() -> None:
-    def script(peer: Peer) -> None:
+    def script(peer: RawServerPeer) -> None:
         peer.accept()
         peer.send(build_close(1001))
         assert peer.expect(CLOSE).code == 1000
 
-    with Server(script) as server:
+    with LoopbackServer(script) as server:
         websocket = make(server.url)
         run = Run(
             websocket.connect(ping_rate=0),
@@ -195,54 +197,54 @@ def test_both_sides_may_close_at_once() -> None:
     assert run.events[-1].graceful
 
 
-def test_the_servers_close_is_echoed_and_the_end_of_the_stream_waited_for() -> None:
-    def script(peer: Peer) -> None:
+def test_close_of_the_server_is_echoed_and_the_end_of_the_stream_awaited() -> None:
+    def script(peer: RawServerPeer) -> None:
         peer.accept(then=build_close(4000, "bye"))
         frame = peer.expect(CLOSE)
         assert (frame.code, frame.payload[2:]) == (4000, b"bye")
-        assert peer.read_until_end() == b""  # a FIN and no RST
+        assert peer.read_until_end() == b""  # ended by a FIN, not by a RST
 
-    with Server(script) as server:
+    with LoopbackServer(script) as server:
         websocket = make(server.url)
         events = list(websocket)
         server.join()
     assert (events[-1].code, events[-1].sent_code, events[-1].graceful) == (4000, 4000, True)
 
 
-def test_a_close_frame_without_a_code_is_answered_by_one() -> None:
-    def script(peer: Peer) -> None:
+def test_close_frame_without_a_code_is_answered_by_one() -> None:
+    def script(peer: RawServerPeer) -> None:
         peer.accept(then=build(CLOSE))
         peer.expect(CLOSE, b"")
 
-    with Server(script) as server:
+    with LoopbackServer(script) as server:
         events = list(make(server.url))
         server.join()
     assert (events[-1].code, events[-1].sent_code) == (1005, 1005)
 
 
 def test_lingering_is_bounded_when_the_server_does_not_end_the_stream() -> None:
-    def script(peer: Peer) -> None:
+    def script(peer: RawServerPeer) -> None:
         peer.accept(then=build_close(1000))
         peer.expect(CLOSE)
         gevent.sleep(30)
 
-    with Server(script) as server:
-        began = time.monotonic()
+    with LoopbackServer(script) as server:
+        stopwatch = Stopwatch()
         events = list(make(server.url).connect(close_timeout=0.2))
-        assert time.monotonic() - began < 0.5
+        assert stopwatch.own < 0.5
     assert events[-1].graceful
 
 
 def test_lingering_is_bounded_and_fair_when_the_server_talks_on(ticking: Any) -> None:
-    def script(peer: Peer) -> None:
+    def script(peer: RawServerPeer) -> None:
         peer.accept(then=build_close(1000))
         while True:
             peer.send(build_text("and another thing") * 1000)
 
-    with Server(script) as server:
-        began = time.monotonic()
+    with LoopbackServer(script) as server:
+        stopwatch = Stopwatch()
         events = list(make(server.url).connect(close_timeout=0.2))
-        assert time.monotonic() - began < 0.5
+        assert stopwatch.own < 0.5
     assert ticking.largest_gap < 0.1
     assert events[-1].graceful
 
@@ -250,30 +252,39 @@ def test_lingering_is_bounded_and_fair_when_the_server_talks_on(ticking: Any) ->
 # The end of the stream
 
 
-@pytest.mark.parametrize("drop", [Peer.reset, lambda peer: peer.sock.close()], ids=["rst", "fin"])
+@pytest.mark.parametrize(
+    "drop", [RawServerPeer.reset, lambda peer: peer.sock.close()], ids=["rst", "fin"]
+)
 @pytest.mark.parametrize(
     "sent",
     [b"", build_text("half")[:3], build(TEXT, b"part", fin=False)],
     ids=["", "frame", "part"],
 )
-def test_a_stream_that_breaks_off_is_disconnected_with_1006(drop: Any, sent: bytes) -> None:
-    def script(peer: Peer) -> None:
+def test_stream_that_breaks_off_is_disconnected_with_1006(drop: Any, sent: bytes) -> None:
+    def script(peer: RawServerPeer) -> None:
         peer.accept(then=build_text("whole") + sent)
-        gevent.sleep(0.01)
+        assert got_text.wait(PATIENCE)
         drop(peer)
 
-    with Server(script) as server:
-        events = list(make(server.url).connect(ping_rate=0))
+    def handle(event: Any) -> None:
+        if event.name == "text":
+            got_text.set()
+
+    got_text = gevent.event.Event()
+    with LoopbackServer(script) as server:
+        run = Run(make(server.url).connect(ping_rate=0), handle)
+        run.join()
+    events = run.events
     assert [event.name for event in events[-1:]] == ["disconnected"]
     assert (events[-1].code, events[-1].sent_code, events[-1].graceful) == (1006, None, False)
 
 
-def test_an_end_without_an_answer_to_close_is_not_graceful() -> None:
-    def script(peer: Peer) -> None:
+def test_end_without_an_answer_to_close_is_not_graceful() -> None:
+    def script(peer: RawServerPeer) -> None:
         peer.accept()
         peer.expect(CLOSE)
 
-    with Server(script) as server:
+    with LoopbackServer(script) as server:
         websocket, run = start(server.url)
         websocket.close()
         last = run.join()
@@ -313,18 +324,18 @@ VIOLATIONS = {
 
 @pytest.mark.parametrize("compress", [False, True], ids=["plain", "deflate"])
 @pytest.mark.parametrize("name", VIOLATIONS)
-def test_a_violation_gets_its_close_code(name: str, compress: bool) -> None:
+def test_violation_gets_its_close_code(name: str, compress: bool) -> None:
     data, code = VIOLATIONS[name]
     if compress and name == "rsv1":
-        code = 1007  # a compressed message now, and a broken one
+        code = 1007  # RSV1 marks a compressed message here, and this one is broken
 
-    def script(peer: Peer) -> None:
+    def script(peer: RawServerPeer) -> None:
         peer.accept(
             DEFLATE if compress else b"", then=build_text("before") + data + build_text("after")
         )
         assert peer.expect(CLOSE).code == code
 
-    with Server(script) as server:
+    with LoopbackServer(script) as server:
         websocket = make(server.url, max_size=1000, compress=compress)
         events = list(websocket.connect(ping_rate=0, poll=0))
         server.join()
@@ -334,47 +345,47 @@ def test_a_violation_gets_its_close_code(name: str, compress: bool) -> None:
     assert (events[-1].code, events[-1].sent_code, events[-1].graceful) == (1006, code, False)
 
 
-def test_an_inflated_message_beyond_the_limit_gets_1009() -> None:
+def test_inflated_message_beyond_the_limit_gets_1009() -> None:
     deflate = zlib.compressobj(9, zlib.DEFLATED, -15)
     bomb = deflate.compress(bytes(50_000_000)) + deflate.flush(zlib.Z_SYNC_FLUSH)
 
-    def script(peer: Peer) -> None:
+    def script(peer: RawServerPeer) -> None:
         peer.accept(DEFLATE, build(BINARY, bomb[:-4], rsv=4))
         assert peer.expect(CLOSE).code == 1009
 
-    with Server(script) as server:
+    with LoopbackServer(script) as server:
         events = list(make(server.url, compress=True, max_size=1_000_000).connect(ping_rate=0))
         server.join()
     assert events[-1].sent_code == 1009
 
 
-def test_a_violation_after_close_ends_the_connection() -> None:
-    def script(peer: Peer) -> None:
+def test_violation_after_close_ends_the_connection() -> None:
+    def script(peer: RawServerPeer) -> None:
         peer.accept()
         peer.expect(CLOSE)
         peer.send(build(3))
         assert peer.read_until_end() == b""
 
-    with Server(script) as server:
+    with LoopbackServer(script) as server:
         websocket, run = start(server.url)
         websocket.close()
-        last = run.join(3)
+        last = run.join()
         server.join()
     assert "protocol_error" in run.names
     assert (last.sent_code, last.graceful) == (1000, False)
 
 
 @pytest.fixture(scope="module")
-def rambler() -> Iterator[tuple[Server, list[bytes]]]:
-    """A server that sends what is put into the list, and no more."""
+def rambler() -> Iterator[tuple[LoopbackServer, list[bytes]]]:
+    """A server that sends the bytes in the list, and nothing else."""
     script: list[bytes] = []
 
-    def ramble(peer: Peer) -> None:
+    def ramble(peer: RawServerPeer) -> None:
         data, *compressed = script
         peer.accept(DEFLATE if compressed else b"", then=data[: len(data) // 2])
         peer.send(data[len(data) // 2 :])
 
-    with Server(ramble) as server:
+    with LoopbackServer(ramble) as server:
         yield server, script
 
 
@@ -392,7 +403,7 @@ FRAMES = st.builds(
     st.one_of(st.binary(max_size=200), st.lists(FRAMES, max_size=6).map(b"".join)), st.booleans()
 )
 def test_any_bytes_give_events_only(
-    rambler: tuple[Server, list[bytes]], data: bytes, compress: bool
+    rambler: tuple[LoopbackServer, list[bytes]], data: bytes, compress: bool
 ) -> None:
     server, script = rambler
     script[:] = [data, b"compressed"] if compress else [data]
@@ -405,7 +416,7 @@ def test_any_bytes_give_events_only(
 @settings(max_examples=40)
 @given(st.binary(max_size=200))
 def test_any_bytes_in_place_of_the_answer_give_events_only(
-    stranger: tuple[Server, list[bytes]], data: bytes
+    stranger: tuple[LoopbackServer, list[bytes]], data: bytes
 ) -> None:
     server, script = stranger
     script[:] = [data]
@@ -414,16 +425,16 @@ def test_any_bytes_in_place_of_the_answer_give_events_only(
 
 
 @pytest.fixture(scope="module")
-def stranger() -> Iterator[tuple[Server, list[bytes]]]:
-    """A server that has not heard of WebSocket."""
+def stranger() -> Iterator[tuple[LoopbackServer, list[bytes]]]:
+    """A server that answers with the bytes in the list, in place of an upgrade."""
     script: list[bytes] = []
     prefixes = iter([b"", b"HTTP/1.1 101 ", b"HTTP/1.1 403 No\r\nContent-Length: "] * 1000)
 
-    def answer(peer: Peer) -> None:
+    def answer(peer: RawServerPeer) -> None:
         peer.read_head()
         peer.send(next(prefixes) + script[0] + b"\r\n\r\n")
 
-    with Server(answer) as server:
+    with LoopbackServer(answer) as server:
         yield server, script
 
 
@@ -431,7 +442,7 @@ def stranger() -> Iterator[tuple[Server, list[bytes]]]:
 
 
 class Blow:
-    """Something that ends a greenlet before its time."""
+    """Ends the greenlet of a run early, by ``kill`` or by a Timeout."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -442,7 +453,7 @@ class Blow:
         else:
             timeout = gevent.Timeout(1)
             run.greenlet.kill(timeout)
-            timeout.close()  # or libuv finds its timer gone
+            timeout.close()  # libuv complains about a timer that is only dropped
         assert run.greenlet.dead
 
 
@@ -452,7 +463,7 @@ def blow(request: pytest.FixtureRequest) -> Blow:
 
 
 @pytest.mark.parametrize("stall", STALLS)
-def test_an_opening_may_be_stopped_at_any_step(stall: str, blow: Blow) -> None:
+def test_opening_may_be_stopped_at_any_step(stall: str, blow: Blow) -> None:
     with STALLS[stall]() as place:
         run = Run(iter(make(place.url, **place.options)))
         assert place.reached.wait(PATIENCE)
@@ -460,27 +471,26 @@ def test_an_opening_may_be_stopped_at_any_step(stall: str, blow: Blow) -> None:
         assert not get_reactor().sessions
 
 
-def test_an_idle_connection_may_be_stopped(blow: Blow) -> None:
-    with Server(accept_and_wait) as server:
+def test_idle_connection_may_be_stopped(blow: Blow) -> None:
+    with LoopbackServer(accept_and_wait) as server:
         websocket, run = start(server.url)
         blow(run)
-        server.join()  # it has seen the end
+        server.join()  # the server has seen the end
     assert websocket.is_closed
 
 
-def test_a_handler_may_be_stopped_while_it_writes(blow: Blow) -> None:
-    with Server(accept_and_stop, buffer=4096) as server:
+def test_handler_may_be_stopped_while_it_writes(blow: Blow) -> None:
+    with LoopbackServer(accept_and_stop, buffer=4096) as server:
         websocket = make(server.url, write_limit=50_000)
         run = Run(
             iter(websocket),
             lambda event: event.name == "ready" and websocket.send_binary(bytes(8_000_000)),
         )
-        run.wait("ready")
-        gevent.sleep(0.01)
+        run.wait("ready")  # and then the handler waits at the mark
         blow(run)
 
 
-def test_a_handler_may_be_stopped_in_the_midst_of_a_chunk(blow: Blow) -> None:
+def test_handler_may_be_stopped_in_the_midst_of_a_chunk(blow: Blow) -> None:
     in_handler = gevent.event.Event()
 
     def handle(event: Any) -> None:
@@ -488,32 +498,32 @@ def test_a_handler_may_be_stopped_in_the_midst_of_a_chunk(blow: Blow) -> None:
             in_handler.set()
             gevent.sleep(30)
 
-    def script(peer: Peer) -> None:
+    def script(peer: RawServerPeer) -> None:
         peer.accept(then=build_text("one") * 100)
         peer.read_until_end()
 
-    with Server(script) as server:
+    with LoopbackServer(script) as server:
         run = Run(iter(make(server.url)), handle)
         assert in_handler.wait(PATIENCE)
         blow(run)
         server.join()
 
 
-def test_a_connection_may_be_stopped_while_it_lingers(blow: Blow) -> None:
-    def script(peer: Peer) -> None:
+def test_connection_may_be_stopped_while_it_lingers(blow: Blow) -> None:
+    def script(peer: RawServerPeer) -> None:
         peer.accept(then=build_close(1000))
         peer.expect(CLOSE)
         echoed.set()
         gevent.sleep(30)
 
     echoed = gevent.event.Event()
-    with Server(script) as server:
+    with LoopbackServer(script) as server:
         run = Run(make(server.url).connect(ping_rate=0))
         assert echoed.wait(PATIENCE)
         blow(run)
 
 
-def test_a_client_may_be_killed_while_it_waits_to_connect_again() -> None:
+def test_client_may_be_killed_while_it_waits_to_connect_again() -> None:
     waiting = gevent.event.Event()
 
     class Persistent(greenws.Client):
@@ -522,7 +532,7 @@ def test_a_client_may_be_killed_while_it_waits_to_connect_again() -> None:
         def on_back_off(self, event: Any) -> None:
             waiting.set()
 
-    with Server(lambda peer: None) as server:
+    with LoopbackServer(lambda peer: None) as server:
         client = Persistent(server.url, proxies={}).start()
         assert waiting.wait(PATIENCE)
         gevent.sleep(0)
@@ -531,12 +541,12 @@ def test_a_client_may_be_killed_while_it_waits_to_connect_again() -> None:
 
 
 @pytest.mark.parametrize("name", ["connecting", "connected", "ready", "poll", "text", "closing"])
-def test_an_iteration_may_be_left_at_any_event(name: str) -> None:
-    def script(peer: Peer) -> None:
+def test_iteration_may_be_left_at_any_event(name: str) -> None:
+    def script(peer: RawServerPeer) -> None:
         peer.accept(then=build_text("one") * 10 + build_close(1000))
         peer.read_until_end()
 
-    with Server(script) as server:
+    with LoopbackServer(script) as server:
         websocket = make(server.url)
         for event in websocket:
             if event.name == name:
@@ -549,8 +559,8 @@ def test_an_iteration_may_be_left_at_any_event(name: str) -> None:
             websocket.send_text("nobody is there")
 
 
-def test_an_iteration_that_is_only_made_opens_nothing() -> None:
-    with Server() as server:
+def test_iteration_that_is_only_made_opens_nothing() -> None:
+    with LoopbackServer() as server:
         websocket = make(server.url)
         events = websocket.connect()
         del events
@@ -558,8 +568,8 @@ def test_an_iteration_that_is_only_made_opens_nothing() -> None:
         assert not get_reactor().sessions
 
 
-def test_an_exception_thrown_into_the_iteration_closes_everything() -> None:
-    with Server(accept_and_wait) as server:
+def test_exception_thrown_into_the_iteration_closes_everything() -> None:
+    with LoopbackServer(accept_and_wait) as server:
         events: Any = iter(make(server.url))
         while next(events).name != "ready":
             pass
@@ -570,7 +580,7 @@ def test_an_exception_thrown_into_the_iteration_closes_everything() -> None:
 
 def test_twenty_kills_leave_the_loop_as_it_was(blow: Blow) -> None:
     loop = gevent.get_hub().loop
-    with Server(accept_and_wait) as server:
+    with LoopbackServer(accept_and_wait) as server:
         gevent.sleep(0.01)
         before = getattr(loop, "activecnt", 0)
         for _ in range(20):
@@ -584,10 +594,10 @@ def test_twenty_kills_leave_the_loop_as_it_was(blow: Blow) -> None:
 # The user's exceptions
 
 
-def test_an_exception_of_a_client_handler_is_told_to_the_server() -> None:
+def test_exception_of_a_client_handler_is_told_to_the_server() -> None:
     codes = []
 
-    def script(peer: Peer) -> None:
+    def script(peer: RawServerPeer) -> None:
         peer.accept(then=build_text("bad"))
         codes.append(peer.expect(CLOSE).code)
         peer.send(build_close(1011))
@@ -596,7 +606,7 @@ def test_an_exception_of_a_client_handler_is_told_to_the_server() -> None:
         def on_text(self, event: Any) -> None:
             raise LookupError("of the handler")
 
-    with Server(script) as server:
+    with LoopbackServer(script) as server:
         client = Failing(server.url, proxies={}, ping_rate=0).start()
         with pytest.raises(LookupError, match="of the handler"):
             client.join(PATIENCE)

@@ -1,4 +1,4 @@
-"""Other people's servers, each in a process of its own."""
+"""greenws with the servers of other libraries, each in a process of its own."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import gevent
 import pytest
 
 import greenws
-from tests.support.peer import PATIENCE, Run
+from tests.support.run import Run
 from tests.support.servers import KINDS, ForeignServer
+from tests.support.waiting import PATIENCE
 
 SIZES = (0, 1, 125, 126, 127, 65_535, 65_536, 65_537, 1_000_000)
 
@@ -34,7 +35,10 @@ def options(request: pytest.FixtureRequest, server: ForeignServer) -> dict[str, 
 
 
 def converse(websocket: greenws.WebSocket, messages: list[Any]) -> tuple[list[Any], Any]:
-    """Send the next message when the last one has come back; return all, and the last event."""
+    """Send each message when the one before has come back.
+
+    :returns: the messages received, and the last event.
+    """
     received: list[Any] = []
     rest = iter(messages)
 
@@ -100,7 +104,7 @@ def test_compression_is_agreed_on_and_carries_context(server: ForeignServer) -> 
     assert received == ["again and again " * 50] * 20
 
 
-def test_the_server_may_close(url: str, options: dict[str, Any]) -> None:
+def test_server_may_close(url: str, options: dict[str, Any]) -> None:
     websocket = greenws.WebSocket(url, **options)
     run = Run(iter(websocket), lambda event: event.name == "ready" and websocket.send_text("close"))
     last = run.join()
@@ -131,7 +135,7 @@ def test_fragments_are_joined(url: str, options: dict[str, Any]) -> None:
     assert run.join().graceful
 
 
-def test_a_certificate_nobody_vouches_for_is_a_connect_fail(server: ForeignServer) -> None:
+def test_certificate_of_an_unknown_issuer_is_a_connect_fail(server: ForeignServer) -> None:
     run = Run(iter(greenws.WebSocket(server.secure_url, proxies={})))
     fail = run.join()
     assert fail.name == "connect_fail"

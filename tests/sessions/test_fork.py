@@ -1,35 +1,29 @@
-"""A forked child: its parent's connections are none of its own."""
+"""A forked child leaves the connections of its parent alone.
+
+Each test runs a script in a process of its own, which forks.
+"""
 
 from __future__ import annotations
 
 import re
 import textwrap
+from pathlib import Path
 from typing import Any
 
-import gevent
-import gevent.event
 import pytest
 
-from tests.support.peer import (
-    CLOSE,
-    PATIENCE,
-    PING,
-    TEXT,
-    Peer,
-    Server,
-    accept_and_echo,
-    build,
-    build_text,
-    run_script,
-)
+from tests.support.loopback import LoopbackServer
+from tests.support.peer import CLOSE, PING, TEXT, RawServerPeer, accept_and_echo, build, build_text
+from tests.support.run import run_script
+from tests.support.waiting import wait_until
 
-# What the scripts share. The child says what it has seen over a pipe, and leaves without cleaning
-# up after its parent.
+# The beginning of every script. The child reports over a pipe, and leaves by os._exit(), so that it
+# does not clean up what its parent has open.
 PRELUDE = """
 import os, sys, gevent, gevent.event, gevent.os, greenws
 from greenws import errors
 
-# gevent's fork watches for the end of the child itself.
+# After gevent's fork the hub waits for the end of the child.
 fork, waitpid = {
     "os": (os.fork, os.waitpid), "gevent": (gevent.os.fork, lambda pid, flags: None)
 }[sys.argv[2]]
@@ -82,12 +76,12 @@ REFUSAL = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"
 
 
 class Recorder:
-    """A server that keeps everything it gets."""
+    """The script of a server that keeps every frame."""
 
     def __init__(self) -> None:
         self.frames: list[Any] = []
 
-    def __call__(self, peer: Peer) -> None:
+    def __call__(self, peer: RawServerPeer) -> None:
         peer.accept()
         while True:
             frame = peer.read_frame()
@@ -97,9 +91,9 @@ class Recorder:
                 return
 
 
-def test_a_send_in_the_child_raises(fork: str) -> None:
+def test_send_in_the_child_raises(fork: str) -> None:
     recorder = Recorder()
-    with Server(recorder) as server:
+    with LoopbackServer(recorder) as server:
         said = run(
             """
             websocket, greenlet, names = connect(ping_rate=0, poll=0)
@@ -118,9 +112,9 @@ def test_a_send_in_the_child_raises(fork: str) -> None:
     assert "'closed', 'disconnected'" in said
 
 
-def test_a_close_in_the_child_writes_nothing(fork: str) -> None:
+def test_close_in_the_child_writes_nothing(fork: str) -> None:
     recorder = Recorder()
-    with Server(recorder) as server:
+    with LoopbackServer(recorder) as server:
         said = run(
             """
             websocket, greenlet, names = connect(ping_rate=0)
@@ -146,10 +140,10 @@ def test_a_close_in_the_child_writes_nothing(fork: str) -> None:
     assert recorder.frames == [(CLOSE, b"\x0f\xa0goodbye")]
 
 
-def test_a_child_whose_hub_goes_on_writes_nothing(fork: str) -> None:
-    # Pings are due and frames are queued, in both; only the parent's may arrive.
+def test_child_whose_hub_goes_on_writes_nothing(fork: str) -> None:
+    # Both processes have pings due and frames queued. Only those of the parent may arrive.
     recorder = Recorder()
-    with Server(recorder) as server:
+    with LoopbackServer(recorder) as server:
         run(
             """
             websocket, greenlet, names = connect(ping_rate=0.1)
@@ -164,14 +158,14 @@ def test_a_child_whose_hub_goes_on_writes_nothing(fork: str) -> None:
         )
     frames = [frame for frame in recorder.frames if frame[0] != PING]
     assert [payload for _, payload in frames] == [b"queued", b"alive", b"\x03\xe8goodbye"]
-    # 0.5 s of the child and of the parent, at one in 0.1 s
+    # The parent pings ten times a second, for about half a second; the child would double that.
     assert 2 <= len(recorder.frames) - len(frames) <= 6
 
 
-def test_the_iteration_of_a_child_that_forked_in_a_handler_raises(fork: str) -> None:
+def test_iteration_raises_in_a_child_forked_by_its_handler(fork: str) -> None:
     recorder = Recorder()
 
-    def script(peer: Peer) -> None:
+    def script(peer: RawServerPeer) -> None:
         peer.read_head()
         peer.send(peer.answer() + b"".join(build_text(str(n)) for n in range(5)))
         peer.read_frame()
@@ -179,7 +173,7 @@ def test_the_iteration_of_a_child_that_forked_in_a_handler_raises(fork: str) -> 
         recorder.frames.append(peer.read_frame().opcode)
         recorder.frames.append(peer.read_until_end())
 
-    with Server(script) as server:
+    with LoopbackServer(script) as server:
         said = run(
             """
             websocket = greenws.WebSocket(sys.argv[1], proxies={})
@@ -211,13 +205,13 @@ def test_the_iteration_of_a_child_that_forked_in_a_handler_raises(fork: str) -> 
     assert recorder.frames == [CLOSE, b""]
 
 
-def test_a_client_that_forks_in_a_handler_handles_no_more_in_the_child(fork: str) -> None:
-    def script(peer: Peer) -> None:
+def test_client_that_forks_in_a_handler_handles_no_more_in_the_child(fork: str) -> None:
+    def script(peer: RawServerPeer) -> None:
         peer.accept(then=b"".join(build_text(str(n)) for n in range(5)) + build(CLOSE, b"\x03\xe8"))
         peer.expect(CLOSE)
         assert peer.read_until_end() == b""
 
-    with Server(script) as server:
+    with LoopbackServer(script) as server:
         said = run(
             """
             class Forker(greenws.Client):
@@ -249,21 +243,24 @@ def test_a_client_that_forks_in_a_handler_handles_no_more_in_the_child(fork: str
 
 
 @pytest.mark.parametrize("secure", [False, True], ids=["upgrade", "tls"])
-def test_a_child_forked_while_connecting_does_not_go_on_with_it(fork: str, secure: bool) -> None:
+def test_child_forked_while_connecting_does_not_go_on(
+    fork: str, secure: bool, tmp_path: Path
+) -> None:
     got: list[bytes] = []
-    forked = gevent.event.Event()
+    # Files by which the server and the script wait for each other.
+    waiting, forked = tmp_path / "waiting", tmp_path / "forked"
 
-    def script(peer: Peer) -> None:
+    def script(peer: RawServerPeer) -> None:
         got.append(peer.sock.recv(65536))
-        forked.wait(PATIENCE)
-        # Who goes on with the handshake answers this alert, or closes, or says that it failed.
+        waiting.touch()
+        wait_until(forked.exists)
+        # A client that goes on with the handshake answers this alert, or closes, or fails.
         peer.send(b"\x15\x03\x03\x00\x02\x02\x28" if secure else REFUSAL)
         got.append(peer.read_until_end())
 
-    with Server(script) as server:
+    with LoopbackServer(script) as server:
         url = server.url.replace("ws:", "wss:") if secure else server.url
-        process = gevent.spawn(
-            run,
+        said = run(
             """
             names = []
             errors_seen = []
@@ -276,10 +273,12 @@ def test_a_child_forked_while_connecting_does_not_go_on_with_it(fork: str, secur
                     errors_seen.append(error)
 
             greenlet = gevent.spawn(follow)
-            gevent.sleep(0.2)
+            while not os.path.exists(sys.argv[3]):
+                gevent.sleep(0.005)
 
             def child():
-                gevent.sleep(0.6)
+                open(sys.argv[4], "x").close()
+                gevent.sleep(0.6)  # long enough to go on, if the child would
                 return names, errors_seen
 
             print(in_child(child))
@@ -288,25 +287,21 @@ def test_a_child_forked_while_connecting_does_not_go_on_with_it(fork: str, secur
             """,
             url,
             fork,
+            waiting,
+            forked,
         )
-        with gevent.Timeout(PATIENCE):
-            while not got:
-                gevent.sleep(0.005)
-        gevent.sleep(0.4)  # the script has forked
-        forked.set()
-        said = process.get(timeout=PATIENCE)
         server.join()
     child, parent = said.strip().splitlines()
-    # One end of TLS writes one alert at most; the child's would be a second one.
+    # The parent writes one TLS alert at most. A second one would be the child's.
     assert len(re.findall(b"\x15\x03", got[1])) <= 1
     assert "connect_fail" not in child
     assert "connect_fail" in parent or "rejected" in parent
 
 
 @pytest.mark.parametrize("first", ["fork", "dial"])
-def test_a_child_forked_while_the_answer_is_pending_does_not_go_on(first: str) -> None:
-    # What wakes the greenlet that forks, and what wakes the one that connects, are found by the
-    # same look of the loop at its descriptors.
+def test_child_forked_while_the_answer_is_pending_does_not_go_on(first: str) -> None:
+    # One look of the loop at its descriptors finds both: the byte that wakes the greenlet that
+    # forks, and the answer that wakes the greenlet that connects.
     said = run_script(
         """
         import contextlib, os, socket, sys, gevent, gevent.hub, greenws
@@ -329,20 +324,29 @@ def test_a_child_forked_while_the_answer_is_pending_does_not_go_on(first: str) -
             greenlets = [gevent.spawn(fork), gevent.spawn(follow)]
         else:
             greenlets = [gevent.spawn(follow), gevent.spawn(fork)]
-        gevent.sleep(0.2)
-        theirs = server.accept()[0]
-        assert theirs.recv(65536).startswith(b"CONNECT ")
-        # The hub does not run meanwhile.
-        theirs.sendall(b"HTTP/1.1 200 OK\\r\\n\\r\\n")
+        def poll(function, *args):
+            while True:
+                with contextlib.suppress(BlockingIOError):
+                    return function(*args)
+                gevent.sleep(0.005)
+
+        server.setblocking(False)
+        theirs = poll(server.accept)[0]
+        theirs.setblocking(False)
+        assert poll(theirs.recv, 65536).startswith(b"CONNECT ")
+        # The hub stands still between these two.
+        theirs.send(b"HTTP/1.1 200 OK\\r\\n\\r\\n")
         os.write(writing, b"!")
         while not pids:
             gevent.sleep(0.01)
-        gevent.sleep(0.2)
         if not pids[0]:
+            gevent.sleep(0.2)  # long enough to go on, if the child would
             os._exit(0)
+        got = poll(theirs.recv, 65536)
         os.waitpid(pids[0], 0)
-        theirs.settimeout(5)
-        print(theirs.recv(65536).count(b"GET /"))
+        with contextlib.suppress(BlockingIOError):
+            got += theirs.recv(65536)
+        print(got.count(b"GET /"))
         os._exit(0)
         """,
         first,
@@ -350,13 +354,13 @@ def test_a_child_forked_while_the_answer_is_pending_does_not_go_on(first: str) -
     assert said == "1\n"
 
 
-def test_a_child_does_not_look_for_its_parents_answers(fork: str) -> None:
-    with Server(accept_and_echo) as server:
+def test_child_does_not_look_for_its_parents_answers(fork: str) -> None:
+    with LoopbackServer(accept_and_echo) as server:
         said = run(
             """
             from greenws.sessions import busypoll
             from greenws.sessions.reactor import get_reactor
-            # No look ever ends.
+            # The clock stands still, so that no look ever ends.
             busypoll.monotonic = busypoll.thread_time = lambda: 0.0
 
             class Pinger(greenws.Client):
@@ -383,7 +387,7 @@ def test_a_child_does_not_look_for_its_parents_answers(fork: str) -> None:
                 gevent.sleep(0)
             print(in_child(look_on))
             count = client.count
-            # Now and then it sleeps, to compare.
+            # The hub sleeps now and then, to compare.
             while client.count < count + 100 or not is_looking():
                 gevent.sleep(0)
             print("goes on")

@@ -1,3 +1,5 @@
+"""A transport that counts the bytes of a traced connection."""
+
 from __future__ import annotations
 
 import socket
@@ -17,7 +19,7 @@ def pair() -> Iterator[Any]:
     yield transport, theirs
     transport.close()
     theirs.close()
-    ours.detach()  # closed with the transport
+    ours.detach()  # the transport has closed the descriptor
 
 
 def test_lengths_are_summed_until_they_are_taken(pair: Any) -> None:
@@ -40,7 +42,7 @@ def test_lengths_are_summed_until_they_are_taken(pair: Any) -> None:
     assert transport.totals == {"sent": 5, "received": 4}
 
 
-def test_the_rest_is_the_lower_ones(pair: Any) -> None:
+def test_everything_else_is_passed_to_the_lower_transport(pair: Any) -> None:
     transport, peer = pair
     assert transport.fileno() >= 0
     assert transport.flush()

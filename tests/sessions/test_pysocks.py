@@ -1,3 +1,5 @@
+"""The copy of PySocks that waits with gevent."""
+
 from __future__ import annotations
 
 import importlib.util
@@ -18,7 +20,7 @@ def test_copy_is_bound_to_gevent() -> None:
     assert module.socket is gevent.socket
 
 
-def test_everybody_elses_module_is_not_touched() -> None:
+def test_module_of_other_users_is_not_touched() -> None:
     original = sys.modules.get("socks")
     module = pysocks._load()
     assert sys.modules.get("socks") is original

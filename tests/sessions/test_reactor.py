@@ -17,20 +17,12 @@ import trustme
 import greenws
 from greenws.protocol.stream import HEADROOM
 from greenws.sessions.reactor import READ_SIZE, get_reactor
-from tests.support.peer import (
-    BINARY,
-    PATIENCE,
-    TEXT,
-    Peer,
-    Run,
-    Server,
-    accept_and_echo,
-    accept_and_wait,
-    build,
-    build_text,
-    run_script,
-)
+from tests.support.loopback import LoopbackServer as Server
+from tests.support.peer import BINARY, TEXT, accept_and_echo, accept_and_wait, build, build_text
+from tests.support.peer import RawServerPeer as Peer
+from tests.support.run import Run, run_script
 from tests.support.turns import Turns
+from tests.support.waiting import PATIENCE
 
 
 def make(url: str, **options: Any) -> greenws.WebSocket:

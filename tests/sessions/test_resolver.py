@@ -1,3 +1,5 @@
+"""Looking names up: literal addresses, shared look-ups, failures."""
+
 from __future__ import annotations
 
 import _socket
@@ -11,13 +13,14 @@ from greenws.errors import ConnectFail
 from greenws.sessions import resolver
 from greenws.sessions.resolver import Address, parse_numeric, resolve
 from tests.support.ticker import Ticker
+from tests.support.waiting import wait_until
 
 V4 = (_socket.AF_INET, _socket.SOCK_STREAM, 6, "", ("192.0.2.1", 80))
 V6 = (_socket.AF_INET6, _socket.SOCK_STREAM, 6, "", ("2001:db8::1", 80, 0, 0))
 
 
 class FakeResolver:
-    """Answers when told to; counts the questions."""
+    """A resolver that keeps the questions, and answers when a test sets the answer."""
 
     def __init__(self) -> None:
         self.questions: list[tuple[Any, ...]] = []
@@ -43,7 +46,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeResolver:
         ("2001:DB8::1", ("2001:DB8::1", 80, 0, 0)),
     ],
 )
-def test_numeric_asks_nobody(fake: FakeResolver, host: str, sockaddr: object) -> None:
+def test_numeric_host_needs_no_resolver(fake: FakeResolver, host: str, sockaddr: object) -> None:
     assert [address.sockaddr for address in resolve(host, 80)] == [sockaddr]
     assert fake.questions == []
 
@@ -65,7 +68,7 @@ def test_address_is_shown_with_brackets() -> None:
     assert str(Address(V4[0], V4[4])) == "192.0.2.1:80"
 
 
-def test_order_is_the_resolvers_and_doubles_are_dropped(fake: FakeResolver) -> None:
+def test_order_of_the_resolver_is_kept_and_doubles_are_dropped(fake: FakeResolver) -> None:
     fake.answer.set([V6, V4, V6, (1, 1, 0, "", "/other/family")])
     assert resolve("h", 80) == [Address(V6[0], V6[4]), Address(V4[0], V4[4])]
 
@@ -75,17 +78,21 @@ def test_localhost_is_found() -> None:
 
 
 def test_hub_goes_on_during_a_look_up(fake: FakeResolver, ticking: Ticker) -> None:
-    gevent.spawn_later(0.1, fake.answer.set, [V4])
+    def answer_later() -> None:
+        ticking.wait(20)
+        fake.answer.set([V4])
+
     ticking.reset()
+    gevent.spawn(answer_later)
     resolve("h", 80)
-    assert ticking.ticks > 5
+    assert ticking.ticks >= 20
+    assert ticking.largest_gap < 0.05
 
 
 def test_look_ups_in_flight_are_shared(fake: FakeResolver) -> None:
     greenlets = [gevent.spawn(resolve, "h", 80) for _ in range(50)]
     others = [gevent.spawn(resolve, "h", 81), gevent.spawn(resolve, "i", 80)]
-    gevent.idle()
-    gevent.sleep(0)
+    wait_until(lambda: len(fake.questions) == 3)
     fake.answer.set([V4])
     gevent.joinall(greenlets + others)
     assert {tuple(greenlet.value or ()) for greenlet in greenlets} == {(Address(V4[0], V4[4]),)}
@@ -99,30 +106,31 @@ def test_finished_look_up_is_not_remembered(fake: FakeResolver) -> None:
     assert len(fake.questions) == 2
 
 
-def test_answer_survives_the_first_to_ask(fake: FakeResolver) -> None:
+def test_answer_survives_the_greenlet_that_asked_first(fake: FakeResolver) -> None:
     first = gevent.spawn(resolve, "h", 80)
     gevent.sleep(0)
     second = gevent.spawn(resolve, "h", 80)
-    gevent.sleep(0.01)
+    gevent.sleep(0)
+    wait_until(lambda: fake.questions)
     first.kill()
     fake.answer.set([V4])
     assert second.get(timeout=5) == [Address(V4[0], V4[4])]
     assert len(fake.questions) == 1
 
 
-def test_look_up_dies_with_the_last_to_ask(fake: FakeResolver) -> None:
+def test_look_up_ends_with_the_last_greenlet_that_asked(fake: FakeResolver) -> None:
     greenlets = [gevent.spawn(resolve, "h", 80) for _ in range(3)]
-    gevent.sleep(0.01)
+    wait_until(lambda: fake.questions)
     gevent.killall(greenlets)
     assert resolver._in_flight == {}
     third = gevent.spawn(resolve, "h", 80)
-    gevent.sleep(0.01)
+    wait_until(lambda: len(fake.questions) == 2)
     fake.answer.set([V4])
     assert third.get(timeout=5)
     assert len(fake.questions) == 2
 
 
-def test_kill_before_the_look_up_has_begun(fake: FakeResolver) -> None:
+def test_kill_before_the_look_up_has_begun_leaves_nothing(fake: FakeResolver) -> None:
     greenlet = gevent.spawn(resolve, "h", 80)
     gevent.sleep(0)
     greenlet.kill()
@@ -145,9 +153,9 @@ def test_failure_says_why(fake: FakeResolver, error: Exception, cause: str) -> N
     assert resolver._in_flight == {}
 
 
-def test_each_who_waits_gets_a_failure_of_its_own(fake: FakeResolver) -> None:
+def test_each_waiting_greenlet_gets_a_failure_of_its_own(fake: FakeResolver) -> None:
     greenlets = [gevent.spawn(_catch, "h") for _ in range(2)]
-    gevent.sleep(0.01)
+    wait_until(lambda: fake.questions)
     fake.answer.set_exception(_socket.gaierror(-2, "no"))
     gevent.joinall(greenlets)
     first, second = (greenlet.value for greenlet in greenlets)
@@ -171,12 +179,12 @@ def test_no_address_is_a_failure(fake: FakeResolver) -> None:
 
 
 @pytest.mark.parametrize("host", ["nohost.invalid", "a" * 64 + ".invalid", "a..b", "\0"])
-def test_real_resolver_fails_in_our_words(host: str) -> None:
+def test_failure_of_the_real_resolver_is_a_connect_fail(host: str) -> None:
     with pytest.raises(ConnectFail, match=r"^unable to resolve "):
         resolve(host, 80)
 
 
-def test_look_up_in_another_thread() -> None:
+def test_look_up_works_in_another_thread() -> None:
     pool = gevent.get_hub().threadpool
     assert pool.apply(_resolve_in_thread, ("localhost",))
 

@@ -1,4 +1,4 @@
-"""The bookkeeping; that sessions are resumed is in test_tls.py."""
+"""The memory of TLS sessions. test_tls.py has the tests of resuming them."""
 
 from __future__ import annotations
 
@@ -53,14 +53,14 @@ def test_same_server_has_the_same_memory(context: ssl.SSLContext) -> None:
     assert keeper_for(context, ("h", 1)) is not keeper_for(context, ("h", 2))
 
 
-def test_checking_more_makes_another_server(context: ssl.SSLContext) -> None:
+def test_server_checked_more_strictly_is_another_one(context: ssl.SSLContext) -> None:
     before = keeper_for(context, ("h", 1))
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     assert keeper_for(context, ("h", 1)) is not before
 
 
-def test_memories_are_bounded_and_the_oldest_goes(context: ssl.SSLContext) -> None:
+def test_memories_are_bounded_and_the_oldest_goes_first(context: ssl.SSLContext) -> None:
     first = keeper_for(context, ("first", 0))
     second = keeper_for(context, ("second", 0))
     for index in range(MAX_SESSIONS - 2):
@@ -71,7 +71,7 @@ def test_memories_are_bounded_and_the_oldest_goes(context: ssl.SSLContext) -> No
     assert keeper_for(context, ("second", 0)) is not second
 
 
-def test_context_that_cannot_hold_any() -> None:
+def test_context_without_attributes_has_no_memory() -> None:
     class Slotted:
         __slots__ = ("check_hostname", "verify_mode")
 

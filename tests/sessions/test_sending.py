@@ -18,21 +18,21 @@ import pytest
 
 import greenws
 from greenws import errors
+from tests.support.loopback import LoopbackServer as Server
 from tests.support.peer import (
     BINARY,
     CLOSE,
-    PATIENCE,
     PONG,
     TEXT,
     Inflater,
-    Peer,
-    Run,
-    Server,
     accept_and_stop,
     accept_and_wait,
     build,
 )
+from tests.support.peer import RawServerPeer as Peer
+from tests.support.run import Run
 from tests.support.turns import Turns
+from tests.support.waiting import PATIENCE
 
 DEFLATE = b"Sec-WebSocket-Extensions: permessage-deflate\r\n"
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import threading
 
 from greenws.sessions import threads
-from tests.support.peer import run_script
+from tests.support.run import run_script
 
 
 def test_threads_are_told_apart() -> None:

@@ -1,4 +1,4 @@
-"""What a test has open: descriptors, greenlets, watchers of the hub, child processes."""
+"""Descriptors, greenlets, watchers of the hub and child processes that a test leaves behind."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from pathlib import Path
 import gevent
 from gevent import Greenlet
 
-# How long something may take to go away by itself, seconds: a killed greenlet's last turn, a
-# child's exit. Only a test that leaves something behind waits this long.
+# Seconds for a killed greenlet's last turn or a child's exit. Only a test that leaves something
+# behind waits this long.
 SETTLE_TIME = 2.0
 
 _greenlets: weakref.WeakSet[Greenlet[..., object]] = weakref.WeakSet()
 
 
 def watch_greenlets() -> None:
-    """Note every greenlet that is started from now on."""
+    """Keep track of every greenlet that is started from now on."""
     Greenlet.add_spawn_callback(_greenlets.add)
 
 
 class Holdings:
-    """What the process holds at the moment this is made."""
+    """Everything the process has open at the moment this is made."""
 
     def __init__(self) -> None:
-        # As (key, description): a number alone may have been closed and given out again.
+        # Number and target: the number alone may have been closed and given out again.
         self.descriptors = _list_descriptors()
         self.children = _list_children()
         self.greenlets = {id(greenlet): greenlet for greenlet in _greenlets if not greenlet.ready()}
@@ -35,7 +35,7 @@ class Holdings:
         self.watchers: int = getattr(gevent.get_hub().loop, "activecnt", 0)
 
     def describe_excess(self, before: Holdings) -> list[str]:
-        """Say what is held now and was not held before; nothing held: an empty list."""
+        """List everything that is open now and was not open before."""
         found = [
             f"descriptor {number} -> {target}"
             for number, target in sorted(self.descriptors - before.descriptors)
@@ -57,8 +57,8 @@ class Holdings:
 def find_leftovers(before: Holdings) -> list[str]:
     """Find what was opened since ``before`` and does not go away by itself.
 
-    Costs one look when there is nothing. Else the hub gets turns, garbage is collected (it may
-    be a cycle that holds on to it), and only what is still there after that counts.
+    The usual case, nothing, costs one look. Otherwise the hub gets turns and garbage is collected,
+    as a cycle may hold a descriptor. Only leftovers that are still there after that count.
 
     :returns: a line for each.
     """
@@ -75,11 +75,16 @@ def find_leftovers(before: Holdings) -> list[str]:
     return found
 
 
+def count_descriptors() -> int:
+    """How many descriptors the process has open, that of the listing included."""
+    return len(os.listdir("/proc/self/fd"))
+
+
 def _list_descriptors() -> set[tuple[int, str]]:
     found: set[tuple[int, str]] = set()
     try:
         numbers = os.listdir("/proc/self/fd")
-    except OSError:  # not Linux: the other checks have to do
+    except OSError:  # not Linux: the other checks have to suffice
         return found
     for number in numbers:
         try:

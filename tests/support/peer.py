@@ -1,46 +1,30 @@
-"""A server that does, byte by byte, what a test's script says, and the client's side of a run.
+"""The server's end of a WebSocket connection, which a script drives byte by byte.
 
-Nothing of it is greenws': it reads and builds frames of its own, so that a mistake of the core
+Nothing here is from greenws: frames are read and built by other code, so that a mistake of greenws
 cannot hide behind itself.
 """
 
 from __future__ import annotations
 
-import _socket
 import base64
 import contextlib
 import hashlib
 import socket as stdlib_socket
 import struct
-import sys
-import textwrap
-import threading
 import zlib
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import gevent
-import gevent.event
-import gevent.pool
-import gevent.socket
-import gevent.ssl
-import gevent.subprocess
-from gevent.server import StreamServer
-
-import greenws
 
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
-
-#: Seconds within which anything has to happen on loopback.
-PATIENCE = 10.0
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _RESET = struct.pack("ii", 1, 0)
 
 
 class Frame(NamedTuple):
-    """A frame the client has sent, unmasked."""
+    """A frame from the client, unmasked."""
 
     opcode: int
     payload: bytes
@@ -54,7 +38,10 @@ class Frame(NamedTuple):
 
 
 def build(opcode: int, payload: bytes = b"", fin: bool = True, rsv: int = 0) -> bytes:
-    """Build a server's frame; ``rsv`` are the three reserved bits, 4 for RSV1."""
+    """Build a frame as a server sends it.
+
+    :param rsv: the three reserved bits; 4 is RSV1.
+    """
     first = (0x80 if fin else 0) | rsv << 4 | opcode
     size = len(payload)
     if size < 126:
@@ -75,7 +62,7 @@ def build_close(code: int, reason: str = "") -> bytes:
 
 
 class Inflater:
-    """What a server does with the compressed messages of one connection."""
+    """Inflates the messages of one connection, as its server does."""
 
     def __init__(self) -> None:
         self._inflate = zlib.decompressobj(-15)
@@ -86,8 +73,8 @@ class Inflater:
         return self._inflate.decompress(frame.payload + b"\0\0\xff\xff")
 
 
-class Peer:
-    """The server's end of one connection."""
+class RawServerPeer:
+    """The server's end of one connection. It does nothing by itself."""
 
     def __init__(self, sock: Any) -> None:
         self.sock = sock
@@ -97,14 +84,19 @@ class Peer:
         self._rest = b""
 
     def read_head(self) -> bytes:
-        """Read up to the blank line that ends a request."""
-        while b"\r\n\r\n" not in self._rest:
-            self._rest += self._receive()
-        self.head, _, self._rest = self._rest.partition(b"\r\n\r\n")
+        """Read a request up to the blank line at its end, without that line."""
+        self.head = self.read_until(b"\r\n\r\n")
         return self.head
 
+    def read_until(self, mark: bytes) -> bytes:
+        """Read up to a mark; the mark is skipped."""
+        while mark not in self._rest:
+            self._rest += self._receive()
+        data, _, self._rest = self._rest.partition(mark)
+        return data
+
     def answer(self, headers: bytes = b"") -> bytes:
-        """The 101 that the request wants, which :meth:`read_head` has read."""
+        """Build the 101 that answers the request of :meth:`read_head`."""
         key = next(
             line.split(b": ")[1]
             for line in self.head.split(b"\r\n")
@@ -117,9 +109,14 @@ class Peer:
         )
 
     def accept(self, headers: bytes = b"", then: bytes = b"") -> None:
-        """Go through the upgrade; ``then`` follows it in the same piece."""
+        """Read the request and send the 101; ``then`` follows the 101 in the same piece."""
         self.read_head()
         self.send(self.answer(headers) + then)
+
+    def take_rest(self) -> bytes:
+        """The bytes that were received beyond those that were read."""
+        rest, self._rest = self._rest, b""
+        return rest
 
     def send(self, data: bytes) -> None:
         self.sock.sendall(data)
@@ -134,6 +131,7 @@ class Peer:
             gevent.sleep(interval)
 
     def read_exactly(self, size: int) -> bytes:
+        """Read so many bytes."""
         parts = [self._rest]
         have = len(self._rest)
         while have < size:
@@ -161,7 +159,7 @@ class Peer:
         return Frame(first & 0x0F, payload, bool(first & 0x80), bool(first & 0x40))
 
     def expect(self, opcode: int, payload: bytes | None = None) -> Frame:
-        """Read a frame that has to be of this kind."""
+        """Read a frame, which has to be of this kind."""
         frame = self.read_frame()
         assert frame.opcode == opcode, f"opcode {frame.opcode} instead of {opcode}"
         if payload is not None:
@@ -169,7 +167,7 @@ class Peer:
         return frame
 
     def close(self, code: int = 1000) -> None:
-        """Go through a closing handshake that begins here."""
+        """Send a close frame and read the client's."""
         self.send(build_close(code))
         self.expect(CLOSE)
 
@@ -186,9 +184,8 @@ class Peer:
                 self.send(build(frame.opcode, frame.payload, frame.fin))
 
     def read_until_end(self) -> bytes:
-        """Everything the client sends until it ends the stream, or resets it."""
-        parts = [self._rest]
-        self._rest = b""
+        """Read everything until the client ends the stream, or resets it."""
+        parts = [self.take_rest()]
         with contextlib.suppress(OSError):
             while data := self.sock.recv(65536):
                 parts.append(data)
@@ -207,287 +204,22 @@ class Peer:
         return data
 
 
-Script = Callable[[Peer], object]
+Script = Callable[[RawServerPeer], object]
 
 
-def accept_and_wait(peer: Peer) -> None:
-    """Go through the upgrade, then read, and answer nothing."""
+def accept_and_wait(peer: RawServerPeer) -> None:
+    """Accept the upgrade, then read and answer nothing."""
     peer.accept()
     peer.read_until_end()
 
 
-def accept_and_echo(peer: Peer) -> None:
-    """A well-behaved server."""
+def accept_and_echo(peer: RawServerPeer) -> None:
+    """Accept the upgrade, then echo: a well-behaved server."""
     peer.accept()
     peer.echo()
 
 
-def accept_and_stop(peer: Peer) -> None:
-    """Go through the upgrade, then neither read nor write."""
+def accept_and_stop(peer: RawServerPeer) -> None:
+    """Accept the upgrade, then neither read nor write."""
     peer.accept()
     gevent.sleep(60)
-
-
-class Server:
-    """Runs a script for each connection, on a port of 127.0.0.1.
-
-    :param script: the connection is closed when it returns. An ``OSError``, because the client
-        has gone say, ends it; any other exception comes out of the ``with`` block.
-    :param buffer: bytes of the kernel's receive buffer, so that a window is full soon.
-    """
-
-    def __init__(
-        self, script: Script = accept_and_echo, context: Any = None, buffer: int | None = None
-    ) -> None:
-        self._script = script
-        self._context = context
-        self._pool = gevent.pool.Pool()
-        listener = gevent.socket.socket()
-        if buffer is not None:
-            listener.setsockopt(stdlib_socket.SOL_SOCKET, stdlib_socket.SO_RCVBUF, buffer)
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(128)
-        self._listener = listener
-        self._server = StreamServer(listener, self._run, spawn=self._pool)
-        self.port: int = listener.getsockname()[1]
-        self.connections = 0
-        self.error: BaseException | None = None
-
-    @property
-    def url(self) -> str:
-        if self._context is not None:
-            return f"wss://localhost:{self.port}/"
-        return f"ws://127.0.0.1:{self.port}/"
-
-    def __enter__(self) -> Server:
-        self._server.start()
-        return self
-
-    def __exit__(self, kind: object, error: object, traceback: object) -> None:
-        self._server.stop(timeout=0)
-        self._listener.close()
-        self._pool.kill()
-        if self.error is not None and (error is None or isinstance(error, Exception)):
-            raise self.error
-
-    def join(self) -> None:
-        """Wait until every script has ended, and raise what came out of one."""
-        with gevent.Timeout(PATIENCE, AssertionError("no script has run")):
-            while not self.connections:
-                gevent.sleep(0.001)
-        assert self._pool.join(PATIENCE), "a script has not ended"
-        if self.error is not None:
-            error, self.error = self.error, None
-            raise error
-
-    def _run(self, sock: Any, address: object) -> None:
-        self.connections += 1
-        try:
-            if self._context is not None:
-                sock = gevent.ssl.SSLSocket(sock, server_side=True, _context=self._context)
-            self._script(Peer(sock))
-        except OSError:
-            pass  # the client has gone
-        except Exception as error:
-            self.error = error
-        finally:
-            sock.close()
-
-
-class Run:
-    """An iteration over events, in a greenlet of its own.
-
-    :param handle: called with each event, in that greenlet.
-    """
-
-    def __init__(
-        self, iterator: Iterator[Any], handle: Callable[[Any], object] | None = None
-    ) -> None:
-        self.events: list[Any] = []
-        self.error: BaseException | None = None
-        self._handle = handle
-        self._changed = gevent.event.Event()
-        self.greenlet = gevent.spawn(self._follow, iterator)
-
-    @property
-    def names(self) -> list[str]:
-        return [event.name for event in self.events]
-
-    def all(self, name: str) -> list[Any]:
-        """The events of that name so far."""
-        return [event for event in self.events if event.name == name]
-
-    def wait(self, name: str, count: int = 1, seconds: float = PATIENCE) -> Any:
-        """Wait for the ``count``-th event of that name, and return it."""
-        with gevent.Timeout(seconds, AssertionError(f"no {name}; there was {self.names}")):
-            while len(found := self.all(name)) < count:
-                assert not self.greenlet.dead, f"no {name}; there was {self.names}, {self.error!r}"
-                self._changed.clear()
-                self._changed.wait()
-        return found[count - 1]
-
-    def join(self, seconds: float = PATIENCE) -> Any:
-        """Wait until the iteration has ended; raise what came out of it, return its last event."""
-        self.greenlet.join(seconds)
-        assert self.greenlet.dead, f"not ended after {seconds} s; there was {self.names}"
-        if self.error is not None:
-            raise self.error
-        return self.events[-1]
-
-    def kill(self) -> None:
-        self.greenlet.kill()
-
-    def _follow(self, iterator: Iterator[Any]) -> None:
-        try:
-            for event in iterator:
-                self.events.append(event)
-                self._changed.set()
-                if self._handle is not None:
-                    self._handle(event)
-        except BaseException as error:
-            self.error = error
-        finally:
-            self._changed.set()
-            close = getattr(iterator, "close", None)
-            if close is not None:
-                close()
-
-
-# Where a connection can be stalled. Each is a context manager that yields a `Stall`.
-
-
-class Stall:
-    """A place where a client hangs.
-
-    :param url: to connect to.
-    :param options: of the WebSocket.
-    :param message: what a ConnectFail that is due to it says.
-    """
-
-    def __init__(self, url: str, message: str, **options: Any) -> None:
-        self.url = url
-        self.message = message
-        self.options: dict[str, Any] = {"proxies": {}, **options}
-        #: Set once the client has got there.
-        self.reached = gevent.event.Event()
-
-
-@contextlib.contextmanager
-def stalled_dns() -> Iterator[Stall]:
-    """A resolver that takes its time: in the thread where gevent asks it."""
-    stall = Stall("ws://stalled.invalid:9/", "while resolving 'stalled.invalid'")
-    released = threading.Event()
-    watcher = gevent.get_hub().loop.async_()
-    watcher.start(stall.reached.set)
-
-    def look_up(*args: Any) -> Any:
-        watcher.send()
-        released.wait(PATIENCE)
-        raise stdlib_socket.gaierror(stdlib_socket.EAI_NONAME, "Name or service not known")
-
-    genuine = _socket.getaddrinfo
-    _socket.getaddrinfo = look_up
-    try:
-        yield stall
-    finally:
-        released.set()
-        gevent.get_hub().threadpool.join()
-        _socket.getaddrinfo = genuine
-        watcher.stop()
-        watcher.close()
-
-
-@contextlib.contextmanager
-def stalled_connect() -> Iterator[Stall]:
-    """A port whose queue is full, so that nothing comes back."""
-    with full_listener() as port:
-        stall = Stall(f"ws://127.0.0.1:{port}/", f"while connecting to 127.0.0.1:{port}")
-
-        def trace(record: dict[str, Any]) -> None:
-            if record["stage"] == "resolve":
-                stall.reached.set()
-
-        stall.options["trace"] = trace
-        yield stall
-
-
-@contextlib.contextmanager
-def _stalled_server(scheme: str, message: str, proxied: bool = False) -> Iterator[Stall]:
-    def script(peer: Peer) -> None:
-        if peer.sock.recv(1):
-            stall.reached.set()
-        peer.read_until_end()
-
-    with Server(script) as server:
-        url = f"{scheme}://127.0.0.1:{server.port}/"
-        stall = Stall(url, message)
-        if proxied:
-            stall.url = "ws://example.invalid/"
-            stall.options["proxies"] = {"http": f"http://127.0.0.1:{server.port}"}
-        yield stall
-
-
-def stalled_tls() -> Any:
-    """A server that does not answer the TLS handshake."""
-    return _stalled_server("wss", "while doing the TLS handshake with 127.0.0.1")
-
-
-def stalled_proxy() -> Any:
-    """A proxy that does not answer CONNECT."""
-    return _stalled_server("ws", "while waiting for the tunnel of proxy http://127.0.0.1", True)
-
-
-def stalled_upgrade() -> Any:
-    """A server that does not answer the request."""
-    return _stalled_server("ws", "while waiting for the answer to the upgrade")
-
-
-STALLS: dict[str, Callable[[], contextlib.AbstractContextManager[Stall]]] = {
-    "dns": stalled_dns,
-    "connect": stalled_connect,
-    "tls": stalled_tls,
-    "proxy": stalled_proxy,
-    "upgrade": stalled_upgrade,
-}
-
-
-@contextlib.contextmanager
-def full_listener() -> Iterator[int]:
-    """A port that answers no further connection: its queue is full, and nobody accepts."""
-    listener = stdlib_socket.socket()
-    fillers = []
-    try:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(0)
-        for _ in range(8):
-            filler = stdlib_socket.socket()
-            filler.setblocking(False)
-            fillers.append(filler)
-            filler.connect_ex(listener.getsockname())
-        yield listener.getsockname()[1]
-    finally:
-        for filler in fillers:
-            filler.close()
-        listener.close()
-
-
-def run_script(source: str, *args: object, seconds: float = 30.0) -> str:
-    """Run Python code in a process of its own while the hub goes on; what it printed.
-
-    It has to end with status 0.
-    """
-    command = [sys.executable, "-W", "error", "-c", textwrap.dedent(source), *map(str, args)]
-    root = Path(greenws.__path__[0]).parent  # it may not be installed
-    process = gevent.subprocess.Popen(
-        command, cwd=root, stdout=gevent.subprocess.PIPE, stderr=gevent.subprocess.STDOUT
-    )
-    try:
-        output, _ = process.communicate(timeout=seconds)
-    except BaseException:
-        process.kill()
-        process.wait()
-        process.stdout.close()
-        raise
-    text: str = output.decode()
-    assert process.returncode == 0, text
-    return text

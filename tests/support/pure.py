@@ -1,7 +1,7 @@
 """The plain Python twin of a compiled module, in the same process.
 
-It is loaded from the same source under another package name, together with whatever it imports
-from greenws, so ``twin.Text`` and ``compiled.Text`` are two classes: compare by what they hold.
+The twin is loaded from the same source under another package name, together with everything it
+imports from greenws. So ``twin.Text`` and ``compiled.Text`` are two classes: compare contents.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ def load_pure(name: str) -> ModuleType:
     :param name: its name within greenws: ``"protocol.stream"``.
     """
     if PACKAGE not in sys.modules:
-        # An empty package: greenws/__init__.py would pull in all of greenws a second time.
+        # The package is empty: greenws/__init__.py would import all of greenws a second time.
         package = ModuleType(PACKAGE)
         package.__path__ = []
         sys.modules[PACKAGE] = package
-        sys.meta_path.insert(0, _Finder())  # before those that prefer compiled modules
+        sys.meta_path.insert(0, _Finder())  # before the finders that prefer compiled modules
     return importlib.import_module(f"{PACKAGE}.{name}")

@@ -1,4 +1,4 @@
-"""Compiled modules that are older than what they were made from."""
+"""Compiled modules that are older than their sources."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _CIMPORT_MODULE = re.compile(r"^\s*cimport\s+([\w.]+)", re.MULTILINE)
 
 
 def find_stale(package: Path) -> list[str]:
-    """Find compiled modules that no longer are what their sources say.
+    """Find compiled modules that do not match their sources any more.
 
     A module depends on its ``.py``, its ``.pxd`` and every ``.pxd`` that one cimports from.
 
@@ -25,7 +25,7 @@ def find_stale(package: Path) -> list[str]:
         if suffix is None:
             continue
         stem = path.name.removesuffix(suffix)
-        if "." in stem:  # another interpreter's
+        if "." in stem:  # built for another interpreter
             continue
         source = path.with_name(stem + ".py")
         declarations = source.with_suffix(".pxd")
@@ -46,14 +46,14 @@ def _with_cimported(declarations: Path, package: Path) -> set[Path]:
     pending = [declarations]
     while pending:
         pxd = pending.pop()
-        if pxd in seen or not pxd.exists():  # one of Cython's own (libc, cpython)
+        if pxd in seen or not pxd.exists():  # part of Cython (libc, cpython)
             continue
         seen.add(pxd)
         text = pxd.read_text(encoding="utf-8")
         pending += [_locate(module, pxd, package) for module in _CIMPORT_MODULE.findall(text)]
         for module, names in _CIMPORT.findall(text):
             pending.append(_locate(module, pxd, package))
-            # A name may be a module, too.
+            # The name that is cimported may be a module.
             for name in names.replace(" ", "").split(","):
                 pending.append(_locate(f"{module}.{name}", pxd, package))
     return seen

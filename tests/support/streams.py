@@ -1,4 +1,4 @@
-"""A stream of frames fed in every way, and what came of it in a form that compares."""
+"""Feeding a stream of frames in every way, and its outcome in a form that compares."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ Outcome = list[tuple[Any, ...]]
 def frame(
     opcode: int, payload: bytes = b"", fin: bool = True, rsv1: bool = False, masked: bool = False
 ) -> bytes:
-    """A frame as a server sends it."""
+    """Build a frame as a server sends it."""
     return build_frame(opcode, payload, fin, rsv1, masked)
 
 
 def deflate(payload: bytes, *, flush: int = zlib.Z_SYNC_FLUSH) -> bytes:
-    """A message of its own, as it goes on the wire (RFC 7692 section 7.2.1)."""
+    """Compress a message that refers to no other, as on the wire (RFC 7692 section 7.2.1)."""
     compressor = zlib.compressobj(wbits=-15)
     return (compressor.compress(payload) + compressor.flush(flush))[:-4]
 
@@ -35,11 +35,11 @@ def cut(data: bytes, positions: Sequence[int]) -> list[bytes]:
 
 
 class Feeder:
-    """Feeds a stream, and notes what comes out.
+    """Feeds a stream, and keeps its events and errors.
 
-    :param how: ``"bytes"``: each piece is an object of its own; ``"in place"``: all pieces go
-        through one buffer, which is overwritten as soon as that is allowed; ``"offset"``: each
-        piece is in the middle of a longer bytes object; ``"digest"``: by ``digest()``.
+    :param how: ``"bytes"``: each piece is a bytes object; ``"in place"``: all pieces go through one
+        buffer, which is overwritten as soon as that is allowed; ``"offset"``: each piece stands in
+        the middle of a longer bytes object; ``"digest"``: ``digest()`` gets each piece first.
     :param stream: the module to take the Stream from.
     """
 
@@ -62,7 +62,7 @@ class Feeder:
         self._buffer = bytearray(self._headroom + 70_000)
 
     def feed(self, piece: bytes) -> bool:
-        """Feed a piece; return False if it came to an error."""
+        """Feed a piece; return False after an error."""
         stream = self.stream
         headroom = self._headroom
         if self.how == "in place":
@@ -88,7 +88,7 @@ class Feeder:
         return True
 
     def feed_all(self, pieces: Sequence[bytes] | Iterator[bytes]) -> Outcome:
-        """Feed pieces until one of them comes to an error."""
+        """Feed pieces until one of them gives an error."""
         for piece in pieces:
             if not self.feed(piece):
                 break
@@ -124,9 +124,9 @@ WAYS: dict[str, Callable[[bytes], list[bytes]]] = {
 
 
 def feed_every_way(data: bytes, **options: Any) -> Outcome:
-    """Feed data whole, cut and byte by byte, from bytes and in place; all have to agree.
+    """Feed data whole, cut and byte by byte, in every way of a Feeder; all have to agree.
 
-    :returns: what came of it.
+    :returns: the outcome.
     """
     outcomes: dict[str, Outcome] = {}
     for way, split in WAYS.items():

@@ -8,10 +8,10 @@ import gevent
 
 
 class Turns:
-    """A context that counts, from when it is entered until it is left."""
+    """Counts the turns of the loop within a ``with`` block."""
 
     def __init__(self) -> None:
-        #: Turns that have polled so far.
+        #: Turns so far in which the loop has polled.
         self.count = 0
         self._watcher = gevent.get_hub().loop.check(ref=False)
 

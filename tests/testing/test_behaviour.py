@@ -1,3 +1,5 @@
+"""The behaviours that an EchoServer can be given."""
+
 from __future__ import annotations
 
 import time
@@ -22,12 +24,11 @@ from greenws.testing import (
     silent,
     stop_reading,
 )
-
-from .peer import Peer, run_websockets
+from tests.support.clients import RawClient, run_websockets
 
 
 def test_silent_handler_answers_nothing() -> None:
-    with EchoServer(silent) as server, Peer(server).open() as peer:
+    with EchoServer(silent) as server, RawClient(server).open() as peer:
         peer.send("hello")
         peer.send_ping(b"anybody?")
         peer.send_close()
@@ -37,13 +38,13 @@ def test_silent_handler_answers_nothing() -> None:
 
 
 def test_silent_opening_never_answers_the_upgrade() -> None:
-    with EchoServer(opening=silent) as server, Peer(server).request() as peer:
+    with EchoServer(opening=silent) as server, RawClient(server).request() as peer:
         peer.expect_silence()
         assert server.open_connections == []
 
 
 def test_stop_reading_fills_the_clients_window() -> None:
-    with EchoServer(stop_reading, receive_buffer=4096) as server, Peer(server).open() as peer:
+    with EchoServer(stop_reading, receive_buffer=4096) as server, RawClient(server).open() as peer:
         peer.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         peer.sock.settimeout(0.05)
         with pytest.raises(TimeoutError):
@@ -55,7 +56,7 @@ def test_respond_sends_what_the_function_returns() -> None:
         script: dict[Message, Message | list[Message]] = {"one": "1", "many": ["2", b"3"]}
         return script.get(message)
 
-    with EchoServer(respond(answer)) as server, Peer(server).open() as peer:
+    with EchoServer(respond(answer)) as server, RawClient(server).open() as peer:
         for text in ("none", "one", "many"):
             peer.send(text)
         assert [peer.next_message() for _ in range(3)] == ["1", "2", b"3"]
@@ -63,7 +64,7 @@ def test_respond_sends_what_the_function_returns() -> None:
 
 def test_respond_waits_before_each_reply() -> None:
     with EchoServer(respond(lambda message: [message] * 2, delay=0.02)) as server:
-        with Peer(server).open() as peer:
+        with RawClient(server).open() as peer:
             start = time.perf_counter()
             peer.send("slow")
             assert [peer.next_message() for _ in range(2)] == ["slow"] * 2
@@ -73,7 +74,7 @@ def test_respond_waits_before_each_reply() -> None:
 def test_replies_follow_the_script_on_each_connection() -> None:
     with EchoServer(replies("welcome", None, ["a", "b"])) as server:
         for _ in range(2):
-            with Peer(server).open() as peer:
+            with RawClient(server).open() as peer:
                 for number in range(4):
                     peer.send(str(number))
                 assert [peer.next_message() for _ in range(3)] == ["welcome", "a", "b"]
@@ -82,17 +83,17 @@ def test_replies_follow_the_script_on_each_connection() -> None:
 
 
 def test_drop_at_connect_resets() -> None:
-    with EchoServer(opening=drop()) as server, Peer(server) as peer:
+    with EchoServer(opening=drop()) as server, RawClient(server) as peer:
         with pytest.raises(ConnectionResetError):
             peer.sock.recv(1)
 
 
-def test_drop_at_connect_with_fin() -> None:
-    with EchoServer(opening=drop(reset=False)) as server, Peer(server) as peer:
+def test_drop_at_connect_may_end_with_fin() -> None:
+    with EchoServer(opening=drop(reset=False)) as server, RawClient(server) as peer:
         assert peer.read_to_end() == b""
 
 
-def test_drop_after_messages() -> None:
+def test_drop_may_come_after_messages() -> None:
     code = """
 with connect(url) as client:
     try:
@@ -107,7 +108,7 @@ with connect(url) as client:
 
 
 @pytest.mark.parametrize("after", [0, 2])
-def test_close_with_code_and_reason(after: int) -> None:
+def test_close_with_sends_code_and_reason(after: int) -> None:
     code = """
 with connect(url) as client:
     try:
@@ -137,36 +138,36 @@ except InvalidStatus as error:
         assert server.open_connections == []
 
 
-def test_send_raw_after_the_upgrade() -> None:
-    with EchoServer(send_raw(b"\xff\xff\xff\xff")) as server, Peer(server).open() as peer:
+def test_send_raw_sends_bytes_after_the_upgrade() -> None:
+    with EchoServer(send_raw(b"\xff\xff\xff\xff")) as server, RawClient(server).open() as peer:
         with pytest.raises(Exception, match="reserved bits"):
             peer.next_event()
 
 
-def test_send_raw_in_place_of_http_and_then_end() -> None:
+def test_send_raw_may_stand_in_place_of_http() -> None:
     opening = send_raw(b"220 mail ESMTP\r\n", then=drop(reset=False))
-    with EchoServer(opening=opening) as server, Peer(server) as peer:
+    with EchoServer(opening=opening) as server, RawClient(server) as peer:
         assert peer.read_to_end() == b"220 mail ESMTP\r\n"
 
 
-def test_delay_of_the_upgrade() -> None:
+def test_delay_puts_the_upgrade_off() -> None:
     with EchoServer(opening=delay(0.03, accept)) as server:
         start = time.perf_counter()
-        with Peer(server).open() as peer:
+        with RawClient(server).open() as peer:
             assert time.perf_counter() - start >= 0.03
             peer.send("echo")
             assert peer.next_message() == "echo"
 
 
-def test_in_turn_gives_each_connection_its_own() -> None:
+def test_in_turn_gives_each_connection_its_own_behaviour() -> None:
     opening = in_turn(drop(reset=False), reject(500, "Broken"), accept)
     with EchoServer(opening=opening) as server:
-        with Peer(server) as peer:
+        with RawClient(server) as peer:
             assert peer.read_to_end() == b""
-        with Peer(server).request() as peer:
+        with RawClient(server).request() as peer:
             assert peer.read_response().status_code == 500
         for _ in range(2):
-            with Peer(server).open():
+            with RawClient(server).open():
                 pass
 
 
@@ -181,6 +182,6 @@ def test_own_behaviour_may_push() -> None:
             connection.send(str(number))
             gevent.sleep(0.001)
 
-    with EchoServer(push) as server, Peer(server).open() as peer:
+    with EchoServer(push) as server, RawClient(server).open() as peer:
         assert [peer.next_message() for _ in range(3)] == ["0", "1", "2"]
         assert peer.next_close()[0] == 1000

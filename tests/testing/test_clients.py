@@ -1,4 +1,4 @@
-"""The server with the clients it is there for: greenws' own."""
+"""The EchoServer with the clients of greenws."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_client_gives_up_on_a_silent_server() -> None:
         client = Recorder(server.url, open_timeout=0.05)
         client.run()
         assert "timed out after 0.05 s" in str(client.seen)
-        # The same, one step earlier: the server does not speak TLS.
+        # With TLS the client waits one step earlier, for the answer to its handshake.
         client = Recorder(server.url.replace("ws:", "wss:"), open_timeout=0.05)
         client.run()
         assert "timed out after 0.05 s" in str(client.seen)

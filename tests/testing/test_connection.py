@@ -1,3 +1,5 @@
+"""One connection of an EchoServer, as a behaviour or a test drives it."""
+
 from __future__ import annotations
 
 import struct
@@ -11,8 +13,7 @@ from greenws.events import Binary, Text
 from greenws.protocol.compression import Deflate
 from greenws.protocol.frame import build_frame
 from greenws.testing import EchoServer, ServerConnection, silent, stop_reading
-
-from .peer import Peer
+from tests.support.clients import RawClient
 
 
 def test_messages_come_as_str_and_bytes() -> None:
@@ -21,7 +22,7 @@ def test_messages_come_as_str_and_bytes() -> None:
     def collect(connection: ServerConnection) -> None:
         got.extend(connection)
 
-    with EchoServer(collect) as server, Peer(server).open() as peer:
+    with EchoServer(collect) as server, RawClient(server).open() as peer:
         peer.send("text")
         peer.send(b"binary")
         peer.send_close(4001, "over")
@@ -35,7 +36,7 @@ def test_messages_come_as_str_and_bytes() -> None:
 
 
 def test_chunking_of_the_client_does_not_matter() -> None:
-    with EchoServer() as server, Peer(server).open() as peer:
+    with EchoServer() as server, RawClient(server).open() as peer:
         wire = build_frame(1, b"one") + build_frame(9, b"ping") + build_frame(2, b"two")
         for octet in wire:
             peer.sock.sendall(bytes([octet]))
@@ -46,7 +47,7 @@ def test_chunking_of_the_client_does_not_matter() -> None:
 
 
 def test_request_and_first_message_may_come_in_one_piece() -> None:
-    with EchoServer() as server, Peer(server) as peer:
+    with EchoServer() as server, RawClient(server) as peer:
         request = (
             b"GET /chat?x=1 HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: upgrade\r\n"
             b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
@@ -62,7 +63,7 @@ def test_request_and_first_message_may_come_in_one_piece() -> None:
 
 def test_response_and_first_message_go_in_one_piece() -> None:
     with EchoServer(lambda connection: connection.send("hello")) as server:
-        with Peer(server).open() as peer:
+        with RawClient(server).open() as peer:
             assert peer.rest.startswith(b"\x81\x05hello")
 
 
@@ -71,7 +72,7 @@ def test_response_and_first_message_go_in_one_piece() -> None:
     [(b"POST / HTTP/1.1", 400), (b"GET / HTTP/1.0", 400), (b"nonsense", 400)],
 )
 def test_invalid_request_is_refused(request_line: bytes, status: int) -> None:
-    with EchoServer() as server, Peer(server) as peer:
+    with EchoServer() as server, RawClient(server) as peer:
         peer.sock.sendall(request_line + b"\r\nHost: h\r\n\r\n")
         assert peer.read_response().status_code == status
         peer.read_to_end()
@@ -80,13 +81,13 @@ def test_invalid_request_is_refused(request_line: bytes, status: int) -> None:
         assert server.errors == []
 
 
-def test_other_version_is_refused_with_426() -> None:
-    with EchoServer() as server, Peer(server).request(version=8) as peer:
+def test_unknown_version_is_refused_with_426() -> None:
+    with EchoServer() as server, RawClient(server).request(version=8) as peer:
         assert peer.read_response().status_code == 426
 
 
 def test_endless_request_is_not_read_for_ever() -> None:
-    with EchoServer() as server, Peer(server) as peer:
+    with EchoServer() as server, RawClient(server) as peer:
         with pytest.raises(OSError):
             while True:
                 peer.sock.sendall(b"GET / HTTP/1.1\r\n" + b"x" * 10000)
@@ -95,7 +96,7 @@ def test_endless_request_is_not_read_for_ever() -> None:
 
 def test_client_that_goes_before_its_request_is_no_error() -> None:
     with EchoServer() as server:
-        with Peer(server):
+        with RawClient(server):
             pass
         server.wait_for(lambda: server.connection_count)
         server.wait_idle()
@@ -107,7 +108,7 @@ def test_pings_are_answered_and_pongs_kept() -> None:
         connection.send_ping(b"from the server")
         list(connection)
 
-    with EchoServer(ping) as server, Peer(server).open() as peer:
+    with EchoServer(ping) as server, RawClient(server).open() as peer:
         event = peer.next_event()
         assert event.name == "ping"
         peer.sock.sendall(build_frame(10, b"from the client"))
@@ -129,7 +130,7 @@ def test_close_waits_for_the_client_without_blocking_the_behaviour() -> None:
             connection.send("too late")
         steps.append("returned")
 
-    with EchoServer(close) as server, Peer(server).open() as peer:
+    with EchoServer(close) as server, RawClient(server).open() as peer:
         assert peer.next_close() == (4002, "first")
         connection = server.connections[0]
         assert steps == ["returned"]
@@ -143,7 +144,7 @@ def test_close_waits_for_the_client_without_blocking_the_behaviour() -> None:
 
 def test_close_without_code_is_an_empty_close_frame() -> None:
     with EchoServer(lambda connection: connection.close(None)) as server:
-        with Peer(server).open() as peer:
+        with RawClient(server).open() as peer:
             assert peer.next_close() == (None, "")
             peer.send_close(None)
             assert peer.read_to_end() == b""
@@ -152,7 +153,7 @@ def test_close_without_code_is_an_empty_close_frame() -> None:
 
 def test_close_timeout_bounds_the_wait_for_the_client() -> None:
     with EchoServer(lambda connection: connection.close(), close_timeout=0.01) as server:
-        with Peer(server).open() as peer:
+        with RawClient(server).open() as peer:
             assert peer.next_close()[0] == 1000
             assert peer.read_to_end() == b""
             assert server.connections[0].close_code is None
@@ -161,7 +162,7 @@ def test_close_timeout_bounds_the_wait_for_the_client() -> None:
 def test_illegal_close_code_is_a_value_error() -> None:
     with pytest.raises(ValueError, match="1006"):
         with EchoServer(lambda connection: connection.close(1006)) as server:
-            with Peer(server).open() as peer:
+            with RawClient(server).open() as peer:
                 assert peer.next_close()[0] == 1011
 
 
@@ -174,7 +175,7 @@ def test_drop_resets() -> None:
         with pytest.raises(WebSocketClosed):
             connection.receive()
 
-    with EchoServer(drop) as server, Peer(server).open() as peer:
+    with EchoServer(drop) as server, RawClient(server).open() as peer:
         assert peer.next_message() == "last words"
         with pytest.raises(ConnectionResetError):
             peer.next_event()
@@ -187,7 +188,7 @@ def test_drop_with_fin_ends_the_stream_also_with_bytes_unread() -> None:
         connection.send("last words")
         connection.drop(reset=False)
 
-    with EchoServer(drop) as server, Peer(server).open() as peer:
+    with EchoServer(drop) as server, RawClient(server).open() as peer:
         peer.send("go")
         peer.send("never read")
         assert peer.next_message() == "last words"
@@ -196,7 +197,7 @@ def test_drop_with_fin_ends_the_stream_also_with_bytes_unread() -> None:
 
 
 def test_drop_from_another_greenlet_ends_the_behaviour() -> None:
-    with EchoServer() as server, Peer(server).open() as peer:
+    with EchoServer() as server, RawClient(server).open() as peer:
         connection = server.wait_connections()[0]
         connection.drop(reset=False)
         assert peer.read_to_end() == b""
@@ -204,8 +205,8 @@ def test_drop_from_another_greenlet_ends_the_behaviour() -> None:
         assert connection.error is None
 
 
-def test_test_may_act_on_the_connection_itself() -> None:
-    with EchoServer(stop_reading) as server, Peer(server).open() as peer:
+def test_connection_may_be_used_by_the_test_itself() -> None:
+    with EchoServer(stop_reading) as server, RawClient(server).open() as peer:
         connection = server.wait_connections()[0]
         peer.send("question")
         assert connection.receive() == "question"
@@ -218,7 +219,7 @@ def test_test_may_act_on_the_connection_itself() -> None:
 
 
 def test_two_greenlets_cannot_receive_at_once() -> None:
-    with EchoServer() as server, Peer(server).open():
+    with EchoServer() as server, RawClient(server).open():
         connection = server.wait_connections()[0]
         gevent.sleep(0)
         with pytest.raises(RuntimeError, match="another greenlet"):
@@ -226,12 +227,12 @@ def test_two_greenlets_cannot_receive_at_once() -> None:
 
 
 @pytest.mark.parametrize("verb", ["receive", "close", "send_ping", "send_pong"])
-def test_nothing_websocket_before_the_upgrade(verb: str) -> None:
+def test_websocket_methods_are_refused_before_the_upgrade(verb: str) -> None:
     def act(connection: ServerConnection) -> None:
         getattr(connection, verb)()
 
     with pytest.raises(WebSocketUnavailable, match="upgrade"):
-        with EchoServer(opening=act) as server, Peer(server).request() as peer:
+        with EchoServer(opening=act) as server, RawClient(server).request() as peer:
             peer.read_to_end()
 
 
@@ -241,7 +242,7 @@ def test_request_is_answered_once() -> None:
         connection.reject()
 
     with pytest.raises(WebSocketUnavailable, match="already"):
-        with EchoServer(opening=act) as server, Peer(server).open() as peer:
+        with EchoServer(opening=act) as server, RawClient(server).open() as peer:
             peer.next_close()
 
 
@@ -249,7 +250,7 @@ def test_accept_may_name_any_subprotocol_and_headers() -> None:
     def act(connection: ServerConnection) -> None:
         connection.accept(subprotocol="unasked", headers=[("Set-Cookie", "a=b"), ("X-Y", "z")])
 
-    with EchoServer(opening=act) as server, Peer(server).open() as peer:
+    with EchoServer(opening=act) as server, RawClient(server).open() as peer:
         assert peer.response is not None
         assert peer.response.get("sec-websocket-protocol") == "unasked"
         assert peer.response.get("set-cookie") == "a=b"
@@ -264,7 +265,7 @@ def test_messages_are_compressed_unless_told_otherwise() -> None:
         connection.send("z" * 1000)
         assert connection.receive() == "x" * 1000
 
-    with EchoServer(talk) as server, Peer(server).open(compress=True) as peer:
+    with EchoServer(talk) as server, RawClient(server).open(compress=True) as peer:
         assert peer.response is not None
         assert peer.response.get("sec-websocket-extensions") == "permessage-deflate"
         peer.stream.deflate = deflate = Deflate()
@@ -273,7 +274,7 @@ def test_messages_are_compressed_unless_told_otherwise() -> None:
 
 
 def test_violation_is_answered_with_its_code() -> None:
-    with EchoServer() as server, Peer(server).open() as peer:
+    with EchoServer() as server, RawClient(server).open() as peer:
         peer.sock.sendall(build_frame(1, b"not masked", masked=False))
         code, reason = peer.next_close()
         assert code == 1002
@@ -286,7 +287,7 @@ def test_violation_is_answered_with_its_code() -> None:
 
 
 def test_bad_utf8_is_answered_with_1007() -> None:
-    with EchoServer() as server, Peer(server).open() as peer:
+    with EchoServer() as server, RawClient(server).open() as peer:
         peer.sock.sendall(build_frame(1, b"\xff"))
         assert peer.next_close()[0] == 1007
 
@@ -299,7 +300,7 @@ def test_frames_may_be_anything() -> None:
         connection.send_frame(8, struct.pack("!H", 1005))
         silent(connection)
 
-    with EchoServer(act) as server, Peer(server).open() as peer:
+    with EchoServer(act) as server, RawClient(server).open() as peer:
         assert peer.next_event().name == "ping"
         assert peer.next_message() == "in pieces"
         with pytest.raises(Exception, match="1005"):
@@ -315,7 +316,10 @@ def test_sender_waits_for_a_client_that_does_not_read() -> None:
             sent.append(number)
         connection.flush()
 
-    with EchoServer(flood, history=0) as server, Peer(server, receive_buffer=4096).open() as peer:
+    with (
+        EchoServer(flood, history=0) as server,
+        RawClient(server, receive_buffer=4096).open() as peer,
+    ):
         gevent.sleep(0.05)
         assert len(sent) < 30
         count = 0
@@ -333,7 +337,7 @@ def test_order_of_two_senders_is_kept() -> None:
 
         gevent.joinall([gevent.spawn(count, "a"), gevent.spawn(count, "b")], raise_error=True)
 
-    with EchoServer(talk) as server, Peer(server, receive_buffer=4096).open() as peer:
+    with EchoServer(talk) as server, RawClient(server, receive_buffer=4096).open() as peer:
         texts = [str(peer.next_message()).rstrip(".") for _ in range(100)]
         for letter in "ab":
             mine = [text for text in texts if text[0] == letter]

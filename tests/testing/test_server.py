@@ -1,6 +1,7 @@
+"""The EchoServer as a whole: start and stop, TLS, failures of behaviours, waiting."""
+
 from __future__ import annotations
 
-import ssl
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,11 +10,12 @@ from pathlib import Path
 
 import gevent
 import pytest
-import trustme
 
 from greenws.testing import EchoServer, ServerConnection, close_with, drop, silent, stop_reading
-
-from .peer import LIMIT, Peer, run_websockets
+from tests.support.authority import Authority
+from tests.support.clients import RawClient, run_websockets
+from tests.support.stopwatch import Stopwatch
+from tests.support.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 
@@ -57,7 +59,7 @@ def test_websockets_gets_compressed_echoes(preferences: bool | dict[str, int]) -
 
 
 def test_compression_is_declined_if_not_wanted() -> None:
-    with EchoServer(compress=False) as server, Peer(server).open(compress=True) as peer:
+    with EchoServer(compress=False) as server, RawClient(server).open(compress=True) as peer:
         assert peer.response is not None
         assert "sec-websocket-extensions" not in peer.response.headers
 
@@ -71,33 +73,20 @@ def test_subprotocol_is_the_servers_first_choice_among_the_offered() -> None:
 
 def test_no_subprotocol_is_named_if_none_is_common() -> None:
     with EchoServer(subprotocols=["chat"]) as server:
-        with Peer(server).open("Sec-WebSocket-Protocol: mqtt") as peer:
+        with RawClient(server).open("Sec-WebSocket-Protocol: mqtt") as peer:
             assert peer.response is not None
             assert "sec-websocket-protocol" not in peer.response.headers
 
 
-@pytest.fixture(scope="module")
-def authority() -> trustme.CA:
-    return trustme.CA()
-
-
-def server_context(authority: trustme.CA) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(context)
-    return context
-
-
-def test_websockets_gets_echoes_over_tls(authority: trustme.CA, tmp_path: Path) -> None:
-    cafile = str(tmp_path / "ca.pem")
-    authority.cert_pem.write_to_path(cafile)
-    with EchoServer(ssl_context=server_context(authority)) as server:
+def test_websockets_gets_echoes_over_tls(authority: Authority) -> None:
+    with EchoServer(ssl_context=authority.server_context()) as server:
         assert server.url.startswith("wss://127.0.0.1:")
-        told = run_websockets(server, ECHO, cafile)
+        told = run_websockets(server, ECHO, authority.cafile)
         assert told == [True] * 9 + [["PerMessageDeflate"], None]
 
 
 def test_client_that_distrusts_the_certificate_is_an_error_of_the_connection(
-    authority: trustme.CA, ticking: object
+    authority: Authority, ticking: object
 ) -> None:
     code = """
 try:
@@ -105,23 +94,23 @@ try:
 except ssl.SSLError as error:
     tell(error.reason)
 """
-    with EchoServer(ssl_context=server_context(authority)) as server:
+    with EchoServer(ssl_context=authority.server_context()) as server:
         assert run_websockets(server, code) == ["CERTIFICATE_VERIFY_FAILED"]
         connection = server.connections[0]
         connection.wait_ended()
         assert "TLS handshake failed" in str(connection.error)
 
 
-def test_client_without_tls_is_an_error_of_the_connection(authority: trustme.CA) -> None:
-    with EchoServer(ssl_context=server_context(authority)) as server:
-        with Peer(server).request() as peer:
+def test_client_without_tls_is_an_error_of_the_connection(authority: Authority) -> None:
+    with EchoServer(ssl_context=authority.server_context()) as server:
+        with RawClient(server).request() as peer:
             peer.read_to_end()
         assert "TLS handshake failed" in str(server.connections[0].error)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])
-def test_host_is_where_it_listens(host: str) -> None:
-    with EchoServer(host=host) as server, Peer(server).open() as peer:
+def test_host_is_the_address_of_the_listener(host: str) -> None:
+    with EchoServer(host=host) as server, RawClient(server).open() as peer:
         assert server.url == f"ws://{'[::1]' if host == '::1' else host}:{server.port}/"
         peer.send("hello")
         assert peer.next_message() == "hello"
@@ -145,13 +134,13 @@ def test_start_twice_is_an_error() -> None:
 def test_server_can_be_started_again_on_its_port() -> None:
     server = EchoServer().start()
     url = server.url
-    with Peer(server).open():
+    with RawClient(server).open():
         server.stop()
     with pytest.raises(ConnectionRefusedError):
-        Peer(server)
+        RawClient(server)
     server.start()
     assert server.url == url
-    with Peer(server).open() as peer:
+    with RawClient(server).open() as peer:
         peer.send("again")
         assert peer.next_message() == "again"
     server.stop()
@@ -160,7 +149,7 @@ def test_server_can_be_started_again_on_its_port() -> None:
 
 
 def test_stop_closes_open_connections_with_1001() -> None:
-    with EchoServer() as server, Peer(server).open() as peer:
+    with EchoServer() as server, RawClient(server).open() as peer:
         server.stop()
         assert peer.next_close() == (1001, "the server stops")
         assert peer.read_to_end() == b""
@@ -171,16 +160,16 @@ def test_stop_closes_open_connections_with_1001() -> None:
 @pytest.mark.parametrize("behaviour", [silent, stop_reading, lambda connection: gevent.sleep(99)])
 def test_stop_ends_any_behaviour(behaviour: Callable[[ServerConnection], object]) -> None:
     with EchoServer(opening=behaviour) as server:
-        peer = Peer(server)
+        peer = RawClient(server)
         server.wait_for(lambda: server.connection_count)
-        gevent.sleep(0)  # the behaviour's first turn
+        gevent.sleep(0)  # the behaviour begins
     assert peer.read_to_end() == b""
     peer.sock.close()
 
 
 def test_stop_before_the_first_turn_of_a_connection_closes_it() -> None:
     server = EchoServer().start()
-    peer = Peer(server)
+    peer = RawClient(server)
     server.wait_for(lambda: server.connection_count)
     server.stop()
     assert peer.read_to_end() == b""
@@ -190,12 +179,12 @@ def test_stop_before_the_first_turn_of_a_connection_closes_it() -> None:
 
 def test_stop_is_not_held_up_by_a_client_that_does_not_read() -> None:
     with EchoServer(receive_buffer=4096) as server:
-        with Peer(server, receive_buffer=4096).open() as peer:
+        with RawClient(server, receive_buffer=4096).open() as peer:
             writer = gevent.spawn(peer.send, b"x" * 8_000_000)
             server.wait_for(lambda: server.message_count)
-            gevent.sleep(0.01)
-            with gevent.Timeout(1):
-                server.stop()
+            stopwatch = Stopwatch()
+            server.stop()
+            assert stopwatch.own < 1
             writer.kill()
 
 
@@ -205,7 +194,7 @@ def test_behaviour_may_stop_the_server() -> None:
         server.stop()
 
     server = EchoServer(stop_on_demand).start()
-    with Peer(server).open() as peer, Peer(server).open() as other:
+    with RawClient(server).open() as peer, RawClient(server).open() as other:
         peer.send("stop")
         assert peer.next_close()[0] == 1000
         assert other.next_close()[0] == 1001
@@ -219,7 +208,7 @@ def test_exception_of_a_behaviour_is_raised_at_the_end() -> None:
         raise ZeroDivisionError("in a behaviour")
 
     with pytest.raises(ZeroDivisionError, match="in a behaviour"):
-        with EchoServer(fail) as server, Peer(server).open() as peer:
+        with EchoServer(fail) as server, RawClient(server).open() as peer:
             assert peer.next_close() == (1011, "")
             connection = server.connections[0]
             assert isinstance(connection.error, ZeroDivisionError)
@@ -231,10 +220,10 @@ def test_exception_of_a_behaviour_ends_a_wait() -> None:
         raise ZeroDivisionError
 
     server = EchoServer(fail).start()
-    with Peer(server).open():
+    with RawClient(server).open():
         with pytest.raises(ZeroDivisionError):
             server.wait_messages(1)
-    server.stop()  # not a second time
+    server.stop()  # does not raise the exception again
 
 
 def test_exception_of_a_behaviour_goes_before_one_of_the_block() -> None:
@@ -242,25 +231,25 @@ def test_exception_of_a_behaviour_goes_before_one_of_the_block() -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError) as caught:
-        with EchoServer(fail) as server, Peer(server).open() as peer:
+        with EchoServer(fail) as server, RawClient(server).open() as peer:
             peer.next_close()
             raise KeyError("a consequence")
     assert isinstance(caught.value.__context__, KeyError)
 
 
-def test_timeout_out_of_a_behaviour_counts_as_exception() -> None:
+def test_timeout_of_a_behaviour_counts_as_an_exception() -> None:
     def fail(connection: ServerConnection) -> None:
         with gevent.Timeout(0.001):
             connection.receive()
 
     with pytest.raises(gevent.Timeout), EchoServer(fail) as server:
-        with Peer(server).open() as peer:
+        with RawClient(server).open() as peer:
             assert peer.next_close()[0] == 1011
 
 
-def test_behaviour_that_was_not_called_is_an_error() -> None:
+def test_behaviour_factory_that_was_not_called_is_an_error() -> None:
     server = EchoServer(drop).start()  # type: ignore[arg-type]
-    with Peer(server).open() as peer:
+    with RawClient(server).open() as peer:
         assert peer.next_close()[0] == 1011
     with pytest.raises(TypeError, match="call it, and give the result"):
         server.stop()
@@ -276,7 +265,9 @@ def test_wrong_type_is_a_type_error(options: dict[str, object]) -> None:
 
 def test_connections_are_in_order_and_keep_those_that_ended() -> None:
     with EchoServer(history=2) as server, ExitStack() as stack:
-        peers = [stack.enter_context(Peer(server)).open(path=f"/{number}") for number in range(4)]
+        peers = [
+            stack.enter_context(RawClient(server)).open(path=f"/{number}") for number in range(4)
+        ]
         connections = server.wait_connections(4)
         assert [connection.number for connection in connections] == [1, 2, 3, 4]
         for number in (2, 1, 0):
@@ -293,7 +284,7 @@ def test_connections_are_in_order_and_keep_those_that_ended() -> None:
 
 
 def test_history_limits_what_is_kept() -> None:
-    with EchoServer(history=2) as server, Peer(server).open() as peer:
+    with EchoServer(history=2) as server, RawClient(server).open() as peer:
         for message in "abc":
             peer.send(message)
         assert server.wait_messages(3) == ["b", "c"]
@@ -302,7 +293,7 @@ def test_history_limits_what_is_kept() -> None:
 
 
 def test_wait_that_takes_too_long_is_a_timeout_error() -> None:
-    with EchoServer() as server, Peer(server).open():
+    with EchoServer() as server, RawClient(server).open():
         server.wait_connections(1)
         with pytest.raises(TimeoutError, match="not true within"):
             server.wait_messages(1, timeout=0.01)
@@ -315,16 +306,16 @@ def test_wait_that_takes_too_long_is_a_timeout_error() -> None:
 
 
 def test_max_size_refuses_a_message_with_1009() -> None:
-    with EchoServer(max_size=100) as server, Peer(server).open() as peer:
+    with EchoServer(max_size=100) as server, RawClient(server).open() as peer:
         peer.send("x" * 101)
         assert peer.next_close()[0] == 1009
         peer.send_close(1009)
         assert peer.read_to_end() == b""
 
 
-def test_many_connections_at_once(ticking: object) -> None:
+def test_many_connections_are_served_at_once(ticking: object) -> None:
     with EchoServer(history=0) as server, ExitStack() as stack:
-        peers = [stack.enter_context(Peer(server)).request() for _ in range(100)]
+        peers = [stack.enter_context(RawClient(server)).request() for _ in range(100)]
         for peer in peers:
             peer.read_response()
             peer.send("x")
@@ -338,7 +329,7 @@ def test_many_connections_at_once(ticking: object) -> None:
 
 def test_flooding_client_leaves_the_others_their_turn() -> None:
     with EchoServer(lambda connection: list(connection), history=0) as server:
-        with Peer(server).open() as flooder, Peer(server).open() as other:
+        with RawClient(server).open() as flooder, RawClient(server).open() as other:
 
             def flood() -> None:
                 while True:
@@ -353,7 +344,7 @@ def test_flooding_client_leaves_the_others_their_turn() -> None:
 
 
 def test_wait_for_condition_sees_pings_and_closes() -> None:
-    with EchoServer() as server, Peer(server).open() as peer:
+    with EchoServer() as server, RawClient(server).open() as peer:
         connection = server.wait_connections()[0]
         gevent.spawn(peer.send_ping, b"alive")
         server.wait_for(lambda: connection.pings)
@@ -367,11 +358,11 @@ def test_serve_forever_serves_until_killed() -> None:
     server = EchoServer(close_with(1012))
     greenlet = gevent.spawn(server.serve_forever)
     server.wait_for(lambda: server.port)
-    with Peer(server).open() as peer:
+    with RawClient(server).open() as peer:
         assert peer.next_close()[0] == 1012
     greenlet.kill()
     with pytest.raises(ConnectionRefusedError):
-        Peer(server)
+        RawClient(server)
 
 
 PATCHED = """
@@ -394,15 +385,13 @@ print("done")
 """
 
 
-def test_patched_process_is_served_too(authority: trustme.CA, tmp_path: Path) -> None:
-    certificate, cafile = tmp_path / "server.pem", tmp_path / "ca.pem"
-    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(certificate))
-    authority.cert_pem.write_to_path(str(cafile))
+def test_patched_process_is_served(authority: Authority) -> None:
+    certificate = authority.issue_file("server.pem")
     run = subprocess.run(
-        [sys.executable, "-c", PATCHED, str(certificate), str(cafile)],
+        [sys.executable, "-c", PATCHED, certificate, authority.cafile],
         cwd=ROOT,
         stdout=subprocess.PIPE,
-        timeout=2 * LIMIT,
+        timeout=2 * PATIENCE,
         check=True,
     )
     assert run.stdout == b"done\n"

@@ -1,4 +1,4 @@
-"""Clients for the tests of the server: one made of a socket, and ``websockets`` in a process."""
+"""Clients for the tests of servers: one made of a socket, and ``websockets`` in a process."""
 
 from __future__ import annotations
 
@@ -18,15 +18,13 @@ from greenws.protocol.head import HeadReader
 from greenws.protocol.response import Response
 from greenws.protocol.stream import Stream
 from greenws.testing import EchoServer
+from tests.support.waiting import PATIENCE
 
 KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
 
-# Seconds a test waits for anything; a test that gets there has failed.
-LIMIT = 10
 
-
-class Peer:
-    """A client in the hands of the test: it does nothing by itself.
+class RawClient:
+    """A client that does nothing by itself: the test decides every byte.
 
     :param receive_buffer: bytes of the kernel's buffer; None: the system's default.
     """
@@ -37,7 +35,7 @@ class Peer:
         try:
             if receive_buffer is not None:
                 self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-            self.sock.settimeout(LIMIT)
+            self.sock.settimeout(PATIENCE)
             self.sock.connect((server.host, server.port))
         except BaseException:
             self.sock.close()
@@ -46,7 +44,7 @@ class Peer:
         self.response: Response | None = None
         self.rest = b""
 
-    def __enter__(self) -> Peer:
+    def __enter__(self) -> RawClient:
         return self
 
     def __exit__(
@@ -59,7 +57,7 @@ class Peer:
 
     def request(
         self, *headers: str, path: str = "/", compress: bool = False, version: int = 13
-    ) -> Peer:
+    ) -> RawClient:
         lines = [
             f"GET {path} HTTP/1.1",
             "Host: localhost",
@@ -86,7 +84,7 @@ class Peer:
         self.response = Response(head)
         return self.response
 
-    def open(self, *headers: str, path: str = "/", compress: bool = False) -> Peer:
+    def open(self, *headers: str, path: str = "/", compress: bool = False) -> RawClient:
         """Open the WebSocket, which has to succeed."""
         response = self.request(*headers, path=path, compress=compress).read_response()
         assert response.status_code == 101
@@ -135,7 +133,7 @@ class Peer:
         return b"".join(pieces)
 
     def expect_silence(self) -> None:
-        """Check that nothing comes while the server has every chance to send something."""
+        """Check that nothing comes, while the hub gives the server time to send."""
         with gevent.Timeout(0.05, False):  # type: ignore[arg-type]
             raise AssertionError(f"got {self.sock.recv(100)!r}")
 
@@ -153,12 +151,12 @@ def tell(value):
 
 
 def run_websockets(server: EchoServer, code: str, cafile: str = "", **options: Any) -> list[Any]:
-    """Run ``code`` in a process, with the client of ``websockets``.
+    """Run code with the client of ``websockets`` in a process.
 
-    :param code: has ``connect``, ``url``, and ``options`` for ``connect``.
-    :returns: what it passed to ``tell()``.
+    :param code: may use ``connect``, ``url``, ``options`` for ``connect``, and ``tell()``.
+    :returns: the values that it passed to ``tell()``.
     """
-    with gevent.Timeout(LIMIT):
+    with gevent.Timeout(PATIENCE):
         run = subprocess.run(
             [sys.executable, "-c", _PREAMBLE + code, server.url, cafile, json.dumps(options)],
             stdout=subprocess.PIPE,

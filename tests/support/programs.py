@@ -1,4 +1,4 @@
-"""Programs as Debian ships them, each run on free ports of 127.0.0.1 for as long as a block."""
+"""Programs as Debian ships them: proxies, nginx, ssh. Each runs as long as a ``with`` block."""
 
 from __future__ import annotations
 
@@ -18,32 +18,42 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import trustme
 
-# What tinyproxy and microsocks can be told: letters and digits, on a command line.
+from tests.support.authority import LOCAL_NAMES, Authority
+from tests.support.waiting import PATIENCE
+
+# tinyproxy and microsocks take letters and digits only.
 USER, PASSWORD = "user", "pa55word"
 
-#: Seconds a program has to begin to listen.
-PATIENCE = 10.0
-
-# Below what Linux and the BSDs take for outgoing connections.
+# Below the ports that Linux and the BSDs give to outgoing connections.
 _PORTS = (15_000, 32_000)
 
 _PATH = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"
-STREAM_MODULE = Path("/usr/lib/nginx/modules/ngx_stream_module.so")
 
 
 def find(program: str) -> str:
-    """The path of a program; without it the test is skipped."""
+    """Find a program, or skip the test without it."""
     path = shutil.which(program, path=_PATH)
     if path is None:
         pytest.skip(f"{program} is not installed")
     return path
 
 
+def find_stream_module() -> Path:
+    """Find nginx's stream module, a package of its own, or skip the test without it."""
+    prefix = Path(find("nginx")).parents[1]
+    for folder in (prefix / "lib", Path("/usr/lib"), Path("/usr/lib64"), Path("/usr/share")):
+        module = folder / "nginx/modules/ngx_stream_module.so"
+        if module.exists():
+            return module
+    return pytest.skip("nginx's stream module is not installed (libnginx-mod-stream)")
+
+
 @contextlib.contextmanager
-def run(program: str, *arguments: str, ports: list[int]) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a program; it listens on all of the ports when this returns."""
+def run_program(
+    program: str, *arguments: str, ports: list[int]
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a program, and wait until it listens on all of the ports."""
     process = subprocess.Popen(
         [find(program), *arguments],
         stdin=subprocess.DEVNULL,
@@ -68,10 +78,10 @@ def run(program: str, *arguments: str, ports: list[int]) -> Iterator[subprocess.
 
 
 def find_ports(count: int) -> list[int]:
-    """Different ports of 127.0.0.1 that are free, for programs that cannot take port 0.
+    """Find free ports of 127.0.0.1, for programs that cannot take port 0.
 
-    Not those the system gives to whoever connects, of which one may be gone by the time the
-    program has started.
+    The system must not give them to outgoing connections before the program has started, so they
+    are outside of its range.
     """
     found: list[int] = []
     while len(found) < count:
@@ -80,7 +90,7 @@ def find_ports(count: int) -> list[int]:
             try:
                 sock.bind(("127.0.0.1", port))
             except OSError:
-                continue  # somebody else's
+                continue  # the port is in use
         if port not in found:
             found.append(port)
     return found
@@ -93,25 +103,25 @@ def _is_open(port: int) -> bool:
 
 @contextlib.contextmanager
 def run_tinyproxy(folder: Path, *lines: str) -> Iterator[int]:
-    """An HTTP proxy; more lines of its configuration are the caller's."""
+    """Run an HTTP proxy, with more lines of configuration from the caller."""
     (port,) = find_ports(1)
     config = folder / f"tinyproxy-{port}.conf"
     config.write_text("\n".join([f"Port {port}", "Listen 127.0.0.1", "Timeout 60", *lines, ""]))
-    with run("tinyproxy", "-d", "-c", str(config), ports=[port]):
+    with run_program("tinyproxy", "-d", "-c", str(config), ports=[port]):
         yield port
 
 
 @contextlib.contextmanager
 def run_microsocks(*arguments: str) -> Iterator[int]:
-    """A SOCKS5 proxy."""
+    """Run a SOCKS5 proxy."""
     (port,) = find_ports(1)
-    with run("microsocks", "-i", "127.0.0.1", "-p", str(port), *arguments, ports=[port]):
+    with run_program("microsocks", "-i", "127.0.0.1", "-p", str(port), *arguments, ports=[port]):
         yield port
 
 
 @contextlib.contextmanager
 def run_dante(folder: Path) -> Iterator[int]:
-    """A SOCKS4 and SOCKS5 proxy that refuses port 9."""
+    """Run a SOCKS4 and SOCKS5 proxy that refuses port 9."""
     (port,) = find_ports(1)
     config = folder / f"danted-{port}.conf"
     config.write_text(
@@ -128,16 +138,16 @@ def run_dante(folder: Path) -> Iterator[int]:
         socks pass {{ from: 0.0.0.0/0 to: 0.0.0.0/0 command: connect }}
         """
     )
-    with run("danted", "-f", str(config), "-p", str(folder / "pid"), ports=[port]):
+    with run_program("danted", "-f", str(config), "-p", str(folder / "pid"), ports=[port]):
         yield port
 
 
 @contextlib.contextmanager
 def run_ssh(folder: Path) -> Iterator[int]:
-    """``ssh -D``: SOCKS 4, 4a and 5, over a server of its own; it resolves what it is given."""
+    """Run ``ssh -D``, a proxy for SOCKS 4, 4a and 5 that resolves names, with its own sshd."""
     server = find("sshd")
     if os.geteuid() == 0:
-        Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # where sshd separates privileges
+        Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # sshd separates privileges there
     for name in ("host", "user"):
         command = [
             find("ssh-keygen"),
@@ -165,36 +175,28 @@ def run_ssh(folder: Path) -> Iterator[int]:
     ]
     arguments = [part for option in options for part in ("-o", option)]
     arguments += ["-F", "none", "-i", f"{folder}/user-key", "-N", "-D", f"127.0.0.1:{port}"]
-    with run("ssh", *arguments, "localhost", ports=[port]):
+    with run_program("ssh", *arguments, "localhost", ports=[port]):
         yield port
 
 
 class Certificates:
-    """Files of an authority of the tests' own, and of what it vouches for."""
+    """The files of a certificate authority, and of every certificate that the tests need."""
 
     def __init__(self, folder: Path) -> None:
-        authority = trustme.CA()
-        self.cafile = str(folder / "ca.pem")
-        authority.cert_pem.write_to_path(self.cafile)
-        server = authority.issue_cert("localhost", "127.0.0.1", "::1", "bücher.example")
-        self.server = str(folder / "server.pem")
-        server.private_key_and_cert_chain_pem.write_to_path(self.server)
-        client = authority.issue_cert("client@example.org", common_name="a client")
-        self.client = str(folder / "client.pem")
-        self.client_key = str(folder / "client.key")
-        client.cert_chain_pems[0].write_to_path(self.client)
-        client.private_key_pem.write_to_path(self.client_key)
-        stranger = trustme.CA().issue_cert("localhost")
-        self.stranger = str(folder / "stranger.pem")
-        stranger.private_key_and_cert_chain_pem.write_to_path(self.stranger)
-        self.stranger_cafile = str(folder / "stranger-ca.pem")
-        stranger.cert_chain_pems[-1].write_to_path(self.stranger_cafile)
-        expired = authority.issue_cert("localhost", not_after=_at(2020), not_before=_at(2019))
-        self.expired = str(folder / "expired.pem")
-        expired.private_key_and_cert_chain_pem.write_to_path(self.expired)
-        other = authority.issue_cert("other.example", "more.example")
-        self.other = str(folder / "other.pem")
-        other.private_key_and_cert_chain_pem.write_to_path(self.other)
+        authority = Authority(folder)
+        self.cafile = authority.cafile
+        names = (*LOCAL_NAMES, "bücher.example")
+        self.server = authority.issue_file("server.pem", *names)
+        self.client, self.client_key = authority.issue_pair(
+            "client", "client@example.org", common_name="a client"
+        )
+        self.expired = authority.issue_file(
+            "expired.pem", "localhost", not_after=_at(2020), not_before=_at(2019)
+        )
+        self.other = authority.issue_file("other.pem", "other.example", "more.example")
+        stranger = Authority(folder, "stranger")
+        self.stranger_cafile = stranger.cafile
+        self.stranger = stranger.issue_file("server.pem", "localhost")
 
 
 def _at(year: int) -> Any:
@@ -213,7 +215,7 @@ def _has_ipv6() -> bool:
 HAS_IPV6 = _has_ipv6()
 needs_ipv6 = pytest.mark.skipif(not HAS_IPV6, reason="this machine has no IPv6")
 
-#: What nginx logs of each request, as JSON, by the names of its variables.
+#: The fields of nginx's log, which is JSON, and the variables of nginx in them.
 LOGGED = {
     "port": "server_port",
     "uri": "request_uri",
@@ -229,11 +231,11 @@ LOGGED = {
 
 
 class Nginx:
-    """One nginx in front of an echo server: every kind of front the tests need.
+    """One nginx in front of an echo server, with every kind of front that the tests need.
 
     :param upstream: port of the echo server.
-    :param proxy: port of the HTTP proxy that ``https_proxy`` is in front of, and of one that
-        wants credentials for ``https_auth_proxy``.
+    :param proxies: ports of two HTTP proxies: the one behind ``https_proxy``, and one that wants
+        credentials, behind ``https_auth_proxy``.
     """
 
     PORTS = ("plain", "other", "tls", "other_tls", "tls12", "mutual", "expired", "wrong_name",
@@ -242,8 +244,7 @@ class Nginx:
     def __init__(
         self, folder: Path, certificates: Certificates, upstream: int, proxies: tuple[int, int]
     ) -> None:
-        if not STREAM_MODULE.exists():
-            pytest.skip("nginx's stream module is not installed (libnginx-mod-stream)")
+        self._stream_module = find_stream_module()
         self.ports = dict(zip(self.PORTS, find_ports(len(self.PORTS)), strict=True))
         self.unix_path = str(folder / "nginx.sock")
         self.log = folder / "access.log"
@@ -263,13 +264,13 @@ class Nginx:
         config = self._folder / "nginx.conf"
         config.write_text(self._build_config())
         arguments = ["-p", str(self._folder), "-c", str(config), "-e", str(self._folder / "error")]
-        with run("nginx", *arguments, ports=list(self.ports.values())):
+        with run_program("nginx", *arguments, ports=list(self.ports.values())):
             yield self
 
     def read_log(self, mark: str, count: int) -> list[dict[str, str]]:
-        """What it logged of the requests that have ``mark`` in their query, once ``count`` have.
+        """Read the lines of requests with a mark in their query, as soon as there are ``count``.
 
-        An upgraded connection is logged when it has ended, which may be after the client's end.
+        nginx logs an upgraded connection when it ends, which may be after the client has ended.
         """
         deadline = time.monotonic() + PATIENCE
         while True:
@@ -319,11 +320,11 @@ class Nginx:
             f"add_header Retry-After 7 always; }}\n"
             for code in (429, 503)
         )
-        # Escaped, as a header of the client may be anything.
+        # A header of the client may be anything, and is escaped.
         facts = ",".join(f'"{name}":"${variable}"' for name, variable in LOGGED.items())
         log = f"log_format seen escape=json '{{{facts}}}';"
         return f"""
-            load_module {STREAM_MODULE};
+            load_module {self._stream_module};
             daemon off; master_process off; worker_processes 1;
             pid {folder}/nginx.pid; error_log {folder}/error info;
             events {{ worker_connections 512; }}

@@ -1,0 +1,116 @@
+"""The connection of the command ``connect``: lines in, messages out, an exit status."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import gevent
+import pytest
+
+from greenws.cli import connect
+from greenws.cli.connect import StdioClient
+from greenws.testing import EchoServer, close_with, drop, reject, respond
+
+Feed = Callable[..., None]
+
+
+@pytest.fixture
+def feed(monkeypatch: pytest.MonkeyPatch) -> Feed:
+    """What stdin gives, read by read, and then its end."""
+
+    def feed(*pieces: bytes) -> None:
+        rest = iter(pieces)
+        monkeypatch.setattr(connect, "read_stdin", lambda: next(rest, b""))
+
+    return feed
+
+
+def converse(url: str, wait: float = 0.0, **options: Any) -> int:
+    client = StdioClient(url, wait, options)
+    client.run()
+    return client.status
+
+
+def test_lines_are_messages(feed: Feed) -> None:
+    feed(b"one\r\ntw", "o, zwölf".encode()[:5], "o, zwölf".encode()[5:] + b"\n\nlast")
+    with EchoServer() as server:
+        assert converse(server.url) == 0
+        assert server.messages == ["one", "two, zwölf", "", "last"]
+
+
+def test_bytes_that_are_not_utf8_are_replaced(feed: Feed) -> None:
+    feed(b"a\xffb\n")
+    with EchoServer() as server:
+        converse(server.url)
+        assert server.messages == ["a\ufffdb"]
+
+
+def test_texts_are_printed_and_binary_messages_in_hex(
+    feed: Feed, capsys: pytest.CaptureFixture[str]
+) -> None:
+    feed(b"go\n")
+    with EchoServer(respond(lambda message: ["grün", b"\x01\xff"])) as server:
+        assert converse(server.url, wait=0.1) == 0
+    told = capsys.readouterr()
+    assert told.out == "grün\n01ff\n"
+    assert told.err == "connected\ndisconnected: closed (code 1000)\n"
+
+
+def test_agreement_is_told(feed: Feed, capsys: pytest.CaptureFixture[str]) -> None:
+    feed()
+    with EchoServer(subprotocols=["chat"]) as server:
+        converse(server.url, compress=True, protocols=["chat"])
+    assert capsys.readouterr().err.startswith("connected (permessage-deflate, chat)\n")
+
+
+@pytest.mark.parametrize(
+    ("handler", "status"),
+    [
+        (close_with(1000), 0),
+        (close_with(1001), 0),
+        (close_with(None), 0),
+        (close_with(1011), 1),
+        (drop(reset=False), 1),
+    ],
+)
+def test_status_tells_a_good_end_from_a_bad_one(
+    handler: Any, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connect, "read_stdin", lambda: gevent.sleep(60))
+    with EchoServer(handler) as server:
+        assert converse(server.url) == status
+
+
+def test_rejection_is_told_with_its_body(feed: Feed, capsys: pytest.CaptureFixture[str]) -> None:
+    feed(b"never sent\n")
+    with EchoServer(opening=reject(403, "Forbidden", body=b"no entry\n")) as server:
+        assert converse(server.url) == 1
+    assert capsys.readouterr().err.splitlines() == [
+        "rejected: Websocket upgrade failed (code=403)",
+        "no entry",
+    ]
+
+
+def test_failed_connection_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    with EchoServer() as server:
+        url = server.url
+    assert converse(url) == 1
+    assert "Connection refused" in capsys.readouterr().err
+
+
+def test_line_that_cannot_be_sent_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pieces = iter([b"one\n", b"two\n"])
+
+    def read() -> bytes:
+        client.websocket.close()
+        return next(pieces, b"")
+
+    monkeypatch.setattr(connect, "read_stdin", read)
+    with EchoServer() as server:
+        client = StdioClient(server.url, 0.0, {})
+        client.run()
+        assert server.messages == []
+    assert "not sent: " in capsys.readouterr().err

@@ -1,0 +1,475 @@
+"""What a session sends: the queue, its high-water mark, and who hears of a failure."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import gevent
+import gevent.event
+import lomond.errors
+import pytest
+
+import greenws.errors
+from greenws.protocol.stream import Stream
+from tests.support.pure import load_pure
+
+# The compiled build hides what only sessions call: the twin has the same source. Its errors are
+# given to it, and so are greenws' own.
+twin: Any = load_pure("sessions.outbox")
+lifecycle: Any = load_pure("sessions.lifecycle")
+pool: Any = load_pure("sessions.turn").BufferPool
+
+TEXT, CLOSE, PING = 1, 8, 9
+PATIENCE = 10.0
+MARK = 1000
+FRAME = 6  # bytes that a short frame adds to its payload
+
+
+class Transport:
+    """Takes as many bytes as it has room for; ``takes`` may be an error to raise."""
+
+    def __init__(self, room: int, is_buffering: bool) -> None:
+        self.room = room
+        self.is_buffering = is_buffering
+        self.taken = bytearray()
+        self.calls = 0
+        self.error: BaseException | None = None
+        self.wants_write = False
+        self.wants_read = False
+        self.flushes = 0
+
+    def fileno(self) -> int:
+        return 7
+
+    def send(self, data: bytes) -> int | None:
+        self.calls += 1
+        if self.error is not None:
+            raise self.error
+        count = min(self.room, len(data))
+        if not count:
+            return None
+        self.taken += data[:count]
+        self.room -= count
+        return count
+
+    def flush(self) -> bool:
+        self.flushes += 1
+        return not self.wants_write
+
+
+class Watcher:
+    def __init__(self) -> None:
+        self.callback: Any = None
+        self.is_closed = False
+
+    def start(self, callback: Any) -> None:
+        self.callback = callback
+
+    def stop(self) -> None:
+        self.callback = None
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+class Reactor:
+    """What an outbox needs of a reactor, told step by step."""
+
+    def __init__(self) -> None:
+        self.pool = pool()
+        self.turn = self.clock = self.loop = self
+        self.queued: list[Any] = []
+        self.rung: list[Any] = []
+        self.awake = 0
+        self.watchers: list[Watcher] = []
+
+    def flush_later(self, item: Any) -> None:
+        self.queued.append(item)
+
+    def stay_awake(self) -> None:
+        self.awake += 1
+
+    def set(self, alarm: Any, due: float) -> None:
+        self.rung.append(alarm)
+
+    def io(self, fileno: int, events: int) -> Watcher:
+        assert (fileno, events) == (7, 2)
+        self.watchers.append(Watcher())
+        return self.watchers[-1]
+
+
+class Setup:
+    def __init__(
+        self,
+        errors: Any = greenws.errors,
+        write_limit: int = MARK,
+        send_timeout: float | None = PATIENCE,
+        is_buffering: bool = False,
+        room: int = 1 << 30,
+    ) -> None:
+        self.life = lifecycle.Lifecycle(errors)
+        for state in (lifecycle.DIALING, lifecycle.UPGRADING, lifecycle.READY):
+            self.life.step(state)
+        self.life.thread = threading.get_ident()
+        self.alarm = object()
+        self.reactor = Reactor()
+        self.transport = Transport(room, is_buffering)
+        self.outbox = twin.Outbox(self.life, self.alarm, write_limit, send_timeout)
+        self.outbox.open(self.transport, self.reactor)
+
+    def end_turn(self) -> None:
+        queued, self.reactor.queued = self.reactor.queued, []
+        for item in queued:
+            if item.is_dirty:
+                item.flush()
+
+    def become_writable(self, room: int) -> None:
+        self.transport.room += room
+        self.reactor.watchers[-1].callback()
+
+    @property
+    def messages(self) -> list[Any]:
+        server = Stream(is_client=False)
+        taken = bytes(self.transport.taken)
+        server.receive(taken, 0, len(taken), 0.0)
+        found = []
+        while (event := server.next_event()) is not None:
+            found.append(event.text if event.name == "text" else event.name)
+        return found
+
+
+# Queueing
+
+
+def test_frames_of_a_turn_leave_in_one_call() -> None:
+    setup = Setup()
+    for text in (b"one", b"two", b"three"):
+        setup.outbox.put(TEXT, text, False)
+    assert setup.transport.calls == 0
+    assert len(setup.reactor.queued) == 1
+    assert setup.outbox.size == 3 * FRAME + 11
+    setup.end_turn()
+    assert setup.transport.calls == 1
+    assert setup.messages == ["one", "two", "three"]
+    assert setup.outbox.is_empty and setup.outbox.size == 0
+
+
+def test_an_empty_queue_has_no_buffer_and_takes_one_of_the_pool() -> None:
+    setup = Setup()
+    buffer = setup.reactor.pool.take()
+    setup.reactor.pool.put(buffer)
+    for text in (b"one", b"two"):
+        setup.outbox.put(TEXT, text, False)
+        assert setup.outbox._queue is buffer
+        setup.end_turn()
+        assert setup.outbox._queue is None
+    assert setup.reactor.pool.take() is buffer
+
+
+def test_bytes_that_are_not_taken_wait_until_there_is_room() -> None:
+    setup = Setup(room=5)
+    setup.outbox.put(TEXT, b"hello", False)
+    setup.end_turn()
+    assert setup.outbox.size == FRAME + 5 - 5
+    (watcher,) = setup.reactor.watchers
+    for _ in range(FRAME):
+        assert not watcher.is_closed
+        setup.become_writable(1)
+    assert watcher.is_closed and watcher.callback is None
+    assert setup.messages == ["hello"]
+    assert setup.outbox.is_empty
+
+
+def test_frames_queued_meanwhile_go_behind_what_is_left() -> None:
+    setup = Setup(room=4)
+    setup.outbox.put(TEXT, b"first", False)
+    setup.end_turn()
+    setup.outbox.put(TEXT, b"second", False)
+    setup.end_turn()
+    setup.become_writable(1000)
+    assert setup.messages == ["first", "second"]
+    assert len(setup.reactor.watchers) == 1
+
+
+def test_bytes_as_they_are_leave_at_once() -> None:
+    setup = Setup()
+    setup.outbox.put_bytes(b"GET / HTTP/1.1\r\n")
+    assert setup.transport.taken == b"GET / HTTP/1.1\r\n"
+
+
+def test_bytes_as_they_are_go_behind_what_is_queued() -> None:
+    setup = Setup()
+    setup.outbox.put(TEXT, b"first", False)
+    setup.outbox.put_bytes(b"")
+    assert setup.messages == ["first"]
+
+
+def test_a_large_queue_leaves_before_the_turn_is_over() -> None:
+    setup = Setup(write_limit=10_000_000)
+    setup.outbox.put(TEXT, bytes(twin._FLUSH_SIZE), False)
+    assert setup.transport.calls == 1
+    setup.end_turn()
+    assert setup.transport.calls == 1
+
+
+def test_a_sender_that_is_taken_from_at_once_lets_the_loop_look_at_times() -> None:
+    # Else a peer that is quick would keep the hub for as long as there is something to send.
+    setup = Setup(write_limit=twin._FLUSH_SIZE * 4)
+    turns: list[int] = []
+    check = gevent.get_hub().loop.check(ref=False)
+    check.start(lambda: turns.append(1))
+    try:
+        for _ in range(16):
+            setup.outbox.put(TEXT, bytes(twin._FLUSH_SIZE), False)
+    finally:
+        check.stop()
+        check.close()
+    assert len(turns) >= 3
+
+
+# What a transport keeps
+
+
+def test_bytes_of_the_transports_own_are_flushed_too() -> None:
+    setup = Setup(is_buffering=True)
+    setup.transport.wants_write = True
+    setup.outbox.put(TEXT, b"hello", False)
+    setup.end_turn()
+    assert setup.transport.flushes == 1
+    assert not setup.outbox.is_empty and setup.outbox.size == 0
+    setup.transport.wants_write = False
+    setup.become_writable(0)
+    assert setup.outbox.is_empty and setup.reactor.watchers[0].is_closed
+
+
+def test_no_room_is_waited_for_where_a_read_has_to_come_first() -> None:
+    # A TLS peer that renegotiates: the descriptor is writable all the time.
+    setup = Setup(is_buffering=True, room=0)
+    setup.transport.wants_read = True
+    setup.outbox.put(TEXT, b"hello", False)
+    setup.end_turn()
+    assert setup.outbox.is_stalled
+    assert setup.reactor.watchers == []
+    setup.transport.wants_read, setup.transport.room = False, 100
+    setup.outbox.flush()
+    assert not setup.outbox.is_stalled
+    assert setup.messages == ["hello"]
+
+
+# The high-water mark
+
+
+def fill(setup: Setup) -> None:
+    """Queue up to below the mark; the next message reaches it."""
+    setup.outbox.put(TEXT, bytes(MARK - 100), False)
+    assert not setup.outbox.is_full
+
+
+def test_a_sender_waits_at_the_mark_until_half_has_left() -> None:
+    setup = Setup(room=0)
+    fill(setup)
+    sender = gevent.spawn(setup.outbox.put, TEXT, bytes(200), False)
+    gevent.sleep(0)
+    assert not sender.ready() and setup.outbox.is_full
+    while setup.outbox.size > MARK // 2 + 100:
+        setup.become_writable(100)
+        gevent.sleep(0)
+        assert not sender.ready()
+    awake = setup.reactor.awake
+    setup.become_writable(100)
+    sender.get(timeout=PATIENCE)
+    assert 0 < setup.outbox.size <= MARK // 2
+    assert setup.reactor.awake == awake + 1  # the loop may have been about to sleep
+
+
+def test_all_who_wait_go_on_together() -> None:
+    setup = Setup(room=0)
+    fill(setup)
+    senders = [gevent.spawn(setup.outbox.put, TEXT, bytes(200), False) for _ in range(5)]
+    gevent.sleep(0)
+    assert not any(sender.ready() for sender in senders)
+    setup.become_writable(10_000)
+    assert len(gevent.joinall(senders, PATIENCE, raise_error=True)) == 5
+    assert setup.outbox.is_empty
+
+
+def test_control_frames_and_the_close_frame_pass_the_mark() -> None:
+    setup = Setup(room=0)
+    fill(setup)
+    sender = gevent.spawn(setup.outbox.put, TEXT, bytes(200), False)
+    gevent.sleep(0)
+    setup.outbox.put(CLOSE, b"\3\xe8", False)
+    setup.become_writable(10_000)
+    sender.get(timeout=PATIENCE)
+    assert setup.messages[-1] == "closing"
+
+
+@pytest.mark.parametrize("errors", [greenws.errors, lomond.errors], ids=["greenws", "lomond"])
+def test_a_wait_that_is_too_long_fails_the_session(errors: Any) -> None:
+    setup = Setup(errors, send_timeout=0.01, room=0)
+    fill(setup)
+    with pytest.raises(errors.TransportFail, match=r"nothing was taken for 0\.01 s"):
+        setup.outbox.put(TEXT, bytes(200), False)
+    assert setup.life.state == lifecycle.FAILED
+    assert setup.reactor.rung == [setup.alarm]
+    assert setup.outbox.size == 0
+
+
+def test_a_failure_frees_all_who_wait() -> None:
+    setup = Setup(room=0)
+    fill(setup)
+    senders = [gevent.spawn(setup.outbox.put, TEXT, bytes(200), False) for _ in range(3)]
+    gevent.sleep(0)
+    setup.outbox.fail("{it} broke")
+    for sender in senders:
+        with pytest.raises(greenws.errors.TransportFail, match=r"\{it\} broke"):
+            sender.get(timeout=PATIENCE)
+    assert setup.outbox.size == 0
+
+
+def test_a_close_frees_all_who_wait() -> None:
+    setup = Setup(room=0)
+    fill(setup)
+    sender = gevent.spawn(setup.outbox.put, TEXT, bytes(200), False)
+    gevent.sleep(0)
+    setup.outbox.close()
+    setup.outbox.close()
+    with pytest.raises(greenws.errors.TransportFail, match="the connection has ended"):
+        sender.get(timeout=PATIENCE)
+    assert setup.reactor.watchers[0].is_closed
+
+
+def test_a_sender_that_is_killed_at_the_mark_leaves_its_frame_whole() -> None:
+    setup = Setup(room=0)
+    fill(setup)
+    sender = gevent.spawn(setup.outbox.put, TEXT, b"x" * 200, False)
+    gevent.sleep(0)
+    sender.kill()
+    setup.become_writable(10_000)
+    assert setup.messages == ["\0" * (MARK - 100), "x" * 200]
+
+
+def in_hub(function: Any) -> list[BaseException]:
+    """Call a function in the greenlet of the hub, which must not wait."""
+    raised: list[BaseException] = []
+    done = gevent.event.Event()
+
+    def call() -> None:
+        try:
+            function()
+        except Exception as error:
+            raised.append(error)
+        done.set()
+
+    gevent.get_hub().loop.run_callback(call)
+    assert done.wait(PATIENCE)
+    return raised
+
+
+def test_the_hub_passes_the_mark_once_and_is_refused_then() -> None:
+    setup = Setup(room=0)
+    fill(setup)
+    assert in_hub(lambda: setup.outbox.put(TEXT, bytes(200), False)) == []
+    assert setup.outbox.is_full
+    for call in (lambda: setup.outbox.put(TEXT, b"x", False), setup.outbox.check):
+        (error,) = in_hub(call)
+        assert isinstance(error, greenws.errors.WebSocketUnavailable)
+    assert in_hub(lambda: setup.outbox.put(PING, b"", False)) == []
+    setup.outbox.check()  # a greenlet may wait
+
+
+# Failures
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (ConnectionResetError("gone"), "socket fail; gone"),
+        (OSError(32, "Broken pipe"), "socket fail; [Errno 32] Broken pipe"),
+    ],
+)
+def test_a_failure_is_noted_and_the_alarm_rung(error: OSError, reason: str) -> None:
+    setup = Setup()
+    setup.outbox.put(TEXT, b"hello", False)
+    setup.transport.error = error
+    setup.end_turn()
+    assert setup.life.reason == reason
+    assert setup.reactor.rung == [setup.alarm]
+    with pytest.raises(greenws.errors.TransportFail, match="socket fail"):
+        setup.outbox.put(TEXT, b"more", False)
+    assert setup.outbox.is_empty
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), gevent.Timeout(), LookupError()])
+def test_an_exception_in_the_midst_of_a_call_fails_the_session_and_goes_on(
+    error: BaseException,
+) -> None:
+    setup = Setup()
+    setup.outbox.put(TEXT, b"hello", False)
+    setup.transport.error = error
+    with pytest.raises(type(error)):
+        setup.end_turn()
+    assert setup.life.reason == f"socket fail; interrupted by {type(error).__name__}"
+    assert setup.reactor.rung == [setup.alarm]
+
+
+def test_a_failure_stops_the_wait_for_room() -> None:
+    setup = Setup(room=1)
+    setup.outbox.put(TEXT, b"hello", False)
+    setup.end_turn()
+    setup.transport.error = ConnectionResetError("gone")
+    (watcher,) = setup.reactor.watchers
+    watcher.callback()
+    assert watcher.is_closed and watcher.callback is None
+
+
+def test_bytes_that_cannot_leave_are_refused_at_once() -> None:
+    setup = Setup()
+    setup.transport.error = ConnectionResetError("gone")
+    with pytest.raises(greenws.errors.TransportFail, match="gone"):
+        setup.outbox.put_bytes(b"GET")
+
+
+def test_the_first_reason_is_that_of_all_refusals() -> None:
+    setup = Setup()
+    setup.outbox.fail("first")
+    setup.outbox.fail("second")
+    assert setup.life.reason == "first"
+    for call in (
+        setup.outbox.check,
+        lambda: setup.outbox.put(TEXT, b"", False),
+        lambda: setup.outbox.put_bytes(b""),
+    ):
+        with pytest.raises(greenws.errors.TransportFail, match="first"):
+            call()
+
+
+def test_nothing_is_taken_of_another_thread() -> None:
+    setup = Setup()
+    setup.life.thread = threading.get_ident() + 1
+    for call in (
+        setup.outbox.check,
+        lambda: setup.outbox.put(TEXT, b"", False),
+        lambda: setup.outbox.put_bytes(b""),
+    ):
+        with pytest.raises(greenws.errors.WebSocketUnavailable, match="another thread"):
+            call()
+    assert setup.outbox.size == 0
+
+
+def test_nothing_is_taken_before_there_is_a_transport() -> None:
+    life = lifecycle.Lifecycle(greenws.errors)
+    outbox = twin.Outbox(life, object(), MARK, None)
+    assert outbox.is_empty and outbox.size == 0
+    outbox.flush()
+    outbox.close()
+    for call in (
+        outbox.check,
+        lambda: outbox.put(TEXT, b"", False),
+        lambda: outbox.put_bytes(b""),
+    ):
+        with pytest.raises(greenws.errors.WebSocketUnavailable, match="not connected"):
+            call()
+    outbox.fail("given up")  # there is no clock to ring yet
+    assert life.reason == "given up"

@@ -1,0 +1,336 @@
+"""The end of a turn: what was queued leaves then, whatever happens to one of the items."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import gevent
+import pytest
+
+from tests.support.pure import load_pure
+
+# The compiled build hides what only sessions call: the twin has the same source.
+twin: Any = load_pure("sessions.turn")
+
+ROOT = Path(__file__).parents[2]
+BATCH = 16
+
+
+class Watcher:
+    """A prepare watcher, or a timer, that the test fires."""
+
+    def __init__(self) -> None:
+        self.callback: Any = None
+        self.starts = 0
+
+    def start(self, callback: Any) -> None:
+        self.callback = callback
+        self.starts += 1
+
+    def stop(self) -> None:
+        self.callback = None
+
+
+class Loop:
+    """A loop of which the test runs the callbacks."""
+
+    def __init__(self) -> None:
+        self.nudge = Watcher()
+        self.callbacks: list[Any] = []
+
+    def timer(self, seconds: float) -> Watcher:
+        assert seconds == 0
+        return self.nudge
+
+    def run_callback(self, function: Any) -> None:
+        self.callbacks.append(function)
+
+    def run(self) -> None:
+        callbacks, self.callbacks = self.callbacks, []
+        for callback in callbacks:
+            callback()
+
+
+class Crowd:
+    """A crowd, as a turn sees it."""
+
+    def __init__(self) -> None:
+        self.is_crowded = False
+        self.told: list[str] = []
+
+    def end_turn(self) -> None:
+        self.told.append("end_turn")
+
+    def disperse(self) -> None:
+        self.told.append("disperse")
+
+    def clear(self) -> None:
+        self.told.append("clear")
+
+
+class Setup:
+    """A turn with everything around it; ``has_prepare``: as on libev."""
+
+    def __init__(self, has_prepare: bool = True) -> None:
+        self.loop = Loop()
+        self.prepare = Watcher() if has_prepare else None
+        self.crowd = Crowd()
+        self.turn = twin.Turn(self.loop, self.prepare, self.crowd)
+        self.turn.start()
+        self.flushed: list[Any] = []
+
+    def end(self) -> None:
+        if self.prepare is None:
+            self.loop.run()
+        elif self.prepare.callback is not None:
+            self.prepare.callback()
+
+    def make_item(self, error: BaseException | None = None, work: Any = None) -> Any:
+        setup = self
+
+        class Item(twin.Flushable):  # type: ignore[misc]
+            def flush(self) -> None:
+                self.is_dirty = False
+                setup.flushed.append(self)
+                if work is not None:
+                    work()
+                if error is not None:
+                    raise error
+
+        return Item()
+
+    def queue(self, *items: Any) -> None:
+        for item in items:
+            item.is_dirty = True
+            self.turn.flush_later(item)
+
+
+@pytest.fixture(params=[True, False], ids=["libev", "libuv"])
+def setup(request: pytest.FixtureRequest) -> Setup:
+    return Setup(request.param)
+
+
+def test_what_is_queued_leaves_once_and_in_order(setup: Setup) -> None:
+    items = [setup.make_item() for _ in range(3)]
+    setup.queue(*items)
+    assert setup.flushed == []
+    setup.end()
+    assert setup.flushed == items
+    setup.end()
+    assert setup.flushed == items
+
+
+def test_each_turn_has_its_own(setup: Setup) -> None:
+    first, second = setup.make_item(), setup.make_item()
+    setup.queue(first)
+    setup.end()
+    setup.queue(second)
+    setup.end()
+    assert setup.flushed == [first, second]
+
+
+def test_an_item_that_was_flushed_meanwhile_is_left_alone(setup: Setup) -> None:
+    item = setup.make_item()
+    setup.queue(item)
+    setup.turn.flush_parking(item)
+    setup.end()
+    assert setup.flushed == [item]
+
+
+def test_an_item_queued_while_flushing_leaves_in_the_next_turn(setup: Setup) -> None:
+    late = setup.make_item()
+    setup.queue(setup.make_item(work=lambda: setup.queue(late)))
+    setup.end()
+    assert late not in setup.flushed
+    setup.end()
+    assert setup.flushed[-1] is late
+
+
+@pytest.fixture
+def reported(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, BaseException]]:
+    """What the hub is told of, in place of what it does about it."""
+    found: list[tuple[Any, BaseException]] = []
+    monkeypatch.setattr(
+        gevent.get_hub(),
+        "handle_error",
+        lambda context, kind, error, traceback: found.append((context, error)),
+    )
+    return found
+
+
+@pytest.mark.parametrize("error", [LookupError("flush"), gevent.Timeout(), KeyboardInterrupt()])
+def test_an_item_that_fails_keeps_no_other_from_leaving(
+    setup: Setup, error: BaseException, reported: list[tuple[Any, BaseException]]
+) -> None:
+    items = [setup.make_item() for _ in range(2)]
+    failing = setup.make_item(error)
+    setup.queue(items[0], failing, items[1])
+    setup.end()
+    assert setup.flushed == [items[0], failing, items[1]]
+    assert reported == [(failing, error)]
+    # Nor in the turns that follow.
+    setup.queue(*items)
+    setup.end()
+    assert setup.flushed[3:] == items
+
+
+def test_all_may_fail(setup: Setup, reported: list[tuple[Any, BaseException]]) -> None:
+    items = [setup.make_item(LookupError(str(number))) for number in range(5)]
+    setup.queue(*items)
+    setup.end()
+    assert [context for context, _ in reported] == items
+
+
+def test_an_interrupt_out_of_a_flush_reaches_the_main_greenlet() -> None:
+    # On a real loop: the other item has left by the time the program goes on.
+    script = textwrap.dedent("""
+        import gevent
+        from greenws.sessions.reactor import get_reactor
+        from greenws.sessions.turn import Flushable
+
+        class Item(Flushable):
+            def __init__(self, error=None):
+                Flushable.__init__(self)
+                self.error = error
+                self.is_flushed = False
+
+            def flush(self):
+                self.is_flushed = True
+                if self.error is not None:
+                    raise self.error
+
+        turn = get_reactor().turn
+        turn.start()
+        first, failing, last = Item(), Item(KeyboardInterrupt("flush")), Item()
+        for item in (first, failing, last):
+            item.is_dirty = True
+            turn.flush_later(item)
+        try:
+            gevent.sleep(10)
+        except KeyboardInterrupt as error:
+            print("interrupted by", error)
+        gevent.sleep(0.01)
+        print(first.is_flushed, failing.is_flushed, last.is_flushed)
+    """)
+    # Only an outbox can set is_dirty where it is compiled.
+    environment = {**os.environ, "GREENWS_PURE_PYTHON": "1"}
+    result = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert result.stdout.splitlines() == ["interrupted by flush", "True True True"], result.stderr
+
+
+def test_the_loop_does_not_sleep_on_what_was_scheduled_while_flushing(setup: Setup) -> None:
+    function = object()
+    setup.turn.run_callback(function)
+    assert setup.loop.nudge.starts == 0
+    setup.loop.callbacks.clear()
+    setup.queue(setup.make_item(work=lambda: setup.turn.run_callback(function)))
+    setup.end()
+    assert setup.loop.callbacks == [function]
+    assert setup.loop.nudge.starts == 1
+    setup.loop.nudge.callback()  # does nothing
+    setup.turn.stay_awake()
+    assert setup.loop.nudge.starts == 1
+
+
+def test_one_watcher_sees_all_turns() -> None:
+    setup = Setup()
+    setup.turn.start()
+    for _ in range(3):
+        setup.queue(setup.make_item())
+        setup.end()
+    assert setup.prepare is not None and setup.prepare.starts == 1
+    assert setup.crowd.told == ["end_turn"] * 3
+    assert setup.loop.callbacks == []
+
+
+def test_one_callback_serves_all_items_of_a_turn() -> None:
+    setup = Setup(has_prepare=False)
+    setup.queue(*(setup.make_item() for _ in range(5)))
+    assert len(setup.loop.callbacks) == 1
+    setup.end()
+    assert len(setup.flushed) == 5
+
+
+def test_a_stop_forgets_what_waits_and_a_start_begins_anew() -> None:
+    setup = Setup()
+    setup.queue(setup.make_item())
+    setup.turn.stop()
+    setup.turn.stop()
+    assert setup.crowd.told == ["disperse"]
+    setup.end()
+    assert setup.flushed == []
+    setup.turn.start()
+    setup.end()
+    assert setup.flushed == []
+    item = setup.make_item()
+    setup.queue(item)
+    setup.end()
+    assert setup.flushed == [item]
+
+
+def test_a_child_forgets_what_waits(setup: Setup) -> None:
+    setup.queue(setup.make_item())
+    setup.turn.clear()
+    setup.end()
+    assert setup.flushed == []
+    assert setup.crowd.told[0] == "clear"
+
+
+def test_an_item_alone_leaves_when_its_session_parks(setup: Setup) -> None:
+    item = setup.make_item()
+    setup.queue(item)
+    setup.turn.flush_parking(item)
+    assert setup.flushed == [item]
+
+
+def test_items_of_a_crowd_leave_together(setup: Setup) -> None:
+    setup.crowd.is_crowded = True
+    items = [setup.make_item() for _ in range(BATCH)]
+    for item in items:
+        assert setup.flushed == []
+        setup.queue(item)
+        setup.turn.flush_parking(item)
+    assert setup.flushed == items
+    setup.end()
+    assert setup.flushed == items
+
+
+def test_a_flushable_has_to_say_how() -> None:
+    with pytest.raises(NotImplementedError):
+        twin.Flushable().flush()
+
+
+# Buffers
+
+
+def test_a_buffer_comes_back_empty() -> None:
+    pool = twin.BufferPool()
+    buffer = pool.take()
+    buffer += b"frame"
+    pool.put(buffer)
+    again = pool.take()
+    assert again is buffer and again == b""
+    assert pool.take() is not buffer
+
+
+def test_a_pool_keeps_as_many_as_leave_together() -> None:
+    pool = twin.BufferPool()
+    buffers = [bytearray(b"frame") for _ in range(2 * BATCH)]
+    for buffer in buffers:
+        pool.put(buffer)
+    known = {id(buffer) for buffer in buffers}
+    taken = [pool.take() for _ in range(2 * BATCH)]
+    assert sum(id(buffer) in known for buffer in taken) == BATCH
+    assert all(buffer == b"" for buffer in taken)
