@@ -194,9 +194,9 @@ def test_close_ends_a_handler_that_waits_at_the_mark_although_a_poll_is_due() ->
     outcome: list[BaseException] = []
 
     def serve() -> None:
-        from tests.support.peer import Peer
+        from tests.support.peer import RawServerPeer
 
-        Peer(theirs).accept()  # and read nothing more
+        RawServerPeer(theirs).accept()  # and read nothing more
 
     peer = gevent.spawn(serve)
     websocket = greenws.WebSocket(
