@@ -107,6 +107,22 @@ def test_a_second_run_is_refused_and_leaves_nothing() -> None:
         assert server.connection_count == 1
 
 
+@pytest.mark.parametrize("name", ["close", "force_disconnect"])
+def test_an_end_from_another_thread_is_refused_and_changes_nothing(name: str) -> None:
+    with EchoServer() as server, gevent.Timeout(PATIENCE):
+        websocket = greenws.WebSocket(server.url, proxies={})
+        found = []
+        for event in websocket:
+            found.append(event.name)
+            if event.name == "ready":
+                with pytest.raises(greenws.errors.WebSocketUnavailable, match="another thread"):
+                    gevent.get_hub().threadpool.apply(getattr(websocket.session, name))
+                websocket.send_text("still there")
+            elif event.name == "text":
+                websocket.close()
+    assert found[-2:] == ["closed", "disconnected"]
+
+
 def test_a_session_names_its_websocket_without_secrets() -> None:
     websocket = greenws.WebSocket("ws://user:secret@127.0.0.1:1/", proxies={})
     assert repr(greenws.GeventSession(websocket)) == f"<GeventSession of {websocket!r}>"
