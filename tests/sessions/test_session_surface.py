@@ -6,14 +6,14 @@ import os
 from typing import Any
 
 import gevent
-import gevent.socket
+import gevent.event
 import pytest
 
 import greenws
 import greenws.errors
 from greenws.sessions.clock import Alarm
 from greenws.sessions.contract import FullSession
-from greenws.testing import EchoServer, silent
+from greenws.testing import EchoServer, silent, stop_reading
 
 PATIENCE = 10.0
 
@@ -205,19 +205,10 @@ def test_a_trace_that_refuses_pings_ends_no_watch_for_silence(
 
 
 def test_close_ends_a_handler_that_waits_at_the_mark_although_a_poll_is_due() -> None:
-    ours, theirs = gevent.socket.socketpair()
     waiting = gevent.event.Event()
     outcome: list[BaseException] = []
-
-    def serve() -> None:
-        from tests.support.peer import Peer
-
-        Peer(theirs).accept()  # and read nothing more
-
-    peer = gevent.spawn(serve)
-    websocket = greenws.WebSocket(
-        "ws://127.0.0.1/", proxies={}, socket=ours, write_limit=65536, send_timeout=None
-    )
+    server = EchoServer(stop_reading, receive_buffer=16384).start()
+    websocket = greenws.WebSocket(server.url, proxies={}, write_limit=65536, send_timeout=None)
 
     def run() -> None:
         for event in websocket.connect(poll=0.01, ping_rate=0, close_timeout=0.05):
@@ -237,8 +228,7 @@ def test_close_ends_a_handler_that_waits_at_the_mark_although_a_poll_is_due() ->
         gevent.sleep(0.03)  # until the poll is due, which the handler keeps from coming
         websocket.close()
         client.join()
-        peer.join()
-    theirs.close()
+    server.stop()
     assert [str(error) for error in outcome] == [
         "disconnected; server didn't respond to close packet within 0.05s"
     ]
