@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any, get_args
 
 import gevent
@@ -16,7 +17,12 @@ PATIENCE = 10.0
 
 
 def event_names() -> set[str]:
-    return {cls.name for cls in get_args(events.AnyEvent)}
+    classes = [cls for cls in vars(events).values() if inspect.isclass(cls)]
+    found = {
+        cls.name for cls in classes if issubclass(cls, events.Event) and cls is not events.Event
+    }
+    assert found
+    return found
 
 
 def test_each_event_has_a_handler_and_a_close_is_the_bookend() -> None:
@@ -27,6 +33,10 @@ def test_handlers_are_named_after_their_events() -> None:
     assert all(method == f"on_{name}" for name, method in HANDLER_NAMES.items())
     named = {name for name in vars(Handlers) if name.startswith("on_")}
     assert named == {*HANDLER_NAMES.values(), "on_error"}
+
+
+def test_each_member_of_the_union_has_a_handler() -> None:
+    assert {cls.name for cls in get_args(events.AnyEvent)} <= set(HANDLER_NAMES)
 
 
 @pytest.mark.parametrize("method", sorted(HANDLER_NAMES.values()))
