@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any, get_args
 
 import gevent
@@ -27,6 +28,10 @@ def test_handlers_are_named_after_their_events() -> None:
     assert all(method == f"on_{name}" for name, method in HANDLER_NAMES.items())
     named = {name for name in vars(Handlers) if name.startswith("on_")}
     assert named == {*HANDLER_NAMES.values(), "on_error"}
+
+
+def test_each_member_of_the_union_has_a_handler() -> None:
+    assert {cls.name for cls in get_args(events.AnyEvent)} <= set(HANDLER_NAMES)
 
 
 @pytest.mark.parametrize("method", sorted(HANDLER_NAMES.values()))

@@ -6,14 +6,14 @@ import os
 from typing import Any
 
 import gevent
-import gevent.socket
+import gevent.event
 import pytest
 
 import greenws
 import greenws.errors
 from greenws.sessions.clock import Alarm
 from greenws.sessions.contract import FullSession
-from greenws.testing import EchoServer, silent
+from greenws.testing import EchoServer, silent, stop_reading
 
 PATIENCE = 10.0
 
@@ -107,6 +107,22 @@ def test_a_second_run_is_refused_and_leaves_nothing() -> None:
         assert server.connection_count == 1
 
 
+@pytest.mark.parametrize("name", ["close", "force_disconnect"])
+def test_an_end_from_another_thread_is_refused_and_changes_nothing(name: str) -> None:
+    with EchoServer() as server, gevent.Timeout(PATIENCE):
+        websocket = greenws.WebSocket(server.url, proxies={})
+        found = []
+        for event in websocket:
+            found.append(event.name)
+            if event.name == "ready":
+                with pytest.raises(greenws.errors.WebSocketUnavailable, match="another thread"):
+                    gevent.get_hub().threadpool.apply(getattr(websocket.session, name))
+                websocket.send_text("still there")
+            elif event.name == "text":
+                websocket.close()
+    assert found[-2:] == ["closed", "disconnected"]
+
+
 def test_a_session_names_its_websocket_without_secrets() -> None:
     websocket = greenws.WebSocket("ws://user:secret@127.0.0.1:1/", proxies={})
     assert repr(greenws.GeventSession(websocket)) == f"<GeventSession of {websocket!r}>"
@@ -189,19 +205,10 @@ def test_a_trace_that_refuses_pings_ends_no_watch_for_silence(
 
 
 def test_close_ends_a_handler_that_waits_at_the_mark_although_a_poll_is_due() -> None:
-    ours, theirs = gevent.socket.socketpair()
     waiting = gevent.event.Event()
     outcome: list[BaseException] = []
-
-    def serve() -> None:
-        from tests.support.peer import RawServerPeer
-
-        RawServerPeer(theirs).accept()  # and read nothing more
-
-    peer = gevent.spawn(serve)
-    websocket = greenws.WebSocket(
-        "ws://127.0.0.1/", proxies={}, socket=ours, write_limit=65536, send_timeout=None
-    )
+    server = EchoServer(stop_reading, receive_buffer=16384).start()
+    websocket = greenws.WebSocket(server.url, proxies={}, write_limit=65536, send_timeout=None)
 
     def run() -> None:
         for event in websocket.connect(poll=0.01, ping_rate=0, close_timeout=0.05):
@@ -221,8 +228,7 @@ def test_close_ends_a_handler_that_waits_at_the_mark_although_a_poll_is_due() ->
         gevent.sleep(0.03)  # until the poll is due, which the handler keeps from coming
         websocket.close()
         client.join()
-        peer.join()
-    theirs.close()
+    server.stop()
     assert [str(error) for error in outcome] == [
         "disconnected; server didn't respond to close packet within 0.05s"
     ]
