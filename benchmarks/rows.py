@@ -84,7 +84,7 @@ ROWS: tuple[Row, ...] = (
         "receive 64 B text, one connection",
         "receive",
         "rate",
-        (Bar("picows", 2.0), Bar("lomond", 30.0)),
+        (Bar("picows", 1.7), Bar("lomond", 30.0)),
         Bar("picows", 3.0),
     ),
     Row(

@@ -70,7 +70,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "sessions.context",
         "sessions.tls",
         "sessions.resolver",
-        "sessions.connect",
+        "sessions.sockets",
         "sessions.pysocks",
         "sessions.tunnel",
         "sessions.dial",

@@ -30,7 +30,7 @@ import enum
 from collections.abc import Iterator
 
 from .. import errors, events
-from ..constants import MAX_MESSAGE_SIZE
+from ..constants import MAX_CONTROL_PAYLOAD, MAX_MESSAGE_SIZE
 from ..redaction import redact_url
 from ..status import Status
 from ..trace import Tracer
@@ -340,8 +340,8 @@ class ClientProtocol:
         self.check_open()
         if opcode == Opcode.CLOSE:
             raise ValueError("a close frame is made by encode_close()")
-        if opcode >= Opcode.CLOSE and len(payload) > 125:
-            raise ValueError("a ping or a pong carries at most 125 bytes")
+        if opcode >= Opcode.CLOSE and len(payload) > MAX_CONTROL_PAYLOAD:
+            raise ValueError(f"a ping or a pong carries at most {MAX_CONTROL_PAYLOAD} bytes")
         if compress and self.compression is not None and opcode < Opcode.CLOSE:
             return build_frame(opcode, self.compression.compress(payload), rsv1=True)
         return build_frame(opcode, payload)

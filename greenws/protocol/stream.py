@@ -39,6 +39,8 @@ _spare_binary: Binary | None = None
 HEADROOM = 256
 
 
+# The class is over 400 lines long: it is one loop over the bytes, with what the loop calls for each
+# kind of frame. To split the state between two objects would cost time for every message.
 class Stream:
     """Parse frames, and join them to messages.
 

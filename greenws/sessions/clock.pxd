@@ -2,10 +2,10 @@ cimport cython
 
 
 cdef class Alarm:
-    cdef readonly double due
+    cdef readonly double _due_at
     cdef Py_ssize_t _place
 
-    cpdef ring(self, double due, double now)
+    cpdef _ring(self, double due, double now)
 
 
 cdef class Clock:

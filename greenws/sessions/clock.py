@@ -23,15 +23,15 @@ NEVER = float("inf")
 class Alarm:
     """Rung by a :class:`Clock` when it is due. To be subclassed."""
 
-    __slots__ = ("_place", "due")
+    __slots__ = ("_place", "_due_at")
 
     def __init__(self) -> None:
         #: The time to ring, in seconds of the monotonic clock; only :class:`Clock` may change it.
-        self.due: float = NEVER
+        self._due_at: float = NEVER
         # The alarm's index in the clock's heap; -1: it is not set.
         self._place = -1
 
-    def ring(self, due: float, now: float) -> None:
+    def _ring(self, due: float, now: float) -> None:
         """Do what is due; called in the hub's greenlet, when the alarm is no longer set.
 
         :param due: the time for which it was set.
@@ -63,7 +63,7 @@ class Clock:
         """
         alarms = self._alarms
         place = alarm._place
-        alarm.due = due
+        alarm._due_at = due
         if due == NEVER:
             if place >= 0:
                 self._remove(alarm)
@@ -90,7 +90,7 @@ class Clock:
         while place > 0:
             above = (place - 1) >> 1
             other = alarms[above]
-            if other.due <= alarm.due:
+            if other._due_at <= alarm._due_at:
                 break
             self._put(other, place)
             place = above
@@ -102,10 +102,10 @@ class Clock:
             other = alarms[below]
             if below + 1 < size:
                 sibling = alarms[below + 1]
-                if sibling.due < other.due:
+                if sibling._due_at < other._due_at:
                     below += 1
                     other = sibling
-            if other.due >= alarm.due:
+            if other._due_at >= alarm._due_at:
                 break
             self._put(other, place)
             place = below
@@ -123,11 +123,11 @@ class Clock:
             self._stop()
             return
         first = self._alarms[0]
-        if first.due < self._timer_due:
+        if first._due_at < self._timer_due:
             self._stop()
-            self._timer_due = first.due
+            self._timer_due = first._due_at
             # libuv warns of anything shorter.
-            self._timer = self._loop.timer(max(SHORTEST_WAIT, first.due - monotonic()))
+            self._timer = self._loop.timer(max(SHORTEST_WAIT, first._due_at - monotonic()))
             self._timer.start(self._ring)
 
     def _stop(self) -> None:
@@ -147,11 +147,11 @@ class Clock:
                 if not alarms:
                     break
                 alarm = alarms[0]
-                due = alarm.due
+                due = alarm._due_at
                 if due > now:
                     break
                 self._remove(alarm)
-                alarm.due = NEVER
-                alarm.ring(due, now)
+                alarm._due_at = NEVER
+                alarm._ring(due, now)
         finally:
             self._arm()

@@ -2,9 +2,8 @@
 
 When many descriptors are readable at once, the sessions behind them run one after the other without
 the hub in between: each switches to the next when it parks. That is half the switches, and with
-thousands of connections most of the cost of a switch is memory that is not in the cache. Sessions
-of a crowd also send in a row; see :meth:`.turn.Turn.flush_parking`. docs/tuning.rst has the
-figures.
+thousands of connections most of the cost of a switch is memory that is not in the cache.
+docs/tuning.rst has the figures.
 """
 
 from __future__ import annotations
@@ -113,7 +112,11 @@ class Crowd:
         return True
 
     def pick(self) -> Member | None:
-        """Return the member to go on with when one parks; None: the hub has to go on."""
+        """Return the member to go on with when one parks; None: the hub has to go on.
+
+        The hub resumes the first of each _CHAIN members, by :meth:`_resume_ready`, and so has its
+        look in between.
+        """
         ready = self._ready
         while self._next < len(ready) and self._next % _CHAIN:
             member = ready[self._next]

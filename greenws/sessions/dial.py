@@ -18,11 +18,11 @@ import gevent.ssl
 from ..errors import ConnectFail, ProxyFail
 from ..options import ConnectedSocket, TransportDefaults
 from ..proxies.address import ProxyAddress
-from .connect import connect_tcp, connect_unix, set_options
 from .context import client_context
 from .contract import Target
 from .plain import SocketTransport
 from .resolver import Address, resolve
+from .sockets import connect_tcp, connect_unix, set_options
 from .tls import TLSTransport, handshake
 from .transport import Transport
 from .tunnel import open_http_tunnel, open_socks_tunnel

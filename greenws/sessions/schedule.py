@@ -9,8 +9,8 @@ from __future__ import annotations
 from .clock import NEVER
 
 # Seconds by which a rung alarm must be late for its hub to count as blocked. A blocked hub lets no
-# ping out and hears no pong: silence is then no fault of the peer's. A loaded hub is late by some
-# 10 ms (docs/tuning.rst); greenws' own limit, beside a flood, is 100 ms.
+# ping out and hears no pong: silence is then no fault of the peer's. A hub
+# that is merely loaded is late by some 10 ms: 100 ms are ten times that.
 _LATE = 0.1
 
 # Whether silence may be our own fault (Schedule._excuse).

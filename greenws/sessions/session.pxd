@@ -28,7 +28,6 @@ cdef class GeventSession(HubSession):
     cdef Schedule _schedule
     cdef bint _attention
 
-    cdef bint _due
     cdef double _start_time
     cdef object _approach
     cdef object _websocket
@@ -44,7 +43,7 @@ cdef class GeventSession(HubSession):
     cdef Py_ssize_t _read(self) except? -2
     @cython.locals(due=double)
     cdef _arm(self)
-    cpdef ring(self, double due, double now)
+    cpdef _ring(self, double due, double now)
     cpdef send(self, int opcode, payload)
     cpdef send_text(self, text)
     cpdef send_compressed(self, int opcode, payload)

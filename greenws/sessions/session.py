@@ -51,6 +51,7 @@ from gevent import get_hub, getcurrent
 
 from .. import constants, errors, events
 from ..native import utf8
+from ..options import RunDefaults
 from ..protocol.frame import Payload
 from ..protocol.opcode import Opcode
 from ..protocol.stream import HEADROOM, Stream
@@ -119,7 +120,6 @@ class GeventSession(HubSession):
     __slots__ = (
         "_approach",
         "_attention",
-        "_due",
         "_inbox",
         "_life",
         "_outbox",
@@ -144,9 +144,8 @@ class GeventSession(HubSession):
         self._approach: Approach | None = None
         # When the session became ready, in seconds of the monotonic clock; 0.0: not yet.
         self._start_time = 0.0
-        # Whether the greenlet has to call _attend, and whether a time that was due is a reason.
+        # Whether the greenlet has to call _attend: something other than bytes came up.
         self._attention = False
-        self._due = False
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self.websocket!r}>"
@@ -170,11 +169,11 @@ class GeventSession(HubSession):
 
     def run(
         self,
-        poll: float | None = 5.0,
-        ping_rate: float | None = 30.0,
-        ping_timeout: float | None = None,
-        auto_pong: bool = True,
-        close_timeout: float | None = 30.0,
+        poll: float | None = RunDefaults.poll,
+        ping_rate: float | None = RunDefaults.ping_rate,
+        ping_timeout: float | None = RunDefaults.ping_timeout,
+        auto_pong: bool = RunDefaults.auto_pong,
+        close_timeout: float | None = RunDefaults.close_timeout,
     ) -> Generator[AnyEvent, None, None]:
         """Open the connection, and iterate over what happens until it has ended.
 
@@ -328,7 +327,7 @@ class GeventSession(HubSession):
                             raise _End(life.reason or "closed")
                         self._begin()
                         yield event
-                        self._attention = self._due = True
+                        self._attention = True
                     elif event.name == "ping":
                         if auto_pong:
                             self._send_pong(event.data)
@@ -400,10 +399,8 @@ class GeventSession(HubSession):
                 take_turn()
             return self._read()
         outbox = self._outbox
-        if outbox.is_stalled:
+        if outbox.is_dirty or outbox.is_stalled:
             outbox.flush()
-        elif outbox.is_dirty:
-            self._reactor.turn.flush_parking(outbox)
         if inbox.take_flow():
             size = self._read()
             if size != NOTHING:
@@ -492,7 +489,7 @@ class GeventSession(HubSession):
         due = NEVER if self._life.has_ended else self._schedule.next_due(self._attention)
         self._reactor.clock.set(self, due)
 
-    def ring(self, due: float, now: float) -> None:
+    def _ring(self, due: float, now: float) -> None:
         """Do what is due; runs in the hub."""
         schedule = self._schedule
         schedule.note_rung(due, now)
@@ -508,15 +505,13 @@ class GeventSession(HubSession):
         finally:
             # Whatever a trace does with the record of a ping, the rest of what is due is done.
             if schedule.take_close(now):
-                # Also for senders that wait.
+                # The greenlet itself may be the sender that waits, and then never attends.
                 self._fail(
                     f"disconnected; server didn't respond to close packet within "
                     f"{schedule.close_timeout:g}s"
                 )
-            if schedule.wants_attention(now):
-                self._attention = self._due = True
-            elif self._life.reason is not None:
-                self._attention = True  # sending has failed
+            if schedule.wants_attention(now) or self._life.reason is not None:
+                self._attention = True
             self._arm()
             if self._attention and not is_whole:
                 self._wake()  # later: an exception is on its way to the hub
@@ -539,14 +534,11 @@ class GeventSession(HubSession):
                     f"answer to the upgrade"
                 )
             return
-        if not self._due:
-            return
-        self._due = False
         now = monotonic()
         if schedule.is_silent(now):
             if not self._inbox.is_dry:
                 # Handlers were slow, and there may be bytes to read: judge after the next read.
-                self._attention = self._due = True
+                self._attention = True
             elif not schedule.take_excuse(now):
                 yield events.Unresponsive()
                 raise _End(f"disconnected; exceeded {schedule.ping_timeout:g}s ping timeout")
@@ -708,7 +700,7 @@ class GeventSession(HubSession):
 
     def _let_go(self) -> None:
         """Close the transport and all that watches it; idempotent."""
-        transport = self._outbox.transport
+        transport = self._outbox.transport  # the inbox reads from the same one
         self._inbox.close()
         self._outbox.close()
         if transport is not None:

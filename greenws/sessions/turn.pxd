@@ -2,7 +2,6 @@ cimport cython
 
 from greenws.sessions.crowd cimport Crowd
 
-cdef Py_ssize_t _BATCH
 cdef Py_ssize_t _MAX_POOLED
 
 
@@ -30,7 +29,6 @@ cdef class Turn:
     cdef object _nudge
 
     cpdef flush_later(self, Flushable item)
-    cdef flush_parking(self, Flushable item)
     cpdef stay_awake(self)
     cpdef _end(self)
     @cython.locals(queued=list, item=Flushable)

@@ -15,12 +15,9 @@ from gevent import get_hub
 from .clock import Loop, Watcher
 from .crowd import Crowd
 
-# Sessions of a crowd whose frames leave together. Sixteen took 15 % off the echo of 2,000
-# connections; more of them add nothing, and delay the first.
-_BATCH = 16
-
-# Empty buffers that a pool keeps: one for each of those sessions.
-_MAX_POOLED = _BATCH
+# Empty buffers that a pool keeps. Sessions take turns with a few of them: a session hands its
+# buffer back as soon as the frames have left, which is at the latest when it parks.
+_MAX_POOLED = 16
 
 
 class Flushable:
@@ -108,17 +105,6 @@ class Turn:
         if not self._is_armed:
             self._is_armed = True
             self._loop.run_callback(self._flush_once)
-
-    def flush_parking(self, item: Flushable) -> None:
-        """Flush an item whose session is about to park; in a crowd, together with others.
-
-        To send for many of them in a row, with nothing else in between, takes a sixth off what a
-        message costs: the kernel's code stays in the cache.
-        """
-        if not self._crowd.is_crowded:
-            item.flush()
-        elif len(self._queued) >= _BATCH:
-            self._flush_all()
 
     def run_callback(self, function: Callable[[], object]) -> None:
         """Have the hub call ``function`` soon, also after this turn has run its callbacks."""

@@ -55,7 +55,7 @@ class Bell(Alarm):
         super().__init__()
         self.rung = rung
 
-    def ring(self, due: float, now: float) -> None:
+    def _ring(self, due: float, now: float) -> None:
         assert due <= now
         self.rung.append(self)
 
@@ -75,7 +75,7 @@ def test_due_alarms_are_rung_in_order_and_no_others(settings: list[tuple[int, fl
     for number, due in settings:
         clock.set(bells[number], due)
         dues[bells[number]] = due
-        assert bells[number].due == due
+        assert bells[number]._due_at == due
     assert len(clock) == sum(due != NEVER for due in dues.values())
     assert bool(loop.active) == bool(len(clock))
     expected = sorted(due for due in dues.values() if due < 0)
@@ -83,7 +83,7 @@ def test_due_alarms_are_rung_in_order_and_no_others(settings: list[tuple[int, fl
         loop.fire()
     assert [dues[bell] for bell in rung] == expected
     assert len(set(rung)) == len(rung)
-    assert all(bell.due == NEVER for bell in rung)
+    assert all(bell._due_at == NEVER for bell in rung)
     assert len(clock) == sum(due > 0 and due != NEVER for due in dues.values())
     assert bool(loop.active) == bool(len(clock))
     for bell in bells:
@@ -122,7 +122,7 @@ def test_alarm_set_while_ringing_waits_for_the_next_turn() -> None:
     class Stubborn(Alarm):
         count = 0
 
-        def ring(self, due: float, now: float) -> None:
+        def _ring(self, due: float, now: float) -> None:
             self.count += 1
             clock.set(self, PAST)
 
@@ -140,7 +140,7 @@ def test_alarm_taken_away_while_ringing_is_not_rung() -> None:
     second = Bell(rung)
 
     class First(Alarm):
-        def ring(self, due: float, now: float) -> None:
+        def _ring(self, due: float, now: float) -> None:
             clock.set(second, NEVER)
 
     clock.set(First(), PAST)
@@ -155,7 +155,7 @@ def test_alarm_that_raises_silences_no_other() -> None:
     rung: list[Bell] = []
 
     class Broken(Alarm):
-        def ring(self, due: float, now: float) -> None:
+        def _ring(self, due: float, now: float) -> None:
             raise ZeroDivisionError
 
     clock.set(Broken(), PAST)
@@ -172,7 +172,7 @@ def test_loop_rings_in_time() -> None:
     times: list[float] = []
 
     class Watch(Alarm):
-        def ring(self, due: float, now: float) -> None:
+        def _ring(self, due: float, now: float) -> None:
             times.append(now - due)
             if len(times) == 5:
                 done.set()

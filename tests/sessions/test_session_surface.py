@@ -11,7 +11,6 @@ import pytest
 
 import greenws
 import greenws.errors
-from greenws.sessions.clock import Alarm
 from greenws.sessions.contract import FullSession
 from greenws.testing import EchoServer, silent, stop_reading
 
@@ -30,8 +29,7 @@ def make_session() -> Any:
 
 
 def test_public_names_are_the_contract_and_three_more() -> None:
-    # What a session is rung by is the clock's, not for users; nor is it named here.
-    assert public(greenws.GeventSession) - public(Alarm) == public(FullSession) | {
+    assert public(greenws.GeventSession) == public(FullSession) | {
         "queued_bytes",
         "send_text",  # what a client calls, without a WebSocket in between
         "websocket",

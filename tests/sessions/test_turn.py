@@ -18,7 +18,7 @@ from tests.support.pure import load_pure
 twin: Any = load_pure("sessions.turn")
 
 ROOT = Path(__file__).parents[2]
-BATCH = 16
+POOLED = 16
 
 
 class Watcher:
@@ -137,7 +137,7 @@ def test_each_turn_has_its_own(setup: Setup) -> None:
 def test_an_item_that_was_flushed_meanwhile_is_left_alone(setup: Setup) -> None:
     item = setup.make_item()
     setup.queue(item)
-    setup.turn.flush_parking(item)
+    item.flush()
     setup.end()
     assert setup.flushed == [item]
 
@@ -288,25 +288,6 @@ def test_a_child_forgets_what_waits(setup: Setup) -> None:
     assert setup.crowd.told[0] == "clear"
 
 
-def test_an_item_alone_leaves_when_its_session_parks(setup: Setup) -> None:
-    item = setup.make_item()
-    setup.queue(item)
-    setup.turn.flush_parking(item)
-    assert setup.flushed == [item]
-
-
-def test_items_of_a_crowd_leave_together(setup: Setup) -> None:
-    setup.crowd.is_crowded = True
-    items = [setup.make_item() for _ in range(BATCH)]
-    for item in items:
-        assert setup.flushed == []
-        setup.queue(item)
-        setup.turn.flush_parking(item)
-    assert setup.flushed == items
-    setup.end()
-    assert setup.flushed == items
-
-
 def test_a_flushable_has_to_say_how() -> None:
     with pytest.raises(NotImplementedError):
         twin.Flushable().flush()
@@ -327,10 +308,10 @@ def test_a_buffer_comes_back_empty() -> None:
 
 def test_a_pool_keeps_as_many_as_leave_together() -> None:
     pool = twin.BufferPool()
-    buffers = [bytearray(b"frame") for _ in range(2 * BATCH)]
+    buffers = [bytearray(b"frame") for _ in range(2 * POOLED)]
     for buffer in buffers:
         pool.put(buffer)
     known = {id(buffer) for buffer in buffers}
-    taken = [pool.take() for _ in range(2 * BATCH)]
-    assert sum(id(buffer) in known for buffer in taken) == BATCH
+    taken = [pool.take() for _ in range(2 * POOLED)]
+    assert sum(id(buffer) in known for buffer in taken) == POOLED
     assert all(buffer == b"" for buffer in taken)

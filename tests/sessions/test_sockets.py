@@ -13,15 +13,15 @@ import gevent
 import pytest
 
 from greenws.errors import ConnectFail
-from greenws.sessions import connect as module
-from greenws.sessions.connect import (
+from greenws.sessions import sockets as module
+from greenws.sessions.resolver import Address
+from greenws.sessions.sockets import (
     ATTEMPT_DELAY,
     SocketOption,
     connect_tcp,
     connect_unix,
     interleave,
 )
-from greenws.sessions.resolver import Address
 from tests.support.leftovers import count_descriptors
 from tests.support.loopback import closed_port, full_listener, full_port
 from tests.support.stopwatch import Stopwatch
