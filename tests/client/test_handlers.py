@@ -51,6 +51,8 @@ def test_handler_is_called_with_its_event(event: Any) -> None:
     item = event.__new__(event)
     if event is events.Rejected:
         item.response = Response(b"HTTP/1.1 403 No\r\n\r\n")
+    if event is events.ConnectFail:
+        item.error = None
     feed = FullRecorder(NOWHERE, session_class=scripted(item))
     feed.run()
     assert feed.calls[0] == event.name
