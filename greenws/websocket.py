@@ -492,8 +492,9 @@ class WebSocket(Endpoint):
             raise ValueError(f"{kind} data should be <= 125 bytes")
         self._protocol.check_open()
         assert self._driver is not None  # a connection opens by its session
-        self._tracer.tell(f"send_{kind}", length=len(data))
+        # The frame first: a trace that raises, or waits where it must not, delays no ping.
         self._driver.send(opcode, data)
+        self._tracer.tell(f"send_{kind}", length=len(data))
 
 
 def _read_proxies(proxies: Mapping[str, str | None]) -> dict[str, str | None]:

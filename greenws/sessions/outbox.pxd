@@ -20,11 +20,15 @@ cdef class Outbox(Flushable):
     cdef bytearray _queue
     cdef Py_ssize_t _write_limit
     cdef object _watcher
-    cdef object _drained
+    cdef object _waiters
     cdef bint _is_buffering
     cdef readonly bint is_stalled
 
     cdef Py_ssize_t _passed
+    cdef unsigned long long _taken
+    cdef readonly double taken_at
+    cdef readonly bint has_failed
+    cdef public bint is_awaited
     cdef object _alarm
     cdef object _send_timeout
 
@@ -34,5 +38,6 @@ cdef class Outbox(Flushable):
     cpdef flush(self)
     @cython.locals(queue=bytearray, is_left=bint)
     cdef bint _hand_over(self, Transport transport) except -1
-    cdef _release(self)
+    cdef _release_next(self)
+    cdef _release_all(self)
     cdef _unwatch(self)

@@ -10,11 +10,13 @@ An outbox never calls its session. When sending fails, it notes why in the sessi
 
 from __future__ import annotations
 
+from collections import deque
 from time import monotonic
 
 from gevent import get_hub, getcurrent
-from gevent.event import Event as Drained
+from gevent.event import Event as Room
 
+from ..constants import MAX_CONTROL_PAYLOAD
 from ..protocol.frame import Payload, append_frame
 from . import threads
 from .clock import Alarm, Watcher
@@ -29,6 +31,9 @@ from .wait import WRITE, take_turn
 # the payloads themselves.
 _FLUSH_SIZE = 64 * 1024
 
+# A control frame of a client: two bytes of head, the key of the mask, 125 bytes of payload.
+_MAX_CONTROL_FRAME = 2 + 4 + MAX_CONTROL_PAYLOAD
+
 
 class Outbox(Flushable):
     """The queue of one session.
@@ -41,16 +46,20 @@ class Outbox(Flushable):
 
     __slots__ = (
         "_alarm",
-        "_drained",
         "_is_buffering",
         "_life",
         "_passed",
         "_queue",
         "_reactor",
         "_send_timeout",
+        "_taken",
+        "_waiters",
         "_watcher",
         "_write_limit",
+        "has_failed",
+        "is_awaited",
         "is_stalled",
+        "taken_at",
         "transport",
     )
 
@@ -73,8 +82,18 @@ class Outbox(Flushable):
         # The queued bytes; None: there are none.
         self._queue: bytearray | None = None
         self._watcher: Watcher = None
-        # Set when senders that wait may go on; None: nobody waits.
-        self._drained: Drained | None = None
+        # The senders that wait for room, in order of asking, each by an event of its own; None:
+        # nobody waits.
+        self._waiters: deque[Room] | None = None
+        # Bytes that the transport has taken.
+        self._taken = 0
+        #: When it last took some of a queue that had to wait, by the monotonic clock; 0.0: never.
+        #: The peer lives then, whatever it says.
+        self.taken_at: float = 0.0
+        #: Whether the alarm is to be rung when half of the queue has left.
+        self.is_awaited: bool = False
+        #: Whether a write has failed. What the peer has sent before may still be there to read.
+        self.has_failed: bool = False
         # Bytes that were flushed early, since a sender let the loop have its turn.
         self._passed = 0
 
@@ -88,7 +107,7 @@ class Outbox(Flushable):
         """Forget the transport, which the caller closes; senders that wait go on. Idempotent."""
         self.transport = None
         self._unwatch()
-        self._release()
+        self._release_all()
 
     def clear(self) -> None:
         """Drop what is queued."""
@@ -111,18 +130,33 @@ class Outbox(Flushable):
         """Whether the high-water mark is reached."""
         return self.size >= self._write_limit
 
+    @property
+    def has_room_for_control(self) -> bool:
+        """Whether a control frame can be queued without waiting: it stays below the mark, or the
+        queue is empty.
+        """
+        return not self.size or self.size + _MAX_CONTROL_FRAME < self._write_limit
+
     # Queueing
 
     def check(self) -> None:
-        """Raise an error if a frame would be refused now."""
+        """Wait for room for a frame that is about to be made, and raise what it would be refused
+        with. The frame has to be put before the caller switches.
+        """
         life = self._life
         if life.state != READY or life.thread != threads.get_ident():
             raise life.refusal()
-        if self.is_full:
-            self._check_wait()
+        if self.is_full or self._waiters is not None:
+            self._wait_for_room()
+            if life.state != READY:
+                raise life.refusal()
 
     def put(self, opcode: int, payload: Payload, rsv1: bool) -> None:
         """Queue a frame. It leaves in this turn of the loop; at the high-water mark, wait.
+
+        A message waits before it is queued. Control frames are queued at once, and so are deflated
+        messages, whose order is fixed already: they have called :meth:`check`. At the mark, each
+        sender waits afterwards too, but for a close frame.
 
         :param rsv1: the payload is deflated.
         :raises WebSocketError: it cannot be sent, as :meth:`.lifecycle.Lifecycle.refusal` says; or
@@ -132,17 +166,26 @@ class Outbox(Flushable):
         if life.state != READY or life.thread != threads.get_ident():
             raise life.refusal()
         queue = self._queue
+        if opcode < 8 and not rsv1 and queue is not None:
+            if len(queue) >= self._write_limit or self._waiters is not None:
+                # Each sender waits before its frame is queued: ten thousand greenlets with a
+                # message each would fill the memory otherwise.
+                self._wait_for_room()
+                if life.state != READY:
+                    raise life.refusal()
+            queue = self._queue
         if queue is None:
             queue = self._queue = self._reactor.pool.take()
-        elif len(queue) >= self._write_limit and opcode < 8:
-            self._check_wait()
         append_frame(queue, opcode, payload, rsv1, True)
         if not self.is_dirty:
             self.is_dirty = True
             self._reactor.turn.flush_later(self)
         size = len(queue)
-        if (size >= _FLUSH_SIZE or size >= self._write_limit) and opcode != 8:
-            self._flush_early()
+        if size >= _FLUSH_SIZE or size >= self._write_limit:
+            if opcode != 8:
+                self._flush_early()
+        elif self._waiters is not None:
+            self._release_next()
 
     def put_bytes(self, data: bytes) -> None:
         """Send bytes as they are: the opening request.
@@ -157,12 +200,6 @@ class Outbox(Flushable):
         if life.reason is not None:
             raise life.refusal()
 
-    def _check_wait(self) -> None:
-        if getcurrent() is get_hub():
-            raise self._life.errors.WebSocketUnavailable(
-                "the send queue is full, and the hub itself cannot wait"
-            )
-
     # Handing over
 
     def flush(self) -> None:
@@ -174,6 +211,7 @@ class Outbox(Flushable):
         try:
             is_left = self._hand_over(transport)
         except OSError as error:
+            self.has_failed = True
             self.fail(f"socket fail; {error}")
             return
         except BaseException as error:
@@ -187,8 +225,11 @@ class Outbox(Flushable):
         elif self._watcher is None:
             self._watcher = self._reactor.loop.io(transport.fileno(), WRITE)
             self._watcher.start(self.flush)
-        if self._drained is not None and self.size <= self._write_limit // 2:
-            self._release()
+        if (self._waiters is not None or self.is_awaited) and self.size <= self._write_limit // 2:
+            self._release_next()
+            if self.is_awaited:
+                self.is_awaited = False
+                self._reactor.clock.set(self._alarm, monotonic())
 
     def _hand_over(self, transport: Transport) -> bool:
         """Returns whether bytes are left that can leave when the descriptor is writable."""
@@ -196,6 +237,9 @@ class Outbox(Flushable):
         if queue:
             sent = transport.send(queue)
             if sent is not None:
+                self._taken += sent
+                if self._watcher is not None:
+                    self.taken_at = monotonic()
                 if sent == len(queue):
                     self._queue = None
                     self._reactor.pool.put(queue)
@@ -226,28 +270,82 @@ class Outbox(Flushable):
                     self._passed = 0
                     take_turn()
                 return
-            if self._drained is None:
-                self._drained = Drained()
-            if not self._drained.wait(self._send_timeout):
-                self.fail(f"socket fail; nothing was taken for {self._send_timeout:g} s")
+            self._wait_for_room()
+            if self._waiters is not None:
+                self._release_next()
         if life.reason is not None or self.transport is None:
             raise life.errors.TransportFail("{}", life.reason or "the connection has ended")
+
+    # Senders that wait
+
+    def _wait_for_room(self) -> None:
+        """Wait until it is the turn of this sender, and there is room.
+
+        :raises TransportFail: the session has ended meanwhile, or the peer took nothing for
+            ``send_timeout`` seconds. As long as it takes some, senders wait on.
+        """
+        life = self._life
+        if getcurrent() is get_hub():
+            if not self.is_full:
+                return
+            raise life.errors.WebSocketUnavailable(
+                "the send queue is full, and the hub itself cannot wait"
+            )
+        room = Room()
+        if self._waiters is None:
+            self._waiters = deque()
+        self._waiters.append(room)
+        try:
+            taken = self._taken
+            while not room.wait(self._send_timeout):
+                if self._taken == taken:
+                    self.fail(f"socket fail; nothing was taken for {self._send_timeout:g} s")
+                    break
+                taken = self._taken
+        except BaseException:
+            # Killed, or a timeout of the caller's. Its turn, if it had come, is the next one's.
+            if not self._forget(room):
+                self._release_next()
+            raise
+        if life.reason is not None or self.transport is None:
+            raise life.errors.TransportFail("{}", life.reason or "the connection has ended")
+
+    def _forget(self, room: Room) -> bool:
+        """Take a sender off the list; False: it is not there any more."""
+        waiters = self._waiters
+        if waiters is None or room not in waiters:
+            return False
+        waiters.remove(room)
+        if not waiters:
+            self._waiters = None
+        return True
+
+    def _release_next(self) -> None:
+        """Have the sender go on that waits longest; it releases the next, if there is room left."""
+        waiters = self._waiters
+        if waiters is None or self.is_full:
+            return
+        waiters.popleft().set()
+        if not waiters:
+            self._waiters = None
+        self._reactor.turn.stay_awake()
+
+    def _release_all(self) -> None:
+        """Have all senders that wait go on: the session is over."""
+        waiters, self._waiters = self._waiters, None
+        if waiters is not None:
+            for room in waiters:
+                room.set()
+            self._reactor.turn.stay_awake()
 
     def fail(self, reason: str) -> None:
         """Note why the session is over, let senders go, and have the session say so."""
         self.clear()
         self._unwatch()
         self._life.fail(reason)
-        self._release()
+        self._release_all()
         if self._reactor is not None:
             self._reactor.clock.set(self._alarm, monotonic())
-
-    def _release(self) -> None:
-        """Wake the senders that wait at the mark: there is room, or the session is over."""
-        if self._drained is not None:
-            self._drained.set()
-            self._drained = None
-            self._reactor.turn.stay_awake()
 
     def _unwatch(self) -> None:
         if self._watcher is not None:

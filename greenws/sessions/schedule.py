@@ -86,6 +86,11 @@ class Schedule:
         self.heard = now
         self._excuse = _NO
 
+    def note_taken(self, taken_at: float) -> None:
+        """Take note of when the peer last took bytes that had to wait: it lives, as well."""
+        if taken_at > self.heard:
+            self.heard = taken_at
+
     def note_rung(self, due: float, now: float) -> None:
         """Take note of an alarm that was due at ``due`` and is rung now."""
         if now - due > _LATE and self._excuse == _NO:

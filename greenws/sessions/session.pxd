@@ -30,6 +30,8 @@ cdef class GeventSession(HubSession):
 
     cdef double _start_time
     cdef object _approach
+    cdef object _late_pong
+    cdef double _late_since
     cdef object _websocket
     cdef readonly object websocket
 

@@ -121,6 +121,8 @@ class GeventSession(HubSession):
         "_approach",
         "_attention",
         "_inbox",
+        "_late_pong",
+        "_late_since",
         "_life",
         "_outbox",
         "_schedule",
@@ -144,6 +146,10 @@ class GeventSession(HubSession):
         self._approach: Approach | None = None
         # When the session became ready, in seconds of the monotonic clock; 0.0: not yet.
         self._start_time = 0.0
+        # The payload of a ping that could not be answered yet, as the queue was full.
+        self._late_pong: bytes | None = None
+        # Since when the peer has taken nothing, while such a ping waits.
+        self._late_since = 0.0
         # Whether the greenlet has to call _attend: something other than bytes came up.
         self._attention = False
 
@@ -289,7 +295,9 @@ class GeventSession(HubSession):
         try:
             self._outbox.put_bytes(websocket.build_request())
         except errors.WebSocketError as error:
-            raise errors.ConnectFail("unable to send the request; {}", error) from None
+            if not self._outbox.has_failed:
+                raise errors.ConnectFail("unable to send the request; {}", error) from None
+            self._attention = True  # the server may have answered all the same: look once
         return target, proxy
 
     def _give_up_opening(self) -> Exception:
@@ -313,7 +321,15 @@ class GeventSession(HubSession):
         while True:
             happened: Iterable[AnyEvent] | None
             is_parsed = stream is not None and life.is_upgraded
-            size = self._pump(stream) if is_parsed else self._receive()  # type: ignore[arg-type]
+            failure = None
+            try:
+                size = self._pump(stream) if is_parsed else self._receive()  # type: ignore[arg-type]
+            except _End as end:
+                failure, size = end, NOTHING
+            if failure is not None:
+                if not life.is_upgraded:
+                    yield from self._end_answer()  # a whole rejection counts before a reset
+                raise failure
             if size > 0:
                 if is_parsed:
                     happened = websocket.pending_events()
@@ -492,6 +508,7 @@ class GeventSession(HubSession):
     def _ring(self, due: float, now: float) -> None:
         """Do what is due; runs in the hub."""
         schedule = self._schedule
+        schedule.note_taken(self._outbox.taken_at)
         schedule.note_rung(due, now)
         if self._approach is not None:
             if now >= schedule.open_due:
@@ -501,6 +518,9 @@ class GeventSession(HubSession):
         try:
             if schedule.take_ping(now):
                 self._send_ping()
+            if self._late_pong is not None and self._outbox.has_room_for_control:
+                late, self._late_pong = self._late_pong, None
+                self._send_pong(late)
             is_whole = True
         finally:
             # Whatever a trace does with the record of a ping, the rest of what is due is done.
@@ -525,6 +545,10 @@ class GeventSession(HubSession):
         if life.is_forked:
             raise life.refusal()
         if life.reason is not None:
+            if self._outbox.has_failed and not self._inbox.is_dry:
+                # The peer may have said why before it closed: first what it has said.
+                self._attention = True
+                return
             raise _End(life.reason)
         if not life.is_upgraded:
             if monotonic() >= schedule.open_due:
@@ -535,6 +559,7 @@ class GeventSession(HubSession):
                 )
             return
         now = monotonic()
+        schedule.note_taken(self._outbox.taken_at)
         if schedule.is_silent(now):
             if not self._inbox.is_dry:
                 # Handlers were slow, and there may be bytes to read: judge after the next read.
@@ -561,10 +586,28 @@ class GeventSession(HubSession):
     def _send_pong(self, data: bytes) -> None:
         if len(data) > constants.MAX_CONTROL_PAYLOAD:
             return  # lomond's WebSocket lets it in, but not out
+        if not self._outbox.has_room_for_control:
+            self._postpone_pong(data)
+            return
         try:
             self._websocket.send_pong(data)
         except (errors.WebSocketError, self._websocket.errors.WebSocketError):
             pass  # closing, or closed already
+
+    def _postpone_pong(self, data: bytes) -> None:
+        """Keep the answer to a ping until there is room in the queue.
+
+        Pongs must not grow the queue of a peer that reads nothing; the answer to the latest ping is
+        enough (RFC 6455 section 5.5.3). A peer that takes nothing for ``send_timeout`` seconds,
+        while it goes on to ping, has failed.
+        """
+        outbox, now, limit = self._outbox, monotonic(), self._websocket.send_timeout
+        if self._late_pong is None or outbox.taken_at > self._late_since:
+            self._late_since = now
+        elif limit is not None and now - self._late_since >= limit:
+            self._fail(f"socket fail; nothing was taken for {limit:g} s")
+        self._late_pong = data
+        outbox.is_awaited = True
 
     # Sending
 

@@ -291,7 +291,45 @@ def test_all_who_wait_go_on_together() -> None:
     assert not any(sender.ready() for sender in senders)
     setup.become_writable(10_000)
     assert len(gevent.joinall(senders, PATIENCE, raise_error=True)) == 5
+    setup.outbox.flush()
     assert setup.outbox.is_empty
+
+
+def test_queue_is_bounded_whoever_sends() -> None:
+    setup = Setup(room=0)
+    fill(setup)
+    senders = [gevent.spawn(setup.outbox.put, TEXT, bytes(200), False) for _ in range(100)]
+    gevent.sleep(0)
+    assert setup.outbox.size < MARK + 250  # one message beyond the mark
+    setup.become_writable(1_000_000)
+    gevent.joinall(senders, PATIENCE, raise_error=True)
+    assert all(sender.successful() for sender in senders)
+
+
+def test_senders_go_on_in_the_order_of_asking() -> None:
+    setup = Setup(room=0)
+    fill(setup)
+    senders = [gevent.spawn(setup.outbox.put, TEXT, b"%d" % n * 200, False) for n in range(10)]
+    gevent.sleep(0)
+    senders[3].kill()
+    setup.become_writable(1_000_000)
+    gevent.joinall(senders, PATIENCE, raise_error=True)
+    setup.outbox.flush()
+    received = Stream(is_client=False)
+    received.receive(bytes(setup.transport.taken), 0, len(setup.transport.taken), 0.0)
+    texts = [event.text[0] for event in iter(received.next_event, None) if event.name == "text"]
+    assert texts[-9:] == [str(n) for n in range(10) if n != 3]
+
+
+def test_sender_that_is_killed_when_its_turn_has_come_passes_it_on() -> None:
+    setup = Setup(room=0)
+    fill(setup)
+    first = gevent.spawn(setup.outbox.put, TEXT, bytes(200), False)
+    second = gevent.spawn(setup.outbox.put, TEXT, bytes(200), False)
+    gevent.sleep(0)
+    setup.become_writable(1_000_000)  # releases the first
+    first.kill(block=False)
+    second.get(timeout=PATIENCE)
 
 
 def test_control_frames_and_the_close_frame_pass_the_mark() -> None:
@@ -376,7 +414,11 @@ def test_the_hub_passes_the_mark_once_and_is_refused_then() -> None:
         (error,) = in_hub(call)
         assert isinstance(error, greenws.errors.WebSocketUnavailable)
     assert in_hub(lambda: setup.outbox.put(PING, b"", False)) == []
-    setup.outbox.check()  # a greenlet may wait
+    waiting = gevent.spawn(setup.outbox.check)  # a greenlet waits for room
+    gevent.sleep(0)
+    assert not waiting.ready()
+    setup.become_writable(1_000_000)
+    waiting.get(timeout=PATIENCE)
 
 
 # Failures
