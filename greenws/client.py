@@ -356,7 +356,7 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
             failures += 1
             if backoff.is_exhausted(failures):
                 return
-            delay = backoff.delay(failures) if retry_after is None else retry_after
+            delay = backoff.delay(failures, retry_after)
             self._step(_WAITING)
             self._dispatch(events.BackOff(delay))
             if self._error is not None:
