@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from random import random
@@ -10,11 +11,14 @@ from time import time
 from typing import TYPE_CHECKING
 
 from .errors import ProxyFail
-from .events import ConnectFail
+from .events import ConnectFail, Disconnected, Rejected
 
 if TYPE_CHECKING:
     from .events import AnyEvent
     from .protocol.response import Response
+
+#: What a connection, or an opening, has come to.
+Outcome = ConnectFail | Rejected | Disconnected
 
 #: The longest ``Retry-After`` that a client respects, in seconds: a server must not be able to make
 #: its clients wait for ever.
@@ -54,6 +58,11 @@ class Backoff:
         limit.
     :param reset_after: the seconds that a connection must last for its end to count as the first
         failure in a row.
+    :param retry: asked before each wait, with the event that says why the connection has ended or
+        was not opened: a :class:`~greenws.events.ConnectFail`, a
+        :class:`~greenws.events.Rejected` or a :class:`~greenws.events.Disconnected`. A false
+        answer ends the reconnecting. None: connect again in any case.
+    :raises TypeError: an option has a wrong type.
     :raises ValueError: a number is out of its range.
     """
 
@@ -63,8 +72,11 @@ class Backoff:
     jitter: float = 0.5
     max_tries: int | None = None
     reset_after: float = 30.0
+    retry: Callable[[Outcome], bool] | None = None
 
     def __post_init__(self) -> None:
+        if self.retry is not None and not callable(self.retry):
+            raise TypeError("retry must be callable, or None")
         if not 0 <= self.min_wait <= self.max_wait:
             raise ValueError("min_wait must be 0 or more, and at most max_wait")
         if not self.factor >= 1:

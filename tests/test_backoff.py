@@ -27,6 +27,7 @@ def test_options_have_their_defaults() -> None:
         "jitter": 0.5,
         "max_tries": None,
         "reset_after": 30.0,
+        "retry": None,
     }
 
 
@@ -105,7 +106,9 @@ def test_number_out_of_its_range_is_refused(options: dict[str, Any], fault: str)
         Backoff(**options)
 
 
-@pytest.mark.parametrize("options", [{"min_wait": "1"}, {"factor": None}, {"max_tries": "3"}])
+@pytest.mark.parametrize(
+    "options", [{"min_wait": "1"}, {"factor": None}, {"max_tries": "3"}, {"retry": True}]
+)
 def test_option_of_another_type_is_a_type_error(options: dict[str, Any]) -> None:
     with pytest.raises(TypeError):
         Backoff(**options)
