@@ -13,7 +13,7 @@ from gevent import Greenlet, GreenletExit, getcurrent
 from gevent.event import Event
 
 from . import events
-from .backoff import Backoff, find_retry_after
+from .backoff import Backoff, Outcome, find_retry_after
 from .constants import SHORTEST_WAIT
 from .errors import WebSocketError
 from .handlers import HANDLER_NAMES, Handlers
@@ -157,6 +157,8 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
         self._ready_time: float | None = None
         # The exception that came out of a handler. It comes out of run() and join() too.
         self._error: BaseException | None = None
+        # The causes of failed openings that were logged since the client was ready; None: none.
+        self._warned: set[object] | None = None
         # Signals: the client is ready or has ended; it has ended; it has to stop. Each is made only
         # when somebody waits for it.
         self._settled: Event | None = None
@@ -298,6 +300,7 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
             raise RuntimeError(f"{self!r} is running already")
         self._step(_CONNECTING)
         self._error = None
+        self._warned = None
         self._settled = self._ended = self._stopped = None
 
     @property
@@ -343,7 +346,7 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
         backoff = self._backoff
         failures = 0
         while not self._is_stopping:
-            retry_after = self._run_connection()
+            outcome = self._run_connection()
             if self._error is not None:
                 raise self._error
             if backoff is None or self._is_stopping:
@@ -354,9 +357,10 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
             if ready_time is not None and monotonic() - ready_time >= backoff.reset_after:
                 failures = 0
             failures += 1
-            if backoff.is_exhausted(failures):
+            if backoff.is_exhausted(failures) or not self._may_retry(backoff, outcome):
                 return
-            delay = backoff.delay(failures) if retry_after is None else retry_after
+            delay = backoff.delay(failures, find_retry_after(outcome))
+            del outcome  # an idle connection does not keep how the one before has ended
             self._step(_WAITING)
             self._dispatch(events.BackOff(delay))
             if self._error is not None:
@@ -367,9 +371,21 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
             if not self._is_stopping:
                 self._step(_CONNECTING)
 
-    def _run_connection(self) -> float | None:
-        """Run one connection; return what a rejection's ``Retry-After`` asks for, or None."""
-        retry_after = None
+    def _may_retry(self, backoff: Backoff, outcome: Outcome) -> bool:
+        """Ask ``retry``, whose exceptions are those of a handler."""
+        if backoff.retry is not None:
+            try:
+                if not backoff.retry(outcome):
+                    return False
+            except Exception as error:
+                self._handler_failed(error)
+                if self._error is not None:
+                    raise self._error from None
+        return not self._is_stopping
+
+    def _run_connection(self) -> Outcome:
+        """Run one connection; return the event that says what it has come to."""
+        failure: events.ConnectFail | events.Rejected | None = None
         last: events.Disconnected | None = None
         self._ready_time = None
         connection = self.websocket.connect(**self._connect_options())
@@ -379,7 +395,8 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
                 if event.name == "ready":
                     self._take_ready()
                 elif event.name == "rejected" or event.name == "connect_fail":
-                    retry_after = find_retry_after(event)
+                    failure = event
+                    self._warn(event)
                 elif event.name == "disconnected":
                     last = event
                 self._dispatch(event)
@@ -392,10 +409,27 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
                 if last is None:
                     last = events.Disconnected("killed")
                 self._dispatch(last, "close")
-        return retry_after
+        # A session of others may end without a word.
+        return failure or last or events.Disconnected("the session has ended")
+
+    def _warn(self, event: events.ConnectFail | events.Rejected) -> None:
+        """Log an opening that has failed, if no handler takes it and nobody has asked for it."""
+        if self._is_stopping or _TAKES_FAILURE[event.name](self):
+            return
+        cause = event.reason if event.name == "connect_fail" else event.response.status_code
+        warned = self._warned
+        if warned is None or len(warned) >= _MOST_CAUSES:
+            warned = self._warned = set()
+        if cause in warned:
+            return
+        warned.add(cause)
+        again = "" if self._backoff is None else ", and goes on trying"
+        reason = "".join(c if c.isprintable() else "?" for c in event.reason)
+        log.warning("%r could not connect%s: %s", self, again, reason)
 
     def _take_ready(self) -> None:
         self._ready_time = monotonic()
+        self._warned = None
         if self._life is _CONNECTING:
             self._step(_READY)
         websocket = self.websocket
@@ -484,6 +518,11 @@ def _overrides(name: str) -> Callable[[Client], bool]:
 
 # Events that are not even made without a handler, and functions that tell whether a client has one.
 _COSTLY = tuple((name, _overrides(HANDLER_NAMES[name])) for name in ("text", "binary", "poll"))
+# Functions that tell whether a client has a handler for a kind of failed openings.
+_TAKES_FAILURE = {name: _overrides(HANDLER_NAMES[name]) for name in ("connect_fail", "rejected")}
+# The causes of failed openings that a client remembers to have logged. A few dozen are plenty, but
+# where each one has another text, a number that grows, say.
+_MOST_CAUSES = 64
 # The results of _find_handled.
 _COMBINATIONS: dict[frozenset[str], frozenset[str]] = {}
 

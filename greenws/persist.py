@@ -67,7 +67,8 @@ def persist(
     """Keep a WebSocket connected: connect, yield its events, wait, connect again.
 
     A :class:`~greenws.events.BackOff` announces each wait. A wait is ``min_wait`` seconds plus a
-    random time of up to ``2 ** n`` seconds after ``n`` failures, at most ``max_wait`` in all.
+    random time of up to ``2 ** n`` seconds after ``n`` failures, at most ``max_wait`` in all. A
+    ``Retry-After`` that is longer takes the place of ``min_wait``; the random time stays.
 
     :param websocket: a :class:`~greenws.WebSocket`, or an object with the same ``connect``.
     :param poll: the seconds between poll events.
@@ -80,7 +81,7 @@ def persist(
         wait: a :class:`gevent.event.Event`, a :class:`threading.Event`, or any object with
         ``wait(timeout)``.
     :param respect_retry_after: whether the ``Retry-After`` of a rejection or of a proxy's refusal
-        replaces the wait.
+        is a least wait.
     :param connect_options: ``session_class``, ``auto_pong`` and ``close_timeout``, which are passed
         to ``connect`` if given.
     """
@@ -115,10 +116,10 @@ def _persist(
             elif event.name in ("rejected", "connect_fail") and respect_retry_after:
                 retry_after = find_retry_after(event)
             yield event
-        if retry_after is None:
-            delay = min_wait + random() * min(max_wait - min_wait, 2 ** min(failures, 64))
-        else:
-            delay = retry_after
+        random_part = random() * min(max_wait - min_wait, 2 ** min(failures, 64))
+        delay = min_wait + random_part
+        if retry_after is not None:
+            delay = max(delay, retry_after + max(0.0, random_part))
         yield events.BackOff(delay)
         if _wait(leave, delay):
             return

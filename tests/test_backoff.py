@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from email.utils import formatdate
-from time import time
+from time import gmtime, strftime, time
 from typing import Any
 
 import pytest
@@ -27,6 +27,7 @@ def test_options_have_their_defaults() -> None:
         "jitter": 0.5,
         "max_tries": None,
         "reset_after": 30.0,
+        "retry": None,
     }
 
 
@@ -42,6 +43,19 @@ def test_jitter_takes_a_random_part_off() -> None:
     assert 6 <= min(delays) < 6.5
     assert 7.5 < max(delays) <= 8
     assert 0 <= min(Backoff(min_wait=1, jitter=1).delay(1) for _ in range(200)) < 0.1
+
+
+@pytest.mark.parametrize("retry_after", [0.0, 0.5, 3.9])
+def test_retry_after_never_shortens_a_wait(retry_after: float) -> None:
+    backoff = Backoff(min_wait=4, max_wait=4, jitter=0)
+    assert backoff.delay(1, retry_after) == backoff.delay(3, retry_after) == 4
+
+
+def test_retry_after_is_a_least_wait_with_jitter_on_top() -> None:
+    delays = [Backoff(min_wait=1, jitter=0.5).delay(1, 8.0) for _ in range(500)]
+    assert 8 <= min(delays) < 8.5
+    assert 11.5 < max(delays) <= 12
+    assert Backoff(jitter=0).delay(1, 8.0) == 8
 
 
 @pytest.mark.parametrize("failures", [1, 2, 65, 1000, 10**6])
@@ -92,7 +106,9 @@ def test_number_out_of_its_range_is_refused(options: dict[str, Any], fault: str)
         Backoff(**options)
 
 
-@pytest.mark.parametrize("options", [{"min_wait": "1"}, {"factor": None}, {"max_tries": "3"}])
+@pytest.mark.parametrize(
+    "options", [{"min_wait": "1"}, {"factor": None}, {"max_tries": "3"}, {"retry": True}]
+)
 def test_option_of_another_type_is_a_type_error(options: dict[str, Any]) -> None:
     with pytest.raises(TypeError):
         Backoff(**options)
@@ -121,15 +137,39 @@ def test_backoff_is_a_value() -> None:
         ("nan", None),
         ("0", 0.0),
         ("120", 120.0),
-        (" 2.5 ", 2.5),
-        ("-5", 0.0),
-        ("inf", MAX_RETRY_AFTER),
-        ("-inf", 0.0),
-        ("1e999", MAX_RETRY_AFTER),
+        (" 5 ", 5.0),
+        ("007", 7.0),
+        ("0" * 5000 + "7", 7.0),
+        ("9" * 5000, MAX_RETRY_AFTER),
         ("999999999", MAX_RETRY_AFTER),
+        # Neither digits nor a date.
+        ("2.5", None),
+        ("-5", None),
+        ("+5", None),
+        (" 5x", None),
+        ("5 s", None),
+        ("5, 6", None),
+        ("1e3", None),
+        ("1_0", None),
+        ("0x10", None),
+        ("inf", None),
+        ("-inf", None),
+        ("\u0665", None),
+        ("\xb2", None),
         ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0),
         ("Fri, 31 Dec 9999 23:59:59 GMT", MAX_RETRY_AFTER),
+        ("Sunday, 06-Nov-94 08:49:37 GMT", 0.0),
+        ("Sun Nov  6 08:49:37 1994", 0.0),
+        ("Fri Dec 31 23:59:60 9999", MAX_RETRY_AFTER),
         ("Mon, 99 Foo 2015 99:99:99 GMT", None),
+        ("Mon, 01 Foo 2115 00:00:00 GMT", None),
+        ("Wed, 21 Oct 2115 24:00:00 GMT", None),
+        ("Wed, 21 Oct 2115 07:28:61 GMT", None),
+        ("Wed, 21 Oct 2115 072:8:00 GMT", None),
+        ("Wed, 31 Sep 2115 07:28:00 GMT", None),
+        ("Wed, 21 Oct 2115 07:28:00 +0200", None),
+        ("Wed, 21 Oct 2115 07:28:00 GMT, again", None),
+        ("2115-10-21T07:28:00Z", None),
     ],
 )
 def test_retry_after_gives_seconds(value: str | None, seconds: float | None) -> None:
@@ -138,6 +178,14 @@ def test_retry_after_gives_seconds(value: str | None, seconds: float | None) -> 
 
 def test_retry_after_may_be_a_date() -> None:
     seconds = parse_retry_after(formatdate(time() + 100, usegmt=True))
+    assert seconds is not None
+    assert 97 < seconds <= 100
+
+
+def test_year_of_two_digits_is_the_nearest_one() -> None:
+    ahead = time() + 100
+    # The day of the week is not compared with the date.
+    seconds = parse_retry_after(strftime("Monday, %d-%b-%y %H:%M:%S GMT", gmtime(ahead)))
     assert seconds is not None
     assert 97 < seconds <= 100
 

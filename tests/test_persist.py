@@ -138,11 +138,25 @@ def test_long_series_of_failures_does_not_overflow(monkeypatch: pytest.MonkeyPat
     assert delays(take(persist(Fake(), max_wait=6), 2000))[-1] <= 6
 
 
-@pytest.mark.parametrize(("value", "delay"), [("0", 0.0), ("0.01", 0.01), ("-1", 0.0)])
-def test_retry_after_is_honoured(value: str, delay: float) -> None:
+def test_retry_after_is_a_least_wait() -> None:
+    fakes = [Fake([rejected("Retry-After: 7")]) for _ in range(20)]
+    waits = [delays(take(persist(fake, min_wait=1), 2))[0] for fake in fakes]
+    assert all(7 <= wait <= 9 for wait in waits)
+    assert len(set(waits)) == 20
+
+
+@pytest.mark.parametrize(
+    "value", ["0", "-1", "0.01", "1e3", "inf", "Wed, 21 Oct 2015 07:28:00 GMT"]
+)
+def test_retry_after_never_shortens_a_wait(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(MODULE, "random", lambda: 0.5)
     fake = Fake([rejected(f"Retry-After: {value}")], [])
-    taken = take(persist(fake, min_wait=50), 2)
-    assert delays(taken) == [delay]
+    assert delays(take(persist(fake), 2)) == [6.0]
+
+
+def test_retry_after_counts_where_the_longest_wait_is_shorter() -> None:
+    fake = Fake([rejected("Retry-After: 60")], [])
+    assert delays(take(persist(fake, min_wait=50, max_wait=30), 2))[0] >= 60
 
 
 def test_retry_after_is_not_honoured_if_told_so() -> None:
@@ -158,8 +172,9 @@ def test_retry_after_without_a_time_is_ignored(value: str) -> None:
 
 def test_retry_after_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(MODULE, "random", lambda: 0.0)
-    fake = Fake([rejected("Retry-After: 0")], [])
-    assert delays(take(persist(fake, **QUICK), 3)) == [0.0, 0.001]
+    monkeypatch.setattr(MODULE, "_wait", lambda event, seconds: False)
+    fake = Fake([rejected("Retry-After: 9")], [])
+    assert delays(take(persist(fake, **QUICK), 3)) == [9.0, 0.001]
 
 
 EVENTS = [gevent.event.Event, threading.Event]

@@ -576,7 +576,7 @@ class GeventSession(HubSession):
             self._arm()
 
     def _send_ping(self) -> None:
-        if self._outbox.is_full:
+        if not self._outbox.has_room_for_control:
             return  # the ping could not leave; and any received byte counts as life without it
         try:
             self._websocket.send_ping()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import inspect
-import time
 from typing import Any
 
 import gevent
@@ -28,6 +27,8 @@ from tests.client.recorders import (
     QUICK,
     FullRecorder,
 )
+from tests.support.loopback import LoopbackServer
+from tests.support.peer import RawServerPeer
 from tests.support.waiting import PATIENCE
 
 
@@ -123,27 +124,64 @@ def test_back_off_goes_on_after_an_opening_that_took_long_to_fail() -> None:
     assert feed.calls.count("connect_fail") == 3
 
 
-@pytest.mark.parametrize("value", ["0.03", "0"])
-def test_retry_after_is_honoured(value: str) -> None:
-    opening = in_turn(reject(503, headers=[("Retry-After", value)]), accept)
-    with EchoServer(opening=opening) as server:
-        feed = FullRecorder(server.url, reconnect=Backoff(min_wait=50)).start()
-        began = time.monotonic()
-        assert feed.wait_ready(PATIENCE)
-        assert time.monotonic() - began >= float(value)
-        feed.kill()
-    assert feed.last("back_off").delay == float(value)
+PAST = "Wed, 21 Oct 2015 07:28:00 GMT"
+LEAVES_NO_WAIT = ["0", "-1", PAST, "1e3", "1_0", "inf", " 5x"]
+
+
+def delays(feed: FullRecorder) -> list[float]:
+    return [event.delay for event in feed.events if event.name == "back_off"]
+
+
+@pytest.mark.parametrize("value", LEAVES_NO_WAIT)
+def test_retry_after_that_leaves_no_wait_is_as_good_as_none(value: str) -> None:
+    backoff = Backoff(min_wait=0.001, factor=4, jitter=0, max_tries=3)
+    with EchoServer(opening=reject(503, headers=[("Retry-After", value)])) as server:
+        feed = FullRecorder(server.url, reconnect=backoff)
+        feed.run()
+    assert delays(feed) == [0.001, 0.004]
+
+
+@pytest.mark.parametrize("value", LEAVES_NO_WAIT)
+def test_retry_after_of_a_proxy_is_no_less(value: str) -> None:
+    backoff = Backoff(min_wait=0.001, factor=4, jitter=0, max_tries=3)
+
+    def refuse(peer: RawServerPeer) -> None:
+        peer.read_head()
+        peer.send(f"HTTP/1.1 503 Busy\r\nRetry-After: {value}\r\n\r\n".encode())
+
+    with LoopbackServer(refuse) as proxy:
+        proxies = {"http": f"http://127.0.0.1:{proxy.port}"}
+        feed = FullRecorder("ws://example.org/", reconnect=backoff, proxies=proxies)
+        feed.run()
+    assert feed.calls.count("connect_fail") == 3
+    assert feed.last("connect_fail").error.status_code == 503
+    assert delays(feed) == [0.001, 0.004]
+
+
+class WaitsOnce(FullRecorder):
+    def react_back_off(self, event: Any) -> None:
+        self.close()
+
+
+def test_retry_after_is_a_least_wait_of_a_client() -> None:
+    with EchoServer(opening=reject(503, headers=[("Retry-After", "7")])) as server:
+        feeds = [WaitsOnce(server.url, reconnect=True) for _ in range(20)]
+        for feed in feeds:
+            feed.run()
+    waits = [wait for feed in feeds for wait in delays(feed)]
+    assert all(7 <= wait <= 10.5 for wait in waits)
+    assert len(set(waits)) == 20
 
 
 def test_retry_after_counts_for_its_rejection_only() -> None:
-    opening = in_turn(reject(503, headers=[("Retry-After", "0")]), reject(503), accept)
+    opening = in_turn(reject(503, headers=[("Retry-After", "1")]), reject(503), accept)
     with EchoServer(opening=opening) as server:
         feed = FullRecorder(
             server.url, reconnect=Backoff(min_wait=0.001, factor=4, jitter=0)
         ).start()
         assert feed.wait_ready(PATIENCE)
         feed.kill()
-    assert [e.delay for e in feed.events if e.name == "back_off"] == [0.0, 0.004]
+    assert delays(feed) == [1.0, 0.004]
 
 
 def test_reconnect_starts_from_a_clean_state() -> None:
