@@ -72,6 +72,16 @@ class Endpoint(DrivenWebSocket):
         self._has_ended = False
         self._sent_close_time: float | None = None
 
+    @property
+    def _is_busy(self) -> bool:
+        """Whether an iteration has begun and not ended; one that nothing refers to has ended."""
+        return self._driver is not None and self._driver.is_running and not self._has_ended
+
+    def _check_idle(self) -> None:
+        """Raise an error while an iteration runs: another one would take its connection away."""
+        if self._is_busy:
+            raise RuntimeError(f"{self!r} is connected already; that iteration has not ended")
+
     def close(self, code: int | None, reason: str | bytes) -> None:
         """Send a close frame, if there is none yet."""
         raise NotImplementedError

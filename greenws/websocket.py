@@ -334,12 +334,19 @@ class WebSocket(Endpoint):
         :returns: an iterator of :data:`~greenws.events.AnyEvent`.
         :raises TypeError: if ``session_class`` cannot be called, or a number is none.
         :raises ValueError: if a number is negative.
+        :raises RuntimeError: the first step of the iteration raises it if an earlier iteration has
+            not ended, or if :meth:`connect` was called again meanwhile: a WebSocket has one
+            connection at a time. An iteration that was abandoned has ended.
         """
         check_run_options(poll, ping_rate, ping_timeout, close_timeout)
         if not callable(session_class):
             raise TypeError("session_class must be callable, as a class is")
+        if self._is_busy:
+            return self._connect_later(
+                session_class, poll, ping_rate, ping_timeout, auto_pong, close_timeout
+            )
         session = session_class(self)
-        driver = session if isinstance(session, GeventSession) else adapt_session(session)
+        driver = session if isinstance(session, GeventSession) else adapt_session(session, self)
         self._renew(session, driver)
         if self._protocol.stream.tracer is not None:
             self._tracer.tell(
@@ -358,8 +365,21 @@ class WebSocket(Endpoint):
             close_timeout=close_timeout,
         )
 
+    def _connect_later(
+        self, session_class: SessionClass, *options: Any
+    ) -> Generator[AnyEvent, None, None]:
+        """Connect at the first step. ``iteration = websocket.connect()`` abandons the iteration
+        that had the name, but only after the call.
+        """
+        self._check_idle()
+        yield from self.connect(session_class, *options)
+
     def reset(self) -> None:
-        """Forget the last connection."""
+        """Forget the last connection.
+
+        :raises RuntimeError: if its iteration has not ended.
+        """
+        self._check_idle()
         self._renew(None, None)
 
     # Sending

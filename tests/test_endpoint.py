@@ -43,19 +43,30 @@ def test_an_iteration_that_is_left_closes_the_session() -> None:
         assert websocket.session.calls == ["close"]
 
 
-def test_an_iteration_that_is_left_late_does_not_close_the_next_connection() -> None:
+def test_a_second_iteration_of_another_session_leaves_the_first_alone() -> None:
     websocket = greenws.WebSocket("ws://example.org/", proxies={})
     first = websocket.connect(make(inbound=(frame(TEXT, b"1"),)))
     for event in first:
         if event.name == "text":
             break
-    second = websocket.connect(make())
-    for event in second:
-        if event.name == "ready":
-            break
-    first.close()  # type: ignore[attr-defined]
+    session = websocket.session
+    with pytest.raises(RuntimeError, match="connected already"):
+        next(websocket.connect(make()))
+    with pytest.raises(RuntimeError, match="connected already"):
+        websocket.reset()
     assert websocket.is_ready
-    second.close()  # type: ignore[attr-defined]
+    assert websocket.session is session
+    first.close()  # type: ignore[attr-defined]
+    assert [event.name for event in websocket.connect(make())][-1] == "disconnected"
+
+
+def test_an_iteration_of_another_session_that_was_replaced_does_not_begin() -> None:
+    websocket = greenws.WebSocket("ws://example.org/", proxies={})
+    first = websocket.connect(make())
+    second = websocket.connect(make())
+    with pytest.raises(RuntimeError, match="since"):
+        next(first)
+    assert [event.name for event in second][-1] == "disconnected"
 
 
 def test_a_rejection_ends_it_before_its_event() -> None:

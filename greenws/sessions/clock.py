@@ -128,7 +128,9 @@ class Clock:
             self._timer_due = first._due_at
             # libuv warns of anything shorter.
             self._timer = self._loop.timer(max(SHORTEST_WAIT, first._due_at - monotonic()))
-            self._timer.start(self._ring)
+            # From now on, and not from the time that the loop knows: the hub may have been held
+            # since, and the timer would fire too early.
+            self._timer.start(self._ring, update=True)
 
     def _stop(self) -> None:
         if self._timer is not None:

@@ -97,6 +97,10 @@ class FullSession(Session, Protocol):
         """As of :class:`Session`; a generator, which can be closed."""
 
     @property
+    def is_running(self) -> bool:
+        """Whether the iteration has begun, and has not ended."""
+
+    @property
     def signals_eof(self) -> bool:
         """Whether the session calls ``websocket.feed_eof()`` at the end of the stream. Only then
         can the WebSocket wait for the body of a rejection.
@@ -115,6 +119,9 @@ class FullSession(Session, Protocol):
     def end(self) -> None:
         """End the connection when the queue has left: the server broke the protocol."""
 
+
+#: Why an iteration may not begin.
+SUPERSEDED = "this iteration is not the WebSocket's: connect() or reset() was called since"
 
 SessionClass = Callable[[Any], Session]
 

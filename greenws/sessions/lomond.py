@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from .. import errors
 from ..options import TRANSPORT_OPTIONS
 from ..trace import Tracer
-from .contract import DrivenWebSocket, FullSession, Session, Target
+from .contract import SUPERSEDED, DrivenWebSocket, FullSession, Session, Target
 
 if TYPE_CHECKING:
     from ..events import AnyEvent
@@ -29,9 +29,9 @@ def adapt_websocket(websocket: Any) -> DrivenWebSocket:
     return websocket if isinstance(websocket, DrivenWebSocket) else ForeignWebSocket(websocket)
 
 
-def adapt_session(session: Session) -> FullSession:
+def adapt_session(session: Session, websocket: DrivenWebSocket) -> FullSession:
     """Return an adapter with which a WebSocket of ours drives a session of others."""
-    return ForeignSession(session)
+    return ForeignSession(session, websocket)
 
 
 def is_gone(error: Exception) -> bool:
@@ -157,10 +157,13 @@ class ForeignWebSocket(DrivenWebSocket):
 class ForeignSession:
     """A session of others, lomond's or a user's, for a :class:`greenws.WebSocket`."""
 
-    __slots__ = ("_session",)
+    __slots__ = ("_session", "_websocket", "is_running")
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, websocket: DrivenWebSocket) -> None:
         self._session: Any = session
+        self._websocket = websocket
+        #: Whether the iteration has begun, and has not ended.
+        self.is_running: bool = False
 
     @property
     def session_time(self) -> float:
@@ -177,7 +180,16 @@ class ForeignSession:
 
     def run(self, *args: Any, **options: Any) -> Generator[AnyEvent, None, None]:
         # A generator, as ours is: it can be closed, whatever kind of iterator the session has.
-        return _iterate(self._session.run(*args, **options))
+        return self._iterate(self._session.run(*args, **options))
+
+    def _iterate(self, events: Iterator[AnyEvent]) -> Generator[AnyEvent, None, None]:
+        if self.is_running or not self._websocket.is_driven_by(self._session):
+            raise RuntimeError(SUPERSEDED)
+        self.is_running = True
+        try:
+            yield from events
+        finally:
+            self.is_running = False
 
     def send(self, opcode: int, payload: Payload) -> None:
         self._session.send(opcode, payload)
@@ -202,10 +214,6 @@ class ForeignSession:
     def end(self) -> None:
         # A session without end() cannot wait until the close frame is out: drop the connection.
         getattr(self._session, "end", self._session.force_disconnect)()
-
-
-def _iterate(events: Iterator[AnyEvent]) -> Generator[AnyEvent, None, None]:
-    yield from events
 
 
 def _find_errors(websocket: Any) -> ModuleType:

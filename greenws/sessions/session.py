@@ -58,7 +58,7 @@ from ..protocol.stream import HEADROOM, Stream
 from . import threads
 from .approach import Approach, Interrupted
 from .clock import NEVER
-from .contract import DrivenWebSocket, Target
+from .contract import SUPERSEDED, DrivenWebSocket, Target
 from .inbox import LARGE_READ, NOTHING, Inbox
 from .lifecycle import (
     CLOSING,
@@ -171,6 +171,11 @@ class GeventSession(HubSession):
         """Bytes that wait for the peer to take them."""
         return self._outbox.size
 
+    @property
+    def is_running(self) -> bool:
+        """Whether the iteration has begun, and holds, or will hold, an open connection."""
+        return self._life.thread != 0 and self._life.state < DROPPED
+
     # Running
 
     def run(
@@ -195,9 +200,12 @@ class GeventSession(HubSession):
             limit.
         :raises WebSocketUnavailable: it has run already, or this is a child process, and the
             connection its parent's.
+        :raises RuntimeError: the WebSocket was connected again meanwhile, or it runs already.
         """
         if self._life.has_ended:
             raise self._life.refusal()
+        if self._life.thread or not self._websocket.is_driven_by(self):
+            raise RuntimeError(SUPERSEDED)
         self._hub = get_hub()
         self._life.thread = threads.get_ident()
         self._reactor = get_reactor()

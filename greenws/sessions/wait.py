@@ -79,7 +79,9 @@ def wait_any(watchers: Sequence[Any], seconds: float | None) -> Any:
         for watcher in watchers:
             watcher.start(waiter.switch, watcher)
         if timer is not None:
-            timer.start(waiter.switch, None)
+            # The time limit begins now: without an update, the loop counts from the time at which
+            # the turn began, and the hub may have been held since.
+            timer.start(waiter.switch, None, update=True)
         return waiter.get()
     finally:
         # If a second watcher is ready as well, its event is not lost: readiness is a level, so the

@@ -21,7 +21,8 @@ class FakeTimer:
         self.callback: Any = None
         self.is_closed = False
 
-    def start(self, callback: Any) -> None:
+    def start(self, callback: Any, update: bool) -> None:
+        assert update  # or the time that the hub was held before would count, too
         self.callback = callback
 
     def stop(self) -> None:

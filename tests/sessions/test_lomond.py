@@ -14,6 +14,7 @@ import pytest
 import greenws
 import greenws.errors
 from greenws.options import TRANSPORT_OPTIONS, TransportDefaults
+from greenws.sessions.contract import DrivenWebSocket
 from greenws.sessions.lomond import adapt_session, adapt_websocket, is_gone
 from greenws.testing import EchoServer, silent
 from tests.sessions.memory import MemorySession
@@ -147,8 +148,10 @@ def test_a_websocket_that_keeps_no_session_is_told_of_the_end() -> None:
 
 def test_a_websocket_that_has_another_session_by_now_is_not() -> None:
     websocket: Any = Bare()
+    iteration = greenws.GeventSession(websocket).run()
+    next(iteration)
     websocket.session = object()
-    list(greenws.GeventSession(websocket).run())
+    list(iteration)
     assert websocket.disconnects == 0
 
 
@@ -216,7 +219,7 @@ def test_pings_and_pongs_are_sent_by_lomonds_methods() -> None:
 
 def test_a_session_of_others_has_the_rest_filled_in() -> None:
     session = MemorySession(None)
-    adapted = adapt_session(session)
+    adapted = adapt_session(session, DrivenWebSocket())
     assert adapted.session_time == 1.5
     assert adapted.signals_eof is adapted.follows_redirects is False
     adapted.check_send()
@@ -243,7 +246,7 @@ def test_abilities_of_a_session_are_its_own() -> None:
             self.calls.append("end")
 
     session = Able(None)
-    adapted = adapt_session(session)
+    adapted = adapt_session(session, DrivenWebSocket())
     assert adapted.signals_eof is adapted.follows_redirects is True
     adapted.check_send()
     adapted.end()
@@ -252,7 +255,7 @@ def test_abilities_of_a_session_are_its_own() -> None:
 
 def test_an_ability_may_change_while_it_runs() -> None:
     session: Any = MemorySession(None)
-    adapted = adapt_session(session)
+    adapted = adapt_session(session, DrivenWebSocket())
     session.follows_redirects = True
     assert adapted.follows_redirects
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import _socket
 import contextlib
 from collections.abc import Iterator
+from time import monotonic
 
 import gevent
 import pytest
@@ -53,6 +54,13 @@ def test_writable_socket_ends_the_wait(pair: Pair) -> None:
     sent.kill()
 
 
+def hold(seconds: float) -> None:
+    """Hold the hub, as work does."""
+    end = monotonic() + seconds
+    while monotonic() < end:
+        pass
+
+
 def _drain(sock: _socket.socket) -> None:
     sock.setblocking(False)
     while True:
@@ -69,6 +77,16 @@ def test_timeout_ends_the_wait(pair: Pair, ticking: Ticker) -> None:
     assert stopwatch.own < 1
     assert ticking.largest_gap < 0.05
     assert wait_any([watcher], 0.0) is None
+    watcher.close()
+
+
+def test_time_limit_does_not_count_what_held_the_hub_before(pair: Pair) -> None:
+    watcher = get_hub().loop.io(pair[0].fileno(), READ)
+    gevent.sleep(0.001)  # the loop looks at its clock
+    hold(0.2)
+    began = monotonic()
+    assert wait_any([watcher], 0.1) is None
+    assert monotonic() - began > 0.09
     watcher.close()
 
 

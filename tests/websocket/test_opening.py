@@ -175,6 +175,83 @@ def test_iteration_dropped_late_does_not_end_the_next_one() -> None:
         server.wait_idle()
 
 
+def test_second_iteration_raises_and_touches_nothing() -> None:
+    with EchoServer() as server:
+        websocket = WebSocket(server.url, proxies={})
+        first = websocket.connect(poll=0)
+        for event in first:
+            if event.name == "ready":
+                break
+        second = websocket.connect(poll=0)
+        with pytest.raises(RuntimeError, match="connected already"):
+            next(second)
+        with pytest.raises(RuntimeError, match="connected already"):
+            websocket.reset()
+        websocket.send_text("still here")
+        assert next(first).name == "text"
+        websocket.close()
+        assert [event.name for event in first] == ["closed", "disconnected"]
+        assert len(server.connections) == 1
+        # It has ended, and no longer counts.
+        for event in websocket.connect(poll=0):
+            if event.name == "ready":
+                websocket.close()
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_second_iteration_raises_while_the_first_one_is_opening(steps: int) -> None:
+    with EchoServer() as server:
+        websocket = WebSocket(server.url, proxies={})
+        first = websocket.connect(poll=0)
+        names = [next(first).name for _ in range(steps)]
+        with pytest.raises(RuntimeError, match="connected already"):
+            next(websocket.connect())
+        for event in first:
+            names.append(event.name)
+            if event.name == "ready":
+                websocket.close()
+        assert names == ["connecting", "connected", "ready", "closed", "disconnected"]
+
+
+def test_iteration_that_was_replaced_before_its_first_step_raises() -> None:
+    with EchoServer() as server:
+        websocket = WebSocket(server.url, proxies={})
+        first = websocket.connect()
+        second = websocket.connect(poll=0)
+        assert next(second).name == "connecting"
+        with pytest.raises(RuntimeError, match="since"):
+            next(first)
+        for event in second:
+            if event.name == "ready":
+                websocket.close()
+        assert event.name == "disconnected"
+
+
+def test_session_runs_once_at_a_time() -> None:
+    with EchoServer() as server:
+        websocket = WebSocket(server.url, proxies={})
+        first = websocket.connect(poll=0)
+        next(first)
+        with pytest.raises(RuntimeError):
+            next(websocket.session.run())
+        first.close()
+
+
+def test_connect_in_the_last_event_begins_anew() -> None:
+    with EchoServer() as server:
+        websocket = WebSocket(server.url, proxies={})
+        names = []
+        for event in websocket.connect(poll=0):
+            if event.name == "ready":
+                websocket.close()
+            if event.name == "disconnected":
+                for again in websocket.connect(poll=0):
+                    names.append(again.name)
+                    if again.name == "ready":
+                        websocket.close()
+        assert names[-2:] == ["closed", "disconnected"]
+
+
 # The answer
 
 
