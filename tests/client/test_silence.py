@@ -208,6 +208,11 @@ def test_retry_may_wait_and_be_killed() -> None:
 
 def test_retry_is_asked_about_a_session_that_ends_without_a_word() -> None:
     asked: list[Any] = []
+
+    def retry(event: Any) -> bool:
+        asked.append(event)
+        return False
+
     feed = FullRecorder(
         NOWHERE,
         session_class=scripted(),
