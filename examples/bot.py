@@ -13,8 +13,8 @@ from greenws.testing import EchoServer, accept, drop, echo, in_turn, reject
 
 
 class Bot(greenws.Client):
-    # The first wait is half a second, and the waits grow. A Retry-After of the server takes
-    # precedence.
+    # The first wait is half a second, and the waits grow. They are never shorter than a Retry-After
+    # of the server.
     reconnect = greenws.Backoff(min_wait=0.5, max_wait=30, reset_after=60)
     ping_rate = 10
     ping_timeout = 25
@@ -23,6 +23,9 @@ class Bot(greenws.Client):
     def headers(self) -> dict[str, str]:
         """Return the headers of one connection; the place to fetch a token that expires."""
         return {"Authorization": f"Bearer token-{self.connections}"}
+
+    def on_rejected(self, event: greenws.events.Rejected) -> None:
+        print("refused:", event.response.status_code)
 
     def on_ready(self, event: greenws.events.Ready) -> None:
         self.connections += 1
@@ -44,6 +47,6 @@ if __name__ == "__main__":
     if len(sys.argv) > 1:
         Bot(sys.argv[1]).run()
     else:
-        opening = in_turn(reject(503, "Busy", headers=[("Retry-After", "0.1")]), accept)
+        opening = in_turn(reject(503, "Busy", headers=[("Retry-After", "0")]), accept)
         with EchoServer(in_turn(echo, drop(after=1), echo), opening=opening) as server:
             Bot(server.url).run()

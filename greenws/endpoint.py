@@ -118,6 +118,10 @@ class Endpoint(DrivenWebSocket):
         """Whether ``session`` is the session of the present or last connection."""
         return self._session is session
 
+    def is_taken(self, session: object) -> bool:
+        """Whether another session was connected since ``session`` was made."""
+        return self._session is not None and self._session is not session
+
     @property
     def key(self) -> bytes:
         """The Sec-WebSocket-Key of the request, while the connection is being opened."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from . import constants
 from .endpoint import Endpoint
@@ -366,13 +366,21 @@ class WebSocket(Endpoint):
         )
 
     def _connect_later(
-        self, session_class: SessionClass, *options: Any
+        self,
+        session_class: SessionClass,
+        poll: float | None,
+        ping_rate: float | None,
+        ping_timeout: float | None,
+        auto_pong: bool,
+        close_timeout: float | None,
     ) -> Generator[AnyEvent, None, None]:
         """Connect at the first step. ``iteration = websocket.connect()`` abandons the iteration
         that had the name, but only after the call.
         """
         self._check_idle()
-        yield from self.connect(session_class, *options)
+        yield from self.connect(
+            session_class, poll, ping_rate, ping_timeout, auto_pong, close_timeout
+        )
 
     def reset(self) -> None:
         """Forget the last connection.

@@ -66,12 +66,13 @@ def test_ticker_without_a_server_says_so() -> None:
 
 def test_bot_runs_by_itself() -> None:
     lines = run("bot.py").splitlines()
-    assert lines[0] == "again in 0.1 s"
-    assert lines[1] == "hello, for the 1. time"
-    assert lines[2].startswith("lost: ")
-    assert lines[3].startswith("again in ")
-    assert lines[4] == "hello, for the 2. time"
-    assert lines[5].startswith("closed: ")
+    assert lines[0] == "refused: 503"
+    assert lines[1].startswith("again in ")
+    assert lines[2] == "hello, for the 1. time"
+    assert lines[3].startswith("lost: ")
+    assert lines[4].startswith("again in ")
+    assert lines[5] == "hello, for the 2. time"
+    assert lines[6].startswith("closed: ")
 
 
 def test_bot_runs_on_a_server() -> None:

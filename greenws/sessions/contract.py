@@ -197,6 +197,10 @@ class DrivenWebSocket(TransportDefaults):
         """Whether the present connection is this session's, and not a later one's."""
         raise NotImplementedError
 
+    def is_taken(self, session: Session) -> bool:
+        """Whether another session was connected since ``session`` was made."""
+        raise NotImplementedError
+
     def build_request(self) -> bytes:
         """Return the opening request for ``target``."""
         raise NotImplementedError

@@ -130,6 +130,9 @@ class ForeignWebSocket(DrivenWebSocket):
     def is_driven_by(self, session: Session) -> bool:
         return getattr(self._websocket, "session", session) is session
 
+    def is_taken(self, session: Session) -> bool:
+        return not self.is_driven_by(session)
+
     def build_request(self) -> bytes:
         request: bytes = self._websocket.build_request()
         return request
@@ -183,7 +186,7 @@ class ForeignSession:
         return self._iterate(self._session.run(*args, **options))
 
     def _iterate(self, events: Iterator[AnyEvent]) -> Generator[AnyEvent, None, None]:
-        if self.is_running or not self._websocket.is_driven_by(self._session):
+        if self.is_running or self._websocket.is_taken(self._session):
             raise RuntimeError(SUPERSEDED)
         self.is_running = True
         try:

@@ -204,7 +204,7 @@ class GeventSession(HubSession):
         """
         if self._life.has_ended:
             raise self._life.refusal()
-        if self._life.thread or not self._websocket.is_driven_by(self):
+        if self._life.thread or self._websocket.is_taken(self):
             raise RuntimeError(SUPERSEDED)
         self._hub = get_hub()
         self._life.thread = threads.get_ident()

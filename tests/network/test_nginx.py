@@ -281,7 +281,7 @@ def test_rejection_has_status_headers_and_body(go: Visit, nginx: Nginx, code: in
 def test_retry_after_is_honoured(go: Visit, nginx: Nginx, code: int, way: str) -> None:
     options: dict[str, Any] = {"reconnect": True} if way == "client" else {}
     report = go(f"ws://localhost:{nginx.plain}/{code}", way=way, **options)
-    assert report["delay"] == 7
+    assert 7 <= report["delay"] <= 7 * 1.5  # a least wait, with jitter on top
 
 
 @pytest.mark.parametrize("code", [429, 503])
@@ -292,7 +292,7 @@ def test_retry_after_of_a_proxy_is_honoured(go: Visit, nginx: Nginx, code: int, 
     proxies = {"all": f"http://localhost:{nginx.ports[f'busy_{code}']}"}
     report = go("ws://example.invalid/", proxies=proxies, way=way, **options)
     assert (report["error"], report["status_code"]) == ("ProxyFail", code)
-    assert report["delay"] == 7
+    assert 7 <= report["delay"] <= 7 * 1.5  # a least wait, with jitter on top
 
 
 # Cookies
