@@ -1,5 +1,6 @@
 """Tests of the session.
 
-Six files hold promises of the design, one each: ``contract``, ``ending``, ``fairness``,
-``foreign_servers``, ``fork`` and ``liveness``. Every other file is the mirror of a module.
+Eight files hold promises of the design, one each: ``backpressure``, ``contract``, ``ending``,
+``fairness``, ``foreign_servers``, ``fork``, ``liveness`` and ``writers``. ``session_surface`` goes
+with ``session``. Every other file is the mirror of a module.
 """

@@ -147,7 +147,7 @@ class Run:
 
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("verb", ["close", "force_disconnect"])
-def test_a_websocket_that_gives_up_is_not_ready_any_more(step: str, verb: str) -> None:
+def test_websocket_that_gives_up_is_not_ready_any_more(step: str, verb: str) -> None:
     with stalled(step) as stall:
         run = Run(stall, step)
         getattr(run.websocket, verb)()
@@ -159,7 +159,7 @@ def test_a_websocket_that_gives_up_is_not_ready_any_more(step: str, verb: str) -
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_a_session_that_is_closed_is_not_ready_any_more(step: str) -> None:
+def test_session_that_is_closed_is_not_ready_any_more(step: str) -> None:
     with stalled(step) as stall:
         run = Run(stall, step)
         run.websocket.session.close()
@@ -169,7 +169,7 @@ def test_a_session_that_is_closed_is_not_ready_any_more(step: str) -> None:
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_a_greenlet_that_is_killed_leaves_nothing(step: str) -> None:
+def test_greenlet_that_is_killed_leaves_nothing(step: str) -> None:
     with stalled(step) as stall:
         run = Run(stall, step)
         run.greenlet.kill(timeout=PATIENCE)
@@ -201,7 +201,7 @@ class Opening(greenws.Client):
 
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("verb", ["close", "kill"])
-def test_a_client_that_gives_up_is_not_ready_any_more(step: str, verb: str) -> None:
+def test_client_that_gives_up_is_not_ready_any_more(step: str, verb: str) -> None:
     with stalled(step) as stall:
         client = Opening(stall.url, reconnect=True, **stall.options).start()
         wait_until(lambda: client.called and has_arrived(step, client.records))
@@ -212,7 +212,7 @@ def test_a_client_that_gives_up_is_not_ready_any_more(step: str, verb: str) -> N
     assert client.called == ["connecting", "connect_fail"][: 2 if verb == "close" else 1]
 
 
-def test_a_websocket_that_gives_up_when_told_of_the_connecting_does_not_dial() -> None:
+def test_websocket_that_gives_up_when_told_of_the_connecting_does_not_dial() -> None:
     with EchoServer() as server:
         websocket = greenws.WebSocket(server.url, proxies={})
         found = []
@@ -224,7 +224,7 @@ def test_a_websocket_that_gives_up_when_told_of_the_connecting_does_not_dial() -
         assert server.connection_count == 0
 
 
-def test_a_dial_that_is_through_in_the_turn_of_a_close_is_closed_again() -> None:
+def test_dial_that_is_through_in_the_turn_of_a_close_is_closed_again() -> None:
     # The trace is called in the last step of the dial, when there is nothing left to wait for.
     def trace(record: dict[str, Any]) -> None:
         if record["stage"] == "connect":
@@ -241,7 +241,7 @@ def test_a_dial_that_is_through_in_the_turn_of_a_close_is_closed_again() -> None
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_an_expired_opening_says_where_it_was(step: str) -> None:
+def test_expired_opening_says_where_it_was(step: str) -> None:
     text, stage = STEPS[step]
     with stalled(step) as stall:
         run = Run(stall, step, open_timeout=0.2)
@@ -256,7 +256,7 @@ def test_an_expired_opening_says_where_it_was(step: str) -> None:
         assert isinstance(run.events[-1].error, greenws.errors.ConnectFail)
 
 
-def test_an_opening_that_has_expired_before_it_dials_is_not_begun() -> None:
+def test_opening_that_has_expired_before_it_dials_is_not_begun() -> None:
     with EchoServer() as server:
         websocket = greenws.WebSocket(server.url, proxies={}, open_timeout=0.01)
         found = []
@@ -269,7 +269,7 @@ def test_an_opening_that_has_expired_before_it_dials_is_not_begun() -> None:
         assert server.connection_count == 0
 
 
-def test_a_timeout_of_the_users_is_not_taken_for_ours() -> None:
+def test_timeout_of_the_users_is_not_taken_for_ours() -> None:
     with stalled("tcp") as stall:
         websocket = greenws.WebSocket(stall.url, **stall.options)
         timeout = gevent.Timeout(0.05)
@@ -294,7 +294,7 @@ def make_approach(**options: Any) -> tuple[Approach, greenws.WebSocket, list[dic
     return Approach(websocket), websocket, records
 
 
-def test_an_interrupt_ends_a_dial_and_no_other_wait() -> None:
+def test_interrupt_ends_a_dial_and_no_other_wait() -> None:
     approach, _, _ = make_approach(proxies={})
     approach.interrupt()  # nothing is under way
     ends: list[str] = []
@@ -317,11 +317,11 @@ def test_an_interrupt_ends_a_dial_and_no_other_wait() -> None:
     assert ends == ["interrupted", "waited"]
 
 
-def test_an_interrupt_is_nothing_that_a_step_could_take_for_its_own() -> None:
+def test_interrupt_is_nothing_that_a_step_could_take_for_its_own() -> None:
     assert not issubclass(Interrupted, Exception)
 
 
-def test_a_wrong_proxy_of_the_environment_is_a_failed_connect(
+def test_wrong_proxy_of_the_environment_is_a_failed_connect(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("http_proxy", "gopher://127.0.0.1:1")
@@ -332,14 +332,14 @@ def test_a_wrong_proxy_of_the_environment_is_a_failed_connect(
         approach.run(Target())
 
 
-def test_an_error_for_a_dial_that_took_too_long_is_traced_once() -> None:
+def test_error_for_a_dial_that_took_too_long_is_traced_once() -> None:
     approach, _, records = make_approach(proxies={}, open_timeout=1.5)
     error = approach.expire()
     assert str(error) == "timed out after 1.5 s while connecting"
     assert [(record["stage"], record["error"]) for record in records] == [("connect", str(error))]
 
 
-def test_a_silent_server_ends_in_time_for_each_of_many() -> None:
+def test_silent_server_ends_in_time_for_each_of_many() -> None:
     with EchoServer(opening=silent) as server:
         websockets = [
             greenws.WebSocket(server.url, proxies={}, open_timeout=0.1) for _ in range(20)

@@ -1,4 +1,4 @@
-"""Busy polls: begun where they may pay, ended where they do not, and of no harm to anybody."""
+"""Busy polls begin where they may pay, end where they do not, and harm nobody."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import greenws
 from greenws.sessions import busypoll
 from greenws.sessions.busypoll import BusyPoll, read_limit
 from greenws.sessions.reactor import get_reactor
-from tests.support.loopback import LoopbackServer as Server
+from tests.support.loopback import LoopbackServer
 from tests.support.peer import accept_and_echo
 from tests.support.run import run_script
 from tests.support.turns import Turns
@@ -39,7 +39,7 @@ class Idle:
 
 
 class Loop:
-    """Time goes by, asleep or looking, until somebody is woken."""
+    """A clock, and a loop that sleeps or looks until bytes wake it."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, limit: float = LIMIT) -> None:
         self.now = 1000.0
@@ -60,8 +60,10 @@ class Loop:
     ) -> None:
         """Wait, and be woken by ``size`` bytes.
 
-        :param after: what it takes asleep, which is ``cpu`` of the processor's time.
-        :param found_after: when a look finds them; by ``looking_cpu``.
+        :param after: seconds until the bytes come to a loop that sleeps.
+        :param cpu: seconds of the processor that such a wait takes.
+        :param found_after: seconds until a look finds the bytes.
+        :param looking_cpu: seconds of the processor that the look takes.
         """
         if self.idle.callback is not None and found_after <= LIMIT:
             for _ in range(3):
@@ -78,7 +80,7 @@ class Loop:
         self.poll.note()
 
     def wake_until(self, is_looking: bool, most: int, **how: Any) -> int:
-        """Wake until it looks, or does not; how often that was."""
+        """Wake until the poll looks, or looks no more, and return the number of wakes."""
         for count in range(most):
             if self.poll.is_looking is is_looking:
                 return count
@@ -91,13 +93,13 @@ def loop(monkeypatch: pytest.MonkeyPatch) -> Loop:
     return Loop(monkeypatch)
 
 
-def test_short_waits_begin_it_and_answers_keep_it_up(loop: Loop) -> None:
+def test_busy_poll_begins_with_short_waits_and_goes_on_while_answers_come(loop: Loop) -> None:
     assert 30 < loop.wake_until(True, 100) < 40
     for _ in range(500):
         loop.wake()
         assert loop.poll.is_looking
         assert loop.idle.callback is not None
-    # Now and then it is compared with sleep again, but ever less often.
+    # Now and then looking is compared with sleep again, but ever less often.
     terms = []
     for _ in range(6):
         terms.append(loop.wake_until(False, 10_000))
@@ -106,7 +108,7 @@ def test_short_waits_begin_it_and_answers_keep_it_up(loop: Loop) -> None:
     assert terms[1:] == [1024, 2048, 4096, 8192, 8192]
 
 
-def test_where_it_ceases_to_pay_it_is_compared_sooner_again(loop: Loop) -> None:
+def test_comparison_with_sleep_comes_sooner_after_a_busy_poll_ceases_to_pay(loop: Loop) -> None:
     for _ in range(3):
         loop.wake_until(True, 100)
         loop.wake_until(False, 10_000)
@@ -116,13 +118,13 @@ def test_where_it_ceases_to_pay_it_is_compared_sooner_again(loop: Loop) -> None:
     assert loop.wake_until(False, 10_000) == 512
 
 
-def test_long_waits_never_begin_it(loop: Loop) -> None:
+def test_busy_poll_never_begins_with_long_waits(loop: Loop) -> None:
     for number in range(1000):
         loop.wake(after=100 * US if number % 20 else 300 * US)
     assert not loop.poll.is_looking
 
 
-def test_a_look_ends_at_its_limit(loop: Loop) -> None:
+def test_look_ends_at_its_limit(loop: Loop) -> None:
     loop.wake_until(True, 100)
     loop.wake()
     assert loop.idle.callback is not None
@@ -137,7 +139,7 @@ def test_a_look_ends_at_its_limit(loop: Loop) -> None:
     assert loop.idle.callback is not None
 
 
-def test_looks_that_find_nothing_end_it_and_it_is_tried_ever_later(loop: Loop) -> None:
+def test_busy_poll_ends_after_looks_in_vain_and_is_tried_ever_later(loop: Loop) -> None:
     waits = []
     for _ in range(5):
         waits.append(loop.wake_until(True, 20_000, found_after=1))
@@ -149,15 +151,15 @@ def test_looks_that_find_nothing_end_it_and_it_is_tried_ever_later(loop: Loop) -
         loop.wake_until(False, 20, found_after=1)
 
 
-def test_where_bytes_come_no_sooner_it_ends(loop: Loop) -> None:
-    # A feed: it comes when it comes.
+def test_busy_poll_ends_when_bytes_come_no_sooner(loop: Loop) -> None:
+    # The messages of a feed come no sooner when somebody looks for them.
     how = {"after": 40 * US, "found_after": 39 * US}
     loop.wake_until(True, 100, **how)
     assert loop.wake_until(False, 200, **how) <= 130
     assert loop.wake_until(True, 200, **how) > 100
 
 
-def test_a_pause_is_not_held_against_it(loop: Loop) -> None:
+def test_pause_does_not_count_against_the_busy_poll(loop: Loop) -> None:
     for _ in range(10):
         assert loop.wake_until(True, 100) < 40
         for _ in range(100):
@@ -172,13 +174,13 @@ def test_smaller_pieces_are_not_taken_for_sooner_ones(loop: Loop) -> None:
     assert loop.wake_until(False, 200, size=250) <= 130
 
 
-def test_where_it_takes_twice_the_processor_it_ends(loop: Loop) -> None:
+def test_busy_poll_ends_when_it_takes_twice_the_processor(loop: Loop) -> None:
     how = {"cpu": 10 * US, "looking_cpu": 25 * US}
     loop.wake_until(True, 100, **how)
     assert loop.wake_until(False, 200, **how) <= 130
 
 
-def test_what_has_paid_is_tried_sooner_again(loop: Loop) -> None:
+def test_busy_poll_is_tried_sooner_again_when_it_has_paid(loop: Loop) -> None:
     for _ in range(3):
         loop.wake_until(True, 20_000, found_after=1)
         loop.wake_until(False, 20, found_after=1)
@@ -189,13 +191,13 @@ def test_what_has_paid_is_tried_sooner_again(loop: Loop) -> None:
     assert waits < 40
 
 
-def test_wakes_without_bytes_begin_nothing(loop: Loop) -> None:
+def test_busy_poll_never_begins_with_wakes_without_bytes(loop: Loop) -> None:
     for _ in range(1000):
         loop.wake(size=0)
     assert not loop.poll.is_looking
 
 
-def test_without_a_limit_it_always_sleeps(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_busy_poll_never_begins_without_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     loop = Loop(monkeypatch, 0)
     for _ in range(1000):
         loop.wake()
@@ -215,7 +217,7 @@ def test_bad_limit_of_the_environment(text: str) -> None:
         read_limit(text)
 
 
-def test_the_environment_is_heeded() -> None:
+def test_environment_sets_the_limit() -> None:
     source = """
         import os, sys
         os.environ["GREENWS_BUSY_POLL"] = sys.argv[1]
@@ -230,7 +232,7 @@ def test_the_environment_is_heeded() -> None:
 
 
 class Pinger(greenws.Client):
-    """Asks again as soon as there is an answer."""
+    """Sends the next message as soon as an answer comes."""
 
     rounds = 400
     looks = 0
@@ -248,7 +250,7 @@ class Pinger(greenws.Client):
 
 
 def freeze(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have time stand still for busy polls: all waits are short, and no look ever ends."""
+    """Stop the clocks of busy polls: every wait is short, and no look ever ends."""
     monkeypatch.setattr(busypoll, "monotonic", lambda: 0.0)
     monkeypatch.setattr(busypoll, "thread_time", lambda: 1.0)
 
@@ -259,7 +261,7 @@ def frozen(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def start_looking(url: str) -> Pinger:
-    """Return a client whose hub has not ceased to look after its last answer."""
+    """Return a client whose hub still looks after the last answer."""
     client = Pinger(url, proxies={}).start()
     with gevent.Timeout(PATIENCE):
         while not client.is_ready or client.count < client.rounds:
@@ -277,8 +279,8 @@ def assert_asleep() -> None:
 
 
 @pytest.mark.usefixtures("frozen")
-def test_nobody_waits_for_a_look() -> None:
-    with Server(accept_and_echo) as server:
+def test_timers_greenlets_and_descriptors_do_not_wait_for_a_look() -> None:
+    with LoopbackServer(accept_and_echo) as server:
         first = start_looking(server.url)
         with Turns() as turns, gevent.Timeout(PATIENCE):
             gevent.sleep(0.02)  # a timer
@@ -292,18 +294,18 @@ def test_nobody_waits_for_a_look() -> None:
 
 
 @pytest.mark.usefixtures("frozen")
-def test_a_kill_ends_the_look() -> None:
-    with Server(accept_and_echo) as server:
+def test_kill_ends_the_look() -> None:
+    with LoopbackServer(accept_and_echo) as server:
         start_looking(server.url).kill()
     assert_asleep()
 
 
-def test_a_pause_ends_the_look(monkeypatch: pytest.MonkeyPatch) -> None:
-    with Server(accept_and_echo) as server:
+def test_pause_ends_the_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    with LoopbackServer(accept_and_echo) as server:
         with monkeypatch.context() as clocks:
             freeze(clocks)
             client = start_looking(server.url)
-        # Now the limit is over, although the connection stays.
+        # The clocks go again: the look is over its limit, and the connection stays.
         with Turns() as turns:
             gevent.sleep(0.05)
         assert turns.count < 20

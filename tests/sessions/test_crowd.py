@@ -1,7 +1,8 @@
-"""Who runs next: when a crowd begins, whom it resumes in which order, and when it ends."""
+"""A crowd: when it begins, which members it resumes in which order, and when it ends."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -12,8 +13,13 @@ import gevent
 import greenlet
 import pytest
 
+import greenws
 from greenws.sessions import crowd as compiled
+from greenws.sessions.reactor import get_reactor
+from tests.support.loopback import LoopbackServer
+from tests.support.peer import RawServerPeer, build_text
 from tests.support.pure import load_pure
+from tests.support.run import run_script
 
 # The compiled build hides what only sessions call: the twin has the same source.
 twin: Any = load_pure("sessions.crowd")
@@ -82,17 +88,17 @@ def gather(crowd: Any, members: list[Any]) -> None:
 @pytest.mark.parametrize(
     ("text", "size"), [(None, 4), ("", 4), (" ", 4), ("0", 0), ("4", 4), (" 16\n", 16), ("007", 7)]
 )
-def test_a_number_of_sessions_is_a_size(text: str | None, size: int) -> None:
+def test_size_is_a_number_of_sessions(text: str | None, size: int) -> None:
     assert compiled.parse_size(text) == size
 
 
 @pytest.mark.parametrize("text", ["four", "-1", "1.5", "4 5", "+4", "٤", "0x4", "1_000"])
-def test_anything_else_is_refused_and_says_which_variable_it_is(text: str) -> None:
+def test_wrong_size_is_refused_with_the_name_of_the_variable(text: str) -> None:
     with pytest.raises(ValueError, match="GREENWS_CROWD"):
         compiled.parse_size(text)
 
 
-def test_the_environment_has_the_size() -> None:
+def test_environment_sets_the_size() -> None:
     code = "from greenws.sessions import crowd; print(crowd.CROWD)"
     for value, printed in ((None, "4"), ("0", "0"), ("9", "9")):
         environment = {key: text for key, text in os.environ.items() if key != "GREENWS_CROWD"}
@@ -105,7 +111,7 @@ def test_the_environment_has_the_size() -> None:
         assert result.stdout.strip() == printed
 
 
-def test_a_wrong_size_in_the_environment_ends_the_import() -> None:
+def test_wrong_size_in_the_environment_ends_the_import() -> None:
     environment = {**os.environ, "GREENWS_CROWD": "many"}
     result = subprocess.run(
         [sys.executable, "-c", "import greenws"],
@@ -118,7 +124,7 @@ def test_a_wrong_size_in_the_environment_ends_the_import() -> None:
     assert "ValueError: GREENWS_CROWD has to be a number of sessions, not 'many'" in result.stderr
 
 
-def test_fewer_than_its_size_make_no_crowd() -> None:
+def test_fewer_members_than_the_size_make_no_crowd() -> None:
     crowd, check = make_crowd(4)
     for _ in range(10):
         for member in [object()] * 3:
@@ -127,22 +133,22 @@ def test_fewer_than_its_size_make_no_crowd() -> None:
     assert not crowd.is_crowded and check.starts == 0
 
 
-def test_those_of_one_turn_make_a_crowd() -> None:
+def test_members_of_one_turn_make_a_crowd() -> None:
     crowd, check = make_crowd(4)
     gather(crowd, [object()] * 4)
     assert check.starts == 1
 
 
 @pytest.mark.parametrize("size", [0, 1])
-def test_sizes_at_the_edge(size: int) -> None:
-    # None ever makes a crowd of size 0; of size 1, a single one does.
+def test_crowd_of_one_begins_and_crowd_of_size_zero_never_does(size: int) -> None:
+    # A size of 0 switches crowds off. With a size of 1, a single member is a crowd.
     crowd, _ = make_crowd(size)
     crowd.wake(object())
     crowd.end_turn()
     assert crowd.is_crowded == bool(size)
 
 
-def test_a_loop_without_the_watcher_has_no_crowds() -> None:
+def test_loop_without_the_watcher_has_no_crowds() -> None:
     crowd = twin.Crowd(None, 1)
     for _ in range(100):
         assert not crowd.wake(object())
@@ -150,7 +156,7 @@ def test_a_loop_without_the_watcher_has_no_crowds() -> None:
     assert not crowd.is_crowded
 
 
-def test_it_ends_after_its_patience() -> None:
+def test_crowd_ends_after_its_patience() -> None:
     crowd, check = make_crowd(2)
     gather(crowd, [object()] * 2)
     for _ in range(PATIENCE):
@@ -160,7 +166,7 @@ def test_it_ends_after_its_patience() -> None:
     assert not crowd.is_crowded and check.callback is None
 
 
-def test_a_turn_with_enough_of_them_renews_its_patience() -> None:
+def test_turn_with_enough_members_renews_the_patience() -> None:
     crowd, check = make_crowd(2)
     members = [make_member(crowd), make_member(crowd)]
     gather(crowd, members)
@@ -175,7 +181,7 @@ def test_a_turn_with_enough_of_them_renews_its_patience() -> None:
     assert check.starts == 1
 
 
-def test_a_crowd_that_has_ended_begins_again() -> None:
+def test_crowd_that_has_ended_begins_again() -> None:
     crowd, check = make_crowd(2)
     gather(crowd, [object()] * 2)
     crowd.disperse()
@@ -206,7 +212,7 @@ def test_members_run_in_order_without_the_hub_in_between() -> None:
     assert switches == [*(member.runner for member in members), gevent.getcurrent()]
 
 
-def test_the_hub_has_a_look_after_a_chain() -> None:
+def test_hub_has_a_look_after_a_chain() -> None:
     crowd, check = make_crowd(4)
     members = [make_member(crowd) for _ in range(2 * CHAIN + 1)]
     gather(crowd, members[:4])
@@ -235,7 +241,7 @@ def test_members_that_were_resumed_meanwhile_are_passed_over() -> None:
     assert [member.resumed for member in (*others, busy)] == [1, 1, 0]
 
 
-def test_a_member_that_ends_another_does_not_resume_it_twice() -> None:
+def test_member_that_ends_another_does_not_resume_it_twice() -> None:
     crowd, check = make_crowd(2)
     second = make_member(crowd)
     first = make_member(crowd, lambda member: second._resume())
@@ -247,7 +253,7 @@ def test_a_member_that_ends_another_does_not_resume_it_twice() -> None:
     assert second.resumed == 1
 
 
-def test_a_member_that_raises_ends_no_other_for_good() -> None:
+def test_member_that_raises_ends_no_other_for_good() -> None:
     crowd, check = make_crowd(2)
 
     def fail(member: Any) -> None:
@@ -260,14 +266,14 @@ def test_a_member_that_raises_ends_no_other_for_good() -> None:
         crowd.wake(member)
     with pytest.raises(LookupError):
         check.fire()
-    # It was not resumed in this turn; its watcher fires again, as nothing was read.
+    # The last one was not resumed in this turn. Its watcher fires again: nothing was read.
     assert last.resumed == 0
     assert crowd.wake(last)
     check.fire()
     assert last.resumed == 1
 
 
-def test_a_member_that_is_killed_in_its_wait_is_not_parked() -> None:
+def test_member_that_is_killed_in_its_wait_is_not_parked() -> None:
     crowd, _ = make_crowd(2)
     member = make_member(crowd)
     assert member._is_parked
@@ -278,7 +284,7 @@ def test_a_member_that_is_killed_in_its_wait_is_not_parked() -> None:
     assert member.resumed == 0
 
 
-def test_who_is_ready_is_forgotten_with_the_crowd() -> None:
+def test_ready_members_are_forgotten_with_the_crowd() -> None:
     crowd, _ = make_crowd(2)
     member = make_member(crowd)
     gather(crowd, [member, member])
@@ -287,3 +293,178 @@ def test_who_is_ready_is_forgotten_with_the_crowd() -> None:
     assert crowd.pick() is None
     assert member.resumed == 0
     assert not crowd.wake(member)  # its watcher resumes it again
+
+
+# On the hub
+
+
+def test_connections_echo_with_crowds_switched_off() -> None:
+    output = run_script(
+        """
+        import os, gevent
+        os.environ["GREENWS_CROWD"] = "0"
+        import greenws
+        from greenws.sessions import crowd
+        from greenws.sessions.reactor import get_reactor
+        from greenws.testing import EchoServer
+
+        crowded = []
+
+        class Member(greenws.Client):
+            def on_text(self, event):
+                crowded.append(get_reactor().crowd.is_crowded)
+                self.texts.append(event.text)
+                if len(self.texts) < 10:
+                    self.send_text(str(len(self.texts)))
+                else:
+                    self.close()
+
+        with EchoServer() as server, gevent.Timeout(20):
+            members = [Member(server.url, proxies={}).start() for _ in range(50)]
+            for member in members:
+                member.texts = []
+                assert member.wait_ready(10)
+            for member in members:
+                member.send_text("0")
+            for member in members:
+                member.join()
+        assert all(member.texts == list("0123456789") for member in members)
+        print(crowd.CROWD, len(crowded), any(crowded))
+        """
+    )
+    assert output == "0 500 False\n"
+
+
+class Audience:
+    """Many connections. Their server sends to all of them at once, round after round."""
+
+    SIZE = 100
+
+    def __init__(self, handle: Any) -> None:
+        self.peers: list[RawServerPeer] = []
+        self.seen: list[list[str]] = [[] for _ in range(self.SIZE)]
+        self.clients: list[greenws.Client] = []
+        self.handle = handle
+
+    def run(self, rounds: int) -> None:
+        def script(peer: RawServerPeer) -> None:
+            peer.accept()
+            self.peers.append(peer)
+            peer.read_until_end()
+
+        audience = self
+
+        class Member(greenws.Client):
+            number = 0
+
+            def on_text(self, event: Any) -> None:
+                audience.seen[self.number].append(event.text)
+                audience.handle(self, event.text)
+
+        with LoopbackServer(script) as server:
+            for number in range(self.SIZE):
+                client = Member(server.url, proxies={}).start()
+                client.number = number
+                self.clients.append(client)
+            assert all(client.wait_ready(PATIENCE) for client in self.clients)
+            for number in range(rounds):
+                for peer in self.peers:
+                    with contextlib.suppress(OSError):  # the peer's client may be gone
+                        peer.send(build_text(str(number)))
+                self.wait(number + 1)
+            for client in self.clients:
+                client.kill()
+                assert not client.is_running
+        assert not get_reactor().sessions
+
+    def wait(self, count: int) -> None:
+        with gevent.Timeout(PATIENCE):
+            while any(
+                client.is_ready and len(seen) < count
+                for client, seen in zip(self.clients, self.seen, strict=True)
+            ):
+                gevent.sleep(0.001)
+
+
+def test_crowd_gets_all_its_messages_in_order() -> None:
+    audience = Audience(lambda client, text: None)
+    audience.run(10)
+    assert audience.seen == [[str(number) for number in range(10)]] * Audience.SIZE
+
+
+def test_handlers_of_a_crowd_may_switch() -> None:
+    def handle(client: Any, text: str) -> None:
+        if client.number % 7 == 3:
+            gevent.sleep(0 if client.number % 2 else 0.002)
+
+    audience = Audience(handle)
+    audience.run(8)
+    assert audience.seen == [[str(number) for number in range(8)]] * Audience.SIZE
+
+
+def test_members_of_a_crowd_may_end_each_other() -> None:
+    def handle(client: Any, text: str) -> None:
+        if text == "5" and client.number % 10 == 0:
+            other = audience.clients[(client.number + 35) % Audience.SIZE]
+            if client.number % 20:
+                other.kill()
+            else:
+                gevent.spawn(other.kill)
+                other.websocket.force_disconnect()
+
+    audience = Audience(handle)
+    audience.run(8)
+    killed = {(number + 35) % Audience.SIZE for number in range(0, Audience.SIZE, 10)}
+    for number, seen in enumerate(audience.seen):
+        texts = [str(text) for text in range(8)]
+        assert seen == texts[: len(seen)]
+        assert len(seen) in (5, 6) if number in killed else len(seen) == 8
+
+
+def test_failing_handler_of_a_crowd_ends_its_own_connection_only() -> None:
+    def handle(client: Any, text: str) -> None:
+        if text == "4" and client.number % 9 == 0:
+            raise ZeroDivisionError
+
+    audience = Audience(handle)
+    audience.run(8)
+    for number, seen in enumerate(audience.seen):
+        assert len(seen) == (8 if number % 9 else 5)
+
+
+in_order = pytest.mark.skipif(
+    "libev" not in type(gevent.get_hub().loop).__module__, reason="the loop knows no priorities"
+)
+
+
+@in_order
+def test_reply_of_a_crowds_member_leaves_before_the_next_member_runs() -> None:
+    waiting: list[int] = []
+
+    def handle(client: Any, text: str) -> None:
+        client.send_text(text)
+        clients = [other for other in audience.clients if other.is_ready]
+        waiting.append(sum(other.websocket.session.queued_bytes > 0 for other in clients))
+
+    audience = Audience(handle)
+    audience.run(10)
+    assert audience.seen == [[str(number) for number in range(10)]] * Audience.SIZE
+    assert max(waiting) == 1
+
+
+@in_order
+def test_crowd_runs_without_the_hub_in_between() -> None:
+    switches = []
+
+    def note(event: str, pair: Any) -> None:
+        switches.append(pair)
+
+    before = greenlet.gettrace()
+    greenlet.settrace(note)
+    try:
+        Audience(lambda client, text: None).run(10)
+    finally:
+        greenlet.settrace(before)
+    hub = gevent.get_hub()
+    direct = sum(hub not in pair for pair in switches)
+    assert direct > Audience.SIZE * 10 / 4

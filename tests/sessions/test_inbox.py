@@ -77,7 +77,7 @@ def read(inbox: Any) -> tuple[int, bytes]:
     return size, bytes(buffer[: max(size, 0)])
 
 
-def test_a_new_one_has_nothing() -> None:
+def test_new_one_has_nothing() -> None:
     inbox = twin.Inbox()
     assert inbox.transport is None
     assert inbox.is_dry and not inbox.has_bytes()
@@ -97,14 +97,14 @@ def test_bytes_are_read_until_there_are_none() -> None:
     assert not inbox.is_dry
 
 
-def test_the_end_of_the_stream_is_zero_and_dry() -> None:
+def test_end_of_the_stream_is_zero_and_dry() -> None:
     inbox, _ = open_inbox(Transport(b"one", b""))
     read(inbox)
     assert read(inbox) == (0, b"")
     assert inbox.is_dry
 
 
-def test_a_broken_connection_raises() -> None:
+def test_broken_connection_raises() -> None:
     inbox, _ = open_inbox(Transport(ConnectionResetError("reset")))
     with pytest.raises(ConnectionResetError):
         read(inbox)
@@ -122,7 +122,7 @@ def test_only_a_transport_that_buffers_is_asked_for_bytes_of_its_own() -> None:
     assert not buffering.has_bytes()
 
 
-def test_a_closed_one_has_no_bytes() -> None:
+def test_closed_one_has_no_bytes() -> None:
     inbox, watcher = open_inbox(Transport(b"one", has_buffered=True, is_buffering=True))
     read(inbox)
     inbox.close()
@@ -138,7 +138,7 @@ def test_a_closed_one_has_no_bytes() -> None:
 def callback() -> None: ...
 
 
-def test_a_watcher_stays_started_from_wait_to_wait() -> None:
+def test_watcher_stays_started_from_wait_to_wait() -> None:
     inbox, watcher = open_inbox(Transport())
     for _ in range(3):
         inbox.watch(callback, False)
@@ -148,7 +148,7 @@ def test_a_watcher_stays_started_from_wait_to_wait() -> None:
     assert watcher.told[2:] == ["stop", callback]
 
 
-def test_a_watcher_of_libuv_is_started_for_every_wait() -> None:
+def test_watcher_of_libuv_is_started_for_every_wait() -> None:
     inbox, watcher = open_inbox(Transport())
     for _ in range(3):
         inbox.watch(callback, True)
@@ -158,13 +158,13 @@ def test_a_watcher_of_libuv_is_started_for_every_wait() -> None:
 # The turn of the loop
 
 
-def test_a_burst_of_reads_ends() -> None:
+def test_burst_of_reads_ends() -> None:
     inbox, _ = open_inbox(Transport())
     for _ in range(3):
         assert [inbox.take_burst() for _ in range(BURST + 1)] == [False] * BURST + [True]
 
 
-def test_a_wait_ends_a_burst() -> None:
+def test_wait_ends_a_burst() -> None:
     inbox, _ = open_inbox(Transport())
     for _ in range(BURST):
         inbox.take_burst()
@@ -172,7 +172,7 @@ def test_a_wait_ends_a_burst() -> None:
     assert not inbox.take_burst()
 
 
-def test_a_quick_large_read_has_more_looked_for_once() -> None:
+def test_quick_large_read_has_more_looked_for_once() -> None:
     inbox, _ = open_inbox(Transport())
     assert not inbox.take_flow()
     inbox.note_handled(1000, True, 5000)
@@ -180,13 +180,13 @@ def test_a_quick_large_read_has_more_looked_for_once() -> None:
     assert not inbox.take_flow()
 
 
-def test_a_slow_large_read_has_not() -> None:
+def test_slow_large_read_has_not() -> None:
     inbox, _ = open_inbox(Transport())
     inbox.note_handled(1000, False, 5000)
     assert not inbox.take_flow()
 
 
-def test_a_flow_ends_at_its_limit_and_begins_anew_after_a_wait() -> None:
+def test_flow_ends_at_its_limit_and_begins_anew_after_a_wait() -> None:
     inbox, _ = open_inbox(Transport())
     flows = []
     for _ in range(6):

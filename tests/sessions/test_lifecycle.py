@@ -80,7 +80,7 @@ def test_steps_are_those_of_the_table_and_no_others(
         assert life.state == before
 
 
-def test_the_table_is_the_picture() -> None:
+def test_table_is_the_picture() -> None:
     # Drawn a second time, so that a change of one needs a change of the other.
     forward = {
         (NEW, DIALING),
@@ -128,7 +128,7 @@ def test_what_came_in_after_the_upgrade_is_known_to_the_end(state: SessionLife) 
     assert reach(state).is_upgraded == (READY in WAYS[state])
 
 
-def test_an_end_without_upgrade_is_no_upgrade() -> None:
+def test_end_without_upgrade_is_no_upgrade() -> None:
     life = reach(UPGRADING)
     life.step(LINGERING)
     life.step(ENDED)
@@ -151,7 +151,7 @@ def test_names_of_the_module_are_the_members() -> None:
 
 
 @pytest.mark.parametrize("state", SessionLife, ids=show)
-def test_the_first_reason_counts(state: SessionLife) -> None:
+def test_first_reason_counts(state: SessionLife) -> None:
     life = reach(state)
     life.fail("first")
     life.fail("second")
@@ -160,7 +160,7 @@ def test_the_first_reason_counts(state: SessionLife) -> None:
     assert life.state == max(FAILED, state)
 
 
-def test_a_closing_handshake_takes_a_code_of_each_side() -> None:
+def test_closing_handshake_takes_a_code_of_each_side() -> None:
     life = reach(CLOSING)
     assert not life.is_shaken
     life.sent_code = 1000
@@ -206,14 +206,14 @@ def test_refusals_say_where_the_session_stands(state: SessionLife, errors: Modul
     assert isinstance(life.refusal(), errors.WebSocketError)
 
 
-def test_a_reason_is_told_after_the_end_as_well() -> None:
+def test_reason_is_told_after_the_end_as_well() -> None:
     life = reach(READY)
     life.fail("it broke")
     life.step(ENDED)
     assert refusal(life) == ("TransportFail", "it broke")
 
 
-def test_a_child_is_told_so_before_anything_else() -> None:
+def test_child_is_told_so_before_anything_else() -> None:
     life = reach(READY)
     life.fail("it broke")
     life.sent_code = 1000
@@ -233,7 +233,7 @@ def test_braces_in_a_reason_are_text() -> None:
 # Threads
 
 
-def test_a_session_that_does_not_run_is_of_no_thread() -> None:
+def test_session_that_does_not_run_is_of_no_thread() -> None:
     assert not reach(NEW).is_elsewhere
 
 

@@ -40,12 +40,12 @@ def names(found: list[Any]) -> list[str]:
 # WebSockets
 
 
-def test_a_websocket_of_ours_needs_no_adapter() -> None:
+def test_websocket_of_ours_needs_no_adapter() -> None:
     websocket = greenws.WebSocket("ws://127.0.0.1:1/")
     assert adapt_websocket(websocket) is websocket
 
 
-def test_a_subclass_of_ours_needs_none_either() -> None:
+def test_subclass_of_ours_needs_none_either() -> None:
     class Subclass(greenws.WebSocket):
         pass
 
@@ -90,7 +90,7 @@ def test_options_given_as_attributes_count() -> None:
     assert "timed out after 0.05 s" in found[-1].reason
 
 
-def test_a_subclass_meets_lomonds_errors() -> None:
+def test_subclass_meets_lomonds_errors() -> None:
     class Subclass(lomond.WebSocket):  # type: ignore[misc]
         pass
 
@@ -128,17 +128,17 @@ class Bare:
         self.disconnects += 1
 
 
-def test_a_websocket_of_no_package_meets_our_errors() -> None:
+def test_websocket_of_no_package_meets_our_errors() -> None:
     assert adapt_websocket(Bare()).errors is greenws.errors
 
 
-def test_a_websocket_without_a_trace_is_told_nothing() -> None:
+def test_websocket_without_a_trace_is_told_nothing() -> None:
     adapted = adapt_websocket(Bare())
     assert not adapted.is_traced and not adapted.tracer.is_heard
     adapted.tracer.tell("step")
 
 
-def test_a_websocket_that_keeps_no_session_is_told_of_the_end() -> None:
+def test_websocket_that_keeps_no_session_is_told_of_the_end() -> None:
     websocket = Bare()
     session = greenws.GeventSession(websocket)
     with gevent.Timeout(PATIENCE):
@@ -146,7 +146,7 @@ def test_a_websocket_that_keeps_no_session_is_told_of_the_end() -> None:
     assert websocket.disconnects >= 1
 
 
-def test_a_websocket_that_has_another_session_by_now_is_not() -> None:
+def test_websocket_that_has_another_session_by_now_is_not() -> None:
     websocket: Any = Bare()
     iteration = greenws.GeventSession(websocket).run()
     next(iteration)
@@ -217,7 +217,7 @@ def test_pings_and_pongs_are_sent_by_lomonds_methods() -> None:
 # Sessions
 
 
-def test_a_session_of_others_has_the_rest_filled_in() -> None:
+def test_session_of_others_has_the_rest_filled_in() -> None:
     session = MemorySession(None)
     adapted = adapt_session(session, DrivenWebSocket())
     assert adapted.session_time == 1.5
@@ -253,7 +253,7 @@ def test_abilities_of_a_session_are_its_own() -> None:
     assert session.calls == ["check_send", "end"]
 
 
-def test_an_ability_may_change_while_it_runs() -> None:
+def test_ability_may_change_while_it_runs() -> None:
     session: Any = MemorySession(None)
     adapted = adapt_session(session, DrivenWebSocket())
     session.follows_redirects = True

@@ -155,7 +155,7 @@ def test_frames_of_a_turn_leave_in_one_call() -> None:
     assert setup.outbox.is_empty and setup.outbox.size == 0
 
 
-def test_an_empty_queue_has_no_buffer_and_takes_one_of_the_pool() -> None:
+def test_empty_queue_has_no_buffer_and_takes_one_of_the_pool() -> None:
     setup = Setup()
     buffer = setup.reactor.pool.take()
     setup.reactor.pool.put(buffer)
@@ -181,7 +181,7 @@ def test_bytes_that_are_not_taken_wait_until_there_is_room() -> None:
     assert setup.outbox.is_empty
 
 
-def test_frames_queued_meanwhile_go_behind_what_is_left() -> None:
+def test_frames_queued_meanwhile_go_behind_the_rest() -> None:
     setup = Setup(room=4)
     setup.outbox.put(TEXT, b"first", False)
     setup.end_turn()
@@ -192,20 +192,20 @@ def test_frames_queued_meanwhile_go_behind_what_is_left() -> None:
     assert len(setup.reactor.watchers) == 1
 
 
-def test_bytes_as_they_are_leave_at_once() -> None:
+def test_raw_bytes_leave_at_once() -> None:
     setup = Setup()
     setup.outbox.put_bytes(b"GET / HTTP/1.1\r\n")
     assert setup.transport.taken == b"GET / HTTP/1.1\r\n"
 
 
-def test_bytes_as_they_are_go_behind_what_is_queued() -> None:
+def test_raw_bytes_go_behind_queued_frames() -> None:
     setup = Setup()
     setup.outbox.put(TEXT, b"first", False)
     setup.outbox.put_bytes(b"")
     assert setup.messages == ["first"]
 
 
-def test_a_large_queue_leaves_before_the_turn_is_over() -> None:
+def test_large_queue_leaves_before_the_turn_is_over() -> None:
     setup = Setup(write_limit=10_000_000)
     setup.outbox.put(TEXT, bytes(twin._FLUSH_SIZE), False)
     assert setup.transport.calls == 1
@@ -213,7 +213,7 @@ def test_a_large_queue_leaves_before_the_turn_is_over() -> None:
     assert setup.transport.calls == 1
 
 
-def test_a_sender_that_is_taken_from_at_once_lets_the_loop_look_at_times() -> None:
+def test_sender_that_is_taken_from_at_once_lets_the_loop_look_at_times() -> None:
     # Else a peer that is quick would keep the hub for as long as there is something to send.
     setup = Setup(write_limit=twin._FLUSH_SIZE * 4)
     turns: list[int] = []
@@ -266,7 +266,7 @@ def fill(setup: Setup) -> None:
     assert not setup.outbox.is_full
 
 
-def test_a_sender_waits_at_the_mark_until_half_has_left() -> None:
+def test_sender_waits_at_the_mark_until_half_has_left() -> None:
     setup = Setup(room=0)
     fill(setup)
     sender = gevent.spawn(setup.outbox.put, TEXT, bytes(200), False)
@@ -283,7 +283,7 @@ def test_a_sender_waits_at_the_mark_until_half_has_left() -> None:
     assert setup.reactor.awake == awake + 1  # the loop may have been about to sleep
 
 
-def test_all_who_wait_go_on_together() -> None:
+def test_all_waiting_senders_go_on_together() -> None:
     setup = Setup(room=0)
     fill(setup)
     senders = [gevent.spawn(setup.outbox.put, TEXT, bytes(200), False) for _ in range(5)]
@@ -344,7 +344,7 @@ def test_control_frames_and_the_close_frame_pass_the_mark() -> None:
 
 
 @pytest.mark.parametrize("errors", [greenws.errors, lomond.errors], ids=["greenws", "lomond"])
-def test_a_wait_that_is_too_long_fails_the_session(errors: Any) -> None:
+def test_wait_that_is_too_long_fails_the_session(errors: Any) -> None:
     setup = Setup(errors, send_timeout=0.01, room=0)
     fill(setup)
     with pytest.raises(errors.TransportFail, match=r"nothing was taken for 0\.01 s"):
@@ -354,7 +354,7 @@ def test_a_wait_that_is_too_long_fails_the_session(errors: Any) -> None:
     assert setup.outbox.size == 0
 
 
-def test_a_failure_frees_all_who_wait() -> None:
+def test_failure_frees_all_waiting_senders() -> None:
     setup = Setup(room=0)
     fill(setup)
     senders = [gevent.spawn(setup.outbox.put, TEXT, bytes(200), False) for _ in range(3)]
@@ -366,7 +366,7 @@ def test_a_failure_frees_all_who_wait() -> None:
     assert setup.outbox.size == 0
 
 
-def test_a_close_frees_all_who_wait() -> None:
+def test_close_frees_all_waiting_senders() -> None:
     setup = Setup(room=0)
     fill(setup)
     sender = gevent.spawn(setup.outbox.put, TEXT, bytes(200), False)
@@ -378,7 +378,7 @@ def test_a_close_frees_all_who_wait() -> None:
     assert setup.reactor.watchers[0].is_closed
 
 
-def test_a_sender_that_is_killed_at_the_mark_leaves_its_frame_whole() -> None:
+def test_sender_that_is_killed_at_the_mark_leaves_its_frame_whole() -> None:
     setup = Setup(room=0)
     fill(setup)
     sender = gevent.spawn(setup.outbox.put, TEXT, b"x" * 200, False)
@@ -405,7 +405,7 @@ def in_hub(function: Any) -> list[BaseException]:
     return raised
 
 
-def test_the_hub_passes_the_mark_once_and_is_refused_then() -> None:
+def test_hub_passes_the_mark_once_and_is_refused_then() -> None:
     setup = Setup(room=0)
     fill(setup)
     assert in_hub(lambda: setup.outbox.put(TEXT, bytes(200), False)) == []
@@ -431,7 +431,7 @@ def test_the_hub_passes_the_mark_once_and_is_refused_then() -> None:
         (OSError(32, "Broken pipe"), "socket fail; [Errno 32] Broken pipe"),
     ],
 )
-def test_a_failure_is_noted_and_the_alarm_rung(error: OSError, reason: str) -> None:
+def test_failure_is_noted_and_the_alarm_rung(error: OSError, reason: str) -> None:
     setup = Setup()
     setup.outbox.put(TEXT, b"hello", False)
     setup.transport.error = error
@@ -444,7 +444,7 @@ def test_a_failure_is_noted_and_the_alarm_rung(error: OSError, reason: str) -> N
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), gevent.Timeout(), LookupError()])
-def test_an_exception_in_the_midst_of_a_call_fails_the_session_and_goes_on(
+def test_exception_in_the_midst_of_a_call_fails_the_session_and_goes_on(
     error: BaseException,
 ) -> None:
     setup = Setup()
@@ -456,7 +456,7 @@ def test_an_exception_in_the_midst_of_a_call_fails_the_session_and_goes_on(
     assert setup.reactor.rung == [setup.alarm]
 
 
-def test_a_failure_stops_the_wait_for_room() -> None:
+def test_failure_stops_the_wait_for_room() -> None:
     setup = Setup(room=1)
     setup.outbox.put(TEXT, b"hello", False)
     setup.end_turn()
@@ -473,7 +473,7 @@ def test_bytes_that_cannot_leave_are_refused_at_once() -> None:
         setup.outbox.put_bytes(b"GET")
 
 
-def test_the_first_reason_is_that_of_all_refusals() -> None:
+def test_every_refusal_has_the_first_reason() -> None:
     setup = Setup()
     setup.outbox.fail("first")
     setup.outbox.fail("second")
@@ -487,7 +487,7 @@ def test_the_first_reason_is_that_of_all_refusals() -> None:
             call()
 
 
-def test_nothing_is_taken_of_another_thread() -> None:
+def test_nothing_is_taken_from_another_thread() -> None:
     setup = Setup()
     setup.life.thread = threading.get_ident() + 1
     for call in (

@@ -67,7 +67,7 @@ def test_data_is_read_up_to_size(ends: Ends) -> None:
     assert buffer[:6] == b"abcdef"
 
 
-def test_a_negative_size_is_refused(ends: Ends) -> None:
+def test_negative_size_is_refused(ends: Ends) -> None:
     ends[1].send(b"abcdef")
     with pytest.raises(ValueError, match="negative"):
         ends[0].recv_into(bytearray(2), -1)
@@ -86,7 +86,7 @@ def test_data_is_sent(ends: Ends, kind: type) -> None:
     assert ends[0].flush() is True
 
 
-def test_a_socket_holds_no_bytes_of_its_own(ends: Ends) -> None:
+def test_socket_holds_no_bytes_of_its_own(ends: Ends) -> None:
     assert not ends[0].is_buffering
 
 

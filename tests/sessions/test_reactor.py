@@ -1,44 +1,188 @@
-"""What sessions of one hub share: the buffer they read into, the end of a turn."""
+"""What the sessions of a hub share: the buffer that they read into, and who is told in a child.
+
+Where no connection is needed, the tests run the plain twin on a loop that does nothing.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import random
+import ssl
+import sys
 import threading
 from typing import Any
 
 import gevent
 import gevent.event
 import gevent.pool
-import greenlet
+import gevent.socket
 import pytest
-import trustme
+from hypothesis import given
+from hypothesis import strategies as st
 
 import greenws
 from greenws.protocol.stream import HEADROOM
 from greenws.sessions.reactor import READ_SIZE, get_reactor
-from tests.support.loopback import LoopbackServer as Server
-from tests.support.peer import BINARY, TEXT, accept_and_echo, accept_and_wait, build, build_text
-from tests.support.peer import RawServerPeer as Peer
-from tests.support.run import Run, run_script
+from tests.support.authority import Authority
+from tests.support.loopback import LoopbackServer
+from tests.support.peer import BINARY, TEXT, RawServerPeer, accept_and_wait, build, build_text
+from tests.support.pure import load_pure
+from tests.support.run import Run
 from tests.support.turns import Turns
 from tests.support.waiting import PATIENCE
+
+twin: Any = load_pure("sessions.reactor")
+
+KIB = 1024
+FIRST = 64 * KIB
+LEAST = 8 * KIB
+SLOW, FAST = 0.008, 0.002
+
+
+class Watcher:
+    priority = 0
+
+    def start(self, callback: Any) -> None: ...
+
+    def stop(self) -> None: ...
+
+
+class Loop:
+    """A loop that watches nothing. Any loop that is not libev's counts as one of libuv's."""
+
+    def __init__(self) -> None:
+        self.reinits = 0
+        self.error: Exception | None = None
+
+    def idle(self, ref: bool = True) -> Watcher:
+        return Watcher()
+
+    prepare = check = idle
+
+    def timer(self, seconds: float) -> Watcher:
+        return Watcher()
+
+    def reinit(self) -> None:
+        self.reinits += 1
+        if self.error is not None:
+            raise self.error
+
+
+class LibevLoop(Loop):
+    __module__ = "gevent.libev.corecext"
+
+
+class Session:
+    def __init__(self, error: Exception | None = None) -> None:
+        self.told: list[str] = []
+        self.error = error
+
+    def _detach(self) -> None:
+        self.told.append("detach")
+
+    def _abandon(self) -> None:
+        self.told.append("abandon")
+        if self.error is not None:
+            raise self.error
 
 
 def make(url: str, **options: Any) -> greenws.WebSocket:
     return greenws.WebSocket(url, **{"proxies": {}, **options})
 
 
-# The shared buffer
+@pytest.fixture
+def reactor() -> Any:
+    return twin.Reactor(LibevLoop())
 
 
-def test_a_handler_that_switches_in_a_chunk_keeps_the_rest_of_it() -> None:
-    # While the first one is in the midst of its chunk, the second reads a chunk of its own.
+@pytest.fixture
+def printed(monkeypatch: pytest.MonkeyPatch) -> list[BaseException]:
+    """The exceptions that were handed to the excepthook."""
+    found: list[BaseException] = []
+    monkeypatch.setattr(sys, "excepthook", lambda kind, error, traceback: found.append(error))
+    return found
+
+
+# The size of a read
+
+
+def test_quick_full_read_doubles_the_next_up_to_the_limit(reactor: Any) -> None:
+    assert reactor.read_size == FIRST
+    sizes = []
+    for _ in range(6):
+        assert reactor.note_read(reactor.read_size, 0.001)
+        sizes.append(reactor.read_size // KIB)
+    assert sizes == [128, 256, 512, 768, 768, 768]
+
+
+def test_slow_full_read_makes_the_next_one_take_half_of_what_is_slow(reactor: Any) -> None:
+    assert not reactor.note_read(FIRST, 2 * SLOW)
+    assert reactor.read_size == FIRST // 4
+    assert not reactor.note_read(FIRST // 4, SLOW / 2)  # the aim
+    assert reactor.read_size == FIRST // 4
+
+
+def test_reads_never_get_smaller_than_the_least(reactor: Any) -> None:
+    for _ in range(10):
+        reactor.note_read(reactor.read_size, 1.0)
+    assert reactor.read_size == LEAST
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.005, 1.0])
+def test_read_that_was_not_full_changes_nothing(reactor: Any, seconds: float) -> None:
+    assert reactor.note_read(FIRST - 1, seconds) == (seconds < FAST)
+    assert reactor.read_size == FIRST
+
+
+@given(st.lists(st.floats(0, 10), max_size=30))
+def test_reads_stay_within_their_limits(times: list[float]) -> None:
+    reactor = twin.Reactor(LibevLoop())
+    for seconds in times:
+        reactor.note_read(reactor.read_size, seconds)
+        assert LEAST <= reactor.read_size <= twin.READ_SIZE
+
+
+# The holder of the buffer
+
+
+def test_borrower_makes_the_holder_copy_its_rest(reactor: Any) -> None:
+    first, second = Session(), Session()
+    view = reactor.borrow(first)
+    assert reactor.borrow(first) is view
+    assert first.told == []
+    assert reactor.borrow(second) is view
+    assert first.told == ["detach"] and reactor.holder is second
+
+
+def test_only_the_holder_gives_back(reactor: Any) -> None:
+    first, second = Session(), Session()
+    reactor.borrow(first)
+    reactor.give_back(second)
+    assert reactor.holder is first
+    reactor.give_back(first)
+    assert reactor.holder is None
+    reactor.borrow(second)
+    assert first.told == []
+
+
+def test_session_that_is_removed_holds_nothing(reactor: Any) -> None:
+    session = Session()
+    reactor.add(session)
+    reactor.borrow(session)
+    reactor.remove(session)
+    reactor.remove(session)
+    assert reactor.holder is None and reactor.sessions == set()
+
+
+# The buffer, under connections
+
+
+def test_handler_that_switches_in_a_chunk_keeps_the_rest_of_it() -> None:
+    # While the first client is in the midst of its chunk, the second one reads a chunk.
     texts = [f"{number:04}" for number in range(1000)]
     at_third = gevent.event.Event()
     go_on = gevent.event.Event()
 
-    def script(peer: Peer) -> None:
+    def script(peer: RawServerPeer) -> None:
         peer.accept()
         peer.send(b"".join(map(build_text, texts)))
         peer.read_until_end()
@@ -48,7 +192,7 @@ def test_a_handler_that_switches_in_a_chunk_keeps_the_rest_of_it() -> None:
             at_third.set()
             assert go_on.wait(PATIENCE)
 
-    with Server(script) as server:
+    with LoopbackServer(script) as server:
         first = Run(iter(make(server.url)), handle)
         assert at_third.wait(PATIENCE)
         second = Run(iter(make(server.url)))
@@ -62,7 +206,7 @@ def test_a_handler_that_switches_in_a_chunk_keeps_the_rest_of_it() -> None:
     assert [event.text for event in second.all("text")] == texts
 
 
-def test_what_comes_meanwhile_is_read_in_the_same_turn() -> None:
+def test_bytes_that_come_while_handlers_run_are_read_in_the_same_turn() -> None:
     many = b"".join(build_text("x" * 1000) for _ in range(40))
     ours, theirs = gevent.socket.socketpair()
     seen: list[int] = []
@@ -77,7 +221,7 @@ def test_what_comes_meanwhile_is_read_in_the_same_turn() -> None:
 
     with theirs, Turns() as turns:
         client = Reader("ws://localhost/", socket=ours).start()
-        peer = Peer(theirs)
+        peer = RawServerPeer(theirs)
         peer.accept()
         assert client.wait_ready(PATIENCE)
         peer.send(many)
@@ -87,7 +231,7 @@ def test_what_comes_meanwhile_is_read_in_the_same_turn() -> None:
 
 
 def pieces(chance: random.Random, name: int) -> tuple[list[bytes], bytes]:
-    """Messages of all sizes, some in fragments, and the bytes that they are."""
+    """Build messages of all sizes, some in fragments, and the stream of their frames."""
     messages = []
     stream = b""
     for number in range(120):
@@ -104,15 +248,16 @@ def pieces(chance: random.Random, name: int) -> tuple[list[bytes], bytes]:
 @pytest.mark.parametrize("kind", ["iteration", "client"])
 @pytest.mark.parametrize("secure", [False, True], ids=["tcp", "tls"])
 def test_handlers_that_switch_anywhere_lose_and_mix_nothing(
-    kind: str, secure: bool, tmp_path: Any
+    kind: str, secure: bool, authority: Authority
 ) -> None:
     sent: dict[int, list[bytes]] = {}
     received: dict[int, list[bytes]] = {}
-    context, options = None, {}
+    context: ssl.SSLContext | None = None
+    options: dict[str, Any] = {}
     if secure:
-        context, options = _contexts(tmp_path)
+        context, options = authority.server_context(), {"ssl_cafile": authority.cafile}
 
-    def script(peer: Peer) -> None:
+    def script(peer: RawServerPeer) -> None:
         name = server.connections
         chance = random.Random(name)
         messages, stream = pieces(chance, name)
@@ -155,35 +300,22 @@ def test_handlers_that_switch_anywhere_lose_and_mix_nothing(
         else:
             iterate(seed)
 
-    with Server(script, context) as server, gevent.Timeout(30):
+    with LoopbackServer(script, context) as server, gevent.Timeout(30):
         pool = gevent.pool.Pool(8)
         for _ in pool.imap_unordered(run, range(8)):
             pass
     assert received == sent
 
 
-def _contexts(folder: Any) -> tuple[Any, dict[str, Any]]:
-    import ssl
-
-    import gevent.ssl
-
-    authority = trustme.CA()
-    context = gevent.ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("localhost").configure_cert(context)
-    path = folder / "ca.pem"
-    authority.cert_pem.write_to_path(str(path))
-    return context, {"ssl_cafile": str(path)}
-
-
-def test_a_trace_that_switches_loses_nothing() -> None:
-    # Anything may be read into the buffer while a log is written, a ping's too.
+def test_trace_that_switches_loses_nothing() -> None:
+    # While a trace switches, also that of a ping, another session may read into the buffer.
     texts = [str(number) for number in range(100)]
     stream = b"".join(build(9, text.encode()) + build_text(text) for text in texts)
 
     def trace(record: dict[str, Any]) -> None:
         gevent.sleep(0.001)
 
-    def script(peer: Peer) -> None:
+    def script(peer: RawServerPeer) -> None:
         peer.accept()
         peer.expect(TEXT, b"go")  # not in the segment of the answer
         peer.send(stream)
@@ -199,7 +331,7 @@ def test_a_trace_that_switches_loses_nothing() -> None:
             if len(self.texts) == len(texts):
                 self.kill()
 
-    with Server(script) as server, gevent.Timeout(PATIENCE):
+    with LoopbackServer(script) as server, gevent.Timeout(PATIENCE):
         options: dict[str, Any] = {"proxies": {}, "ping_rate": 0, "trace": trace}
         clients = [Reader(server.url, **options).start() for _ in range(4)]
         for client in clients:
@@ -208,12 +340,12 @@ def test_a_trace_that_switches_loses_nothing() -> None:
         assert client.texts == texts
 
 
-def test_an_iteration_left_in_the_midst_of_a_chunk_gives_the_buffer_back() -> None:
-    def script(peer: Peer) -> None:
+def test_iteration_left_in_the_midst_of_a_chunk_gives_the_buffer_back() -> None:
+    def script(peer: RawServerPeer) -> None:
         peer.accept(then=build_text("x") * 100)
         peer.read_until_end()
 
-    with Server(script) as server:
+    with LoopbackServer(script) as server:
         for event in make(server.url):
             if event.name == "text":
                 break
@@ -224,7 +356,7 @@ def test_an_iteration_left_in_the_midst_of_a_chunk_gives_the_buffer_back() -> No
 
 
 def test_many_connections_share_one_buffer() -> None:
-    with Server(accept_and_wait) as server:
+    with LoopbackServer(accept_and_wait) as server:
         runs = [Run(iter(make(server.url))) for _ in range(20)]
         for run in runs:
             run.wait("ready")
@@ -236,225 +368,53 @@ def test_many_connections_share_one_buffer() -> None:
     assert not reactor.sessions
 
 
-# The end of a turn
+# A child
 
 
-def test_the_first_frames_of_a_process_leave_at_once() -> None:
-    # They are queued by a callback of the loop, which has nothing else to do after that.
-    got = gevent.event.Event()
-
-    def script(peer: Peer) -> None:
-        peer.accept()
-        peer.expect(TEXT, b"first")
-        got.set()
-        peer.read_until_end()
-
-    with Server(script) as server:
-        websocket = make(server.url)
-        run = Run(websocket.connect(ping_rate=0, poll=0))
-        run.wait("ready")
-        websocket.send_text("first")
-        assert got.wait(1)
-        run.kill()
-
-
-@pytest.mark.parametrize(
-    ("name", "module"),
-    [("libev-cext", "libev.corecext"), ("libev-cffi", "libev.corecffi"), ("libuv", "libuv.loop")],
-)
-def test_what_another_greenlet_sends_leaves_at_once_on_every_loop(name: str, module: str) -> None:
-    output = run_script(
-        """
-        import os, sys
-        os.environ["GEVENT_LOOP"] = sys.argv[1]
-        import gevent
-        try:
-            gevent.get_hub()
-        except ImportError:
-            sys.exit(print("missing"))
-        import greenws
-        from greenws.testing import EchoServer
-
-        class Asker(greenws.Client):
-            def on_text(self, event):
-                self.close()
-
-        with EchoServer() as server, gevent.Timeout(10):
-            client = Asker(server.url, proxies={}).start()
-            assert client.wait_ready()
-            client.send_text("hello")
-            client.join()
-        print("answered on", type(gevent.get_hub().loop).__module__)
-        """,
-        name,
-    )
-    if output == "missing\n":
-        pytest.skip("this gevent comes without it")
-    assert output == f"answered on gevent.{module}\n"
+@pytest.mark.parametrize("loop_class", [LibevLoop, Loop], ids=["libev", "libuv"])
+def test_each_session_is_told_whatever_another_one_does(
+    loop_class: type[Loop], printed: list[BaseException]
+) -> None:
+    reactor = twin.Reactor(loop_class())
+    error = LookupError("session")
+    sessions = [Session(), Session(error), Session()]
+    for session in sessions:
+        reactor.add(session)
+    reactor.borrow(sessions[0])
+    reactor.abandon()
+    assert [session.told for session in sessions] == [["abandon"]] * 3
+    assert printed == [error]
+    assert reactor.sessions == set() and reactor.holder is None
+    # libuv's loop has to let go of the set that it shares with the parent first.
+    assert reactor.loop.reinits == (1 if loop_class is Loop else 0)
 
 
-def test_frames_of_a_session_that_ends_in_the_same_turn_harm_nobody() -> None:
-    with Server(accept_and_echo) as server:
-        first, second = make(server.url), make(server.url)
-        runs = [Run(iter(first)), Run(iter(second))]
-        for run in runs:
-            run.wait("ready")
-        first.send_text("into the void")
-        second.send_text("hello")
-        runs[0].kill()
-        runs[1].wait("text")
-        runs[1].kill()
+def test_hub_without_sessions_is_left_as_it_is() -> None:
+    reactor = twin.Reactor(Loop())
+    reactor.abandon()
+    assert reactor.loop.reinits == 0
 
 
-def test_the_loop_watches_no_turns_without_sessions() -> None:
-    loop = gevent.get_hub().loop
-    with Server(accept_and_wait) as server:
-        gevent.sleep(0.01)
-        before = getattr(loop, "activecnt", 0)
-        run = Run(iter(make(server.url)))
-        run.wait("ready")
-        run.kill()
-        server.join()
-        gevent.sleep(0.01)
-        assert getattr(loop, "activecnt", 0) <= before
+def test_loop_that_fails_keeps_nobody_from_being_told(printed: list[BaseException]) -> None:
+    broken, whole = twin.Reactor(Loop()), twin.Reactor(Loop())
+    broken.loop.error = OSError("a loop that was destroyed")
+    sessions = [Session(), Session()]
+    broken.add(sessions[0])
+    whole.add(sessions[1])
+    hubs = [Loop(), Loop()]  # whatever can be referred to weakly
+    for hub, reactor in zip(hubs, (broken, whole), strict=True):
+        twin._reactors[hub] = reactor
+    twin._abandon_all()
+    assert [session.told for session in sessions] == [["abandon"]] * 2
+    assert printed == [broken.loop.error]
 
 
-# A crowd
-
-
-class Crowd:
-    """Many connections whose server sends to all of them at once, round after round."""
-
-    SIZE = 100
-
-    def __init__(self, handle: Any) -> None:
-        self.peers: list[Peer] = []
-        self.seen: list[list[str]] = [[] for _ in range(self.SIZE)]
-        self.clients: list[greenws.Client] = []
-        self.handle = handle
-
-    def run(self, rounds: int) -> None:
-        def script(peer: Peer) -> None:
-            peer.accept()
-            self.peers.append(peer)
-            peer.read_until_end()
-
-        crowd = self
-
-        class Member(greenws.Client):
-            number = 0
-
-            def on_text(self, event: Any) -> None:
-                crowd.seen[self.number].append(event.text)
-                crowd.handle(self, event.text)
-
-        with Server(script) as server:
-            for number in range(self.SIZE):
-                client = Member(server.url, proxies={}).start()
-                client.number = number
-                self.clients.append(client)
-            assert all(client.wait_ready(PATIENCE) for client in self.clients)
-            for number in range(rounds):
-                for peer in self.peers:
-                    with contextlib.suppress(OSError):  # its client may be gone
-                        peer.send(build_text(str(number)))
-                self.wait(number + 1)
-            for client in self.clients:
-                client.kill()
-                assert not client.is_running
-        assert not get_reactor().sessions
-
-    def wait(self, count: int) -> None:
-        with gevent.Timeout(PATIENCE):
-            while any(
-                client.is_ready and len(seen) < count
-                for client, seen in zip(self.clients, self.seen, strict=True)
-            ):
-                gevent.sleep(0.001)
-
-
-def test_a_crowd_gets_all_its_messages_in_order() -> None:
-    crowd = Crowd(lambda client, text: None)
-    crowd.run(10)
-    assert crowd.seen == [[str(number) for number in range(10)]] * Crowd.SIZE
-
-
-def test_handlers_of_a_crowd_may_switch() -> None:
-    def handle(client: Any, text: str) -> None:
-        if client.number % 7 == 3:
-            gevent.sleep(0 if client.number % 2 else 0.002)
-
-    crowd = Crowd(handle)
-    crowd.run(8)
-    assert crowd.seen == [[str(number) for number in range(8)]] * Crowd.SIZE
-
-
-def test_members_of_a_crowd_may_end_each_other() -> None:
-    def handle(client: Any, text: str) -> None:
-        if text == "5" and client.number % 10 == 0:
-            other = crowd.clients[(client.number + 35) % Crowd.SIZE]
-            if client.number % 20:
-                other.kill()
-            else:
-                gevent.spawn(other.kill)
-                other.websocket.force_disconnect()
-
-    crowd = Crowd(handle)
-    crowd.run(8)
-    killed = {(number + 35) % Crowd.SIZE for number in range(0, Crowd.SIZE, 10)}
-    for number, seen in enumerate(crowd.seen):
-        texts = [str(text) for text in range(8)]
-        assert seen == texts[: len(seen)]
-        assert len(seen) in (5, 6) if number in killed else len(seen) == 8
-
-
-def test_a_failing_handler_of_a_crowd_ends_its_own_connection_only() -> None:
-    def handle(client: Any, text: str) -> None:
-        if text == "4" and client.number % 9 == 0:
-            raise ZeroDivisionError
-
-    crowd = Crowd(handle)
-    crowd.run(8)
-    for number, seen in enumerate(crowd.seen):
-        assert len(seen) == (8 if number % 9 else 5)
-
-
-in_order = pytest.mark.skipif(
-    "libev" not in type(gevent.get_hub().loop).__module__, reason="the loop knows no priorities"
-)
-
-
-@in_order
-def test_reply_of_a_crowds_member_leaves_before_the_next_member_runs() -> None:
-    waiting: list[int] = []
-
-    def handle(client: Any, text: str) -> None:
-        client.send_text(text)
-        clients = [other for other in crowd.clients if other.is_ready]
-        waiting.append(sum(other.websocket.session.queued_bytes > 0 for other in clients))
-
-    crowd = Crowd(handle)
-    crowd.run(10)
-    assert crowd.seen == [[str(number) for number in range(10)]] * Crowd.SIZE
-    assert max(waiting) == 1
-
-
-@in_order
-def test_a_crowd_runs_without_the_hub_in_between() -> None:
-    switches = []
-
-    def note(event: str, pair: Any) -> None:
-        switches.append(pair)
-
-    before = greenlet.gettrace()
-    greenlet.settrace(note)
-    try:
-        Crowd(lambda client, text: None).run(10)
-    finally:
-        greenlet.settrace(before)
-    hub = gevent.get_hub()
-    direct = sum(hub not in pair for pair in switches)
-    assert direct > Crowd.SIZE * 10 / 4
+def test_session_of_a_hub_has_to_define_how_it_lets_go() -> None:
+    session = twin.HubSession()
+    with pytest.raises(NotImplementedError):
+        session._detach()
+    with pytest.raises(NotImplementedError):
+        session._abandon()
 
 
 # Threads
@@ -475,7 +435,7 @@ def test_every_thread_has_a_reactor_of_its_own() -> None:
     assert found[0] is not get_reactor()
 
 
-def test_a_connection_may_live_in_another_thread() -> None:
+def test_connection_may_live_in_another_thread() -> None:
     names: list[str] = []
 
     def run(url: str) -> None:
@@ -490,7 +450,7 @@ def test_a_connection_may_live_in_another_thread() -> None:
         finally:
             gevent.get_hub().destroy(destroy_loop=True)
 
-    with Server() as server:
+    with LoopbackServer() as server:
         thread = threading.Thread(target=run, args=(server.url,))
         thread.start()
         with gevent.Timeout(PATIENCE):

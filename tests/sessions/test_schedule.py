@@ -54,7 +54,7 @@ def test_nothing_is_due_without_rates() -> None:
 # Opening
 
 
-def test_an_opening_is_due_after_its_timeout() -> None:
+def test_opening_is_due_after_its_timeout() -> None:
     schedule = make(poll=1, ping_rate=1)
     schedule.begin_opening(T, 30)
     assert schedule.next_due(False) == T + 30
@@ -62,13 +62,13 @@ def test_an_opening_is_due_after_its_timeout() -> None:
     assert schedule.wants_attention(T + 30)
 
 
-def test_an_opening_without_limit_is_never_due() -> None:
+def test_opening_without_limit_is_never_due() -> None:
     schedule = make()
     schedule.begin_opening(T, None)
     assert schedule.next_due(False) == NEVER
 
 
-def test_an_opening_that_succeeds_is_no_longer_due() -> None:
+def test_opening_that_succeeds_is_no_longer_due() -> None:
     schedule = make()
     schedule.begin_opening(T, 30)
     assert schedule.next_due(False) == T + 30
@@ -81,7 +81,7 @@ def test_an_opening_that_succeeds_is_no_longer_due() -> None:
 # Pings and polls
 
 
-def test_the_first_ping_comes_after_its_rate_and_the_first_poll_at_once() -> None:
+def test_first_ping_comes_after_its_rate_and_the_first_poll_at_once() -> None:
     schedule = make_ready(poll=5, ping_rate=30)
     assert schedule.next_due(False) == T
     assert not schedule.take_ping(T)
@@ -89,7 +89,7 @@ def test_the_first_ping_comes_after_its_rate_and_the_first_poll_at_once() -> Non
     assert schedule.next_due(False) == T + 5
 
 
-def test_a_ping_is_taken_once() -> None:
+def test_ping_is_taken_once() -> None:
     schedule = make_ready(ping_rate=30)
     assert not schedule.take_ping(T + 29.9)
     assert schedule.take_ping(T + 30)
@@ -148,13 +148,13 @@ def test_any_received_byte_ends_silence() -> None:
     assert schedule.next_due(False) == T + 19
 
 
-def test_a_hub_that_is_in_time_is_no_excuse() -> None:
+def test_hub_that_is_in_time_is_no_excuse() -> None:
     schedule = make_ready(ping_timeout=10)
     schedule.note_rung(T + 10, T + 10.09)
     assert not schedule.take_excuse(T + 10.09)
 
 
-def test_a_blocked_hub_is_an_excuse_once() -> None:
+def test_blocked_hub_is_an_excuse_once() -> None:
     schedule = make_ready(ping_timeout=10)
     schedule.note_rung(T + 10, T + 15)
     assert schedule.is_silent(T + 15)
@@ -167,7 +167,7 @@ def test_a_blocked_hub_is_an_excuse_once() -> None:
     assert not schedule.take_excuse(T + 40)
 
 
-def test_a_sign_of_life_gives_a_new_excuse() -> None:
+def test_sign_of_life_gives_a_new_excuse() -> None:
     schedule = make_ready(ping_timeout=10)
     schedule.note_rung(T, T + 1)
     assert schedule.take_excuse(T + 1)
@@ -177,7 +177,7 @@ def test_a_sign_of_life_gives_a_new_excuse() -> None:
     assert schedule.take_excuse(T + 13)
 
 
-def test_an_excuse_that_was_not_needed_is_kept_until_the_next_sign_of_life() -> None:
+def test_excuse_that_was_not_needed_is_kept_until_the_next_sign_of_life() -> None:
     schedule = make_ready(ping_timeout=10)
     schedule.note_rung(T + 1, T + 3)
     schedule.note_rung(T + 4, T + 4)
@@ -191,7 +191,7 @@ def test_an_excuse_that_was_not_needed_is_kept_until_the_next_sign_of_life() -> 
 # Closing and lingering
 
 
-def test_an_answer_to_a_close_frame_is_due_after_its_timeout() -> None:
+def test_answer_to_a_close_frame_is_due_after_its_timeout() -> None:
     schedule = make_ready(close_timeout=30)
     assert schedule.next_due(False) == NEVER
     schedule.begin_closing(T + 5)
@@ -200,14 +200,14 @@ def test_an_answer_to_a_close_frame_is_due_after_its_timeout() -> None:
     assert schedule.take_close(T + 35)
 
 
-def test_a_second_close_does_not_put_off_the_first() -> None:
+def test_second_close_does_not_put_off_the_first() -> None:
     schedule = make_ready(close_timeout=30)
     schedule.begin_closing(T)
     schedule.begin_closing(T + 29)
     assert schedule.next_due(False) == T + 30
 
 
-def test_the_end_of_a_closing_is_told_once() -> None:
+def test_end_of_a_closing_is_told_once() -> None:
     # Or an alarm that is set to it would be rung forever.
     schedule = make_ready(close_timeout=30)
     schedule.begin_closing(T)
@@ -216,7 +216,7 @@ def test_the_end_of_a_closing_is_told_once() -> None:
     assert schedule.next_due(False) == schedule.next_due(True) == NEVER
 
 
-def test_an_answer_is_due_although_the_greenlet_is_about_to_look() -> None:
+def test_answer_is_due_although_the_greenlet_is_about_to_look() -> None:
     # It may be in a handler that waits at the high-water mark, which only the end frees.
     schedule = make_ready(poll=1, close_timeout=30)
     schedule.begin_closing(T)

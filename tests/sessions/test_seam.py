@@ -21,7 +21,7 @@ def public(cls: type) -> set[str]:
 # What the contract is
 
 
-def test_a_session_has_seven_members_and_five_that_it_may_have() -> None:
+def test_session_has_seven_members_and_five_that_it_may_have() -> None:
     required = public(contract.Session)
     assert required == {
         "session_time",
@@ -57,7 +57,7 @@ def test_each_member_of_a_driven_websocket_has_to_be_filled_in() -> None:
                 getattr(bare, name)()
 
 
-def test_a_websocket_fills_in_all_of_them() -> None:
+def test_websocket_fills_in_all_of_them() -> None:
     for name in public(DrivenWebSocket) - {"errors"}:
         assert getattr(greenws.WebSocket, name) is not getattr(DrivenWebSocket, name), name
 
@@ -65,7 +65,7 @@ def test_a_websocket_fills_in_all_of_them() -> None:
 # A session with nothing but the contract
 
 
-def test_a_session_of_the_contract_carries_a_conversation() -> None:
+def test_session_of_the_contract_carries_a_conversation() -> None:
     def handle(websocket: Any, event: Any) -> None:
         if event.name == "ready":
             websocket.send_text("hello")
@@ -115,7 +115,7 @@ def test_options_of_a_run_come_by_the_names_of_the_reference() -> None:
     }
 
 
-def test_a_violation_drops_the_connection_of_a_session_that_cannot_wait() -> None:
+def test_violation_drops_the_connection_of_a_session_that_cannot_wait() -> None:
     websocket, found = run(make(inbound=(frame(3),)))
     assert names(found)[-2:] == ["protocol_error", "disconnected"]
     ((kind, payload),) = websocket.session.sent
@@ -123,20 +123,20 @@ def test_a_violation_drops_the_connection_of_a_session_that_cannot_wait() -> Non
     assert websocket.session.calls[0] == "force_disconnect"
 
 
-def test_a_rejection_does_not_wait_for_its_body_where_nobody_tells_its_end() -> None:
+def test_rejection_does_not_wait_for_its_body_where_nobody_tells_its_end() -> None:
     head = b"HTTP/1.1 403 No\r\nContent-Length: 10\r\n\r\nhalf"
     _, found = run(make(head=head))
     assert names(found) == ["connecting", "connected", "rejected", "disconnected"]
     assert found[2].response.body == b"half"
 
 
-def test_a_redirect_is_a_rejection_where_it_cannot_be_followed() -> None:
+def test_redirect_is_a_rejection_where_it_cannot_be_followed() -> None:
     head = b"HTTP/1.1 302 No\r\nLocation: ws://other.example/\r\nContent-Length: 0\r\n\r\n"
     _, found = run(make(head=head))
     assert names(found)[2] == "rejected"
 
 
-def test_a_close_while_opening_drops_it() -> None:
+def test_close_while_opening_drops_it() -> None:
     def handle(websocket: Any, event: Any) -> None:
         if event.name == "connected":
             websocket.close()
@@ -167,7 +167,7 @@ class Broken(Exception):
         (Broken(), False),
     ],
 )
-def test_a_close_frame_that_finds_nobody_is_no_error(error: Exception, is_gone: bool) -> None:
+def test_close_frame_that_finds_nobody_is_no_error(error: Exception, is_gone: bool) -> None:
     def fail(self: Any, opcode: int, payload: bytes) -> None:
         raise error
 
@@ -187,7 +187,7 @@ def test_a_close_frame_that_finds_nobody_is_no_error(error: Exception, is_gone: 
 # Each ability that a session may have
 
 
-def test_a_session_that_signals_the_end_has_the_body_waited_for() -> None:
+def test_session_that_signals_the_end_has_the_body_waited_for() -> None:
     def end(self: Any) -> None:
         self.told = list(self.websocket.feed_eof())
 
@@ -198,7 +198,7 @@ def test_a_session_that_signals_the_end_has_the_body_waited_for() -> None:
     assert rejected.response.body == b"half"
 
 
-def test_a_session_that_follows_redirects_is_told_where_to() -> None:
+def test_session_that_follows_redirects_is_told_where_to() -> None:
     head = b"HTTP/1.1 302 No\r\nLocation: ws://other.example/there\r\nContent-Length: 0\r\n\r\n"
 
     def follow(self: Any) -> bytes:
@@ -211,7 +211,7 @@ def test_a_session_that_follows_redirects_is_told_where_to() -> None:
     assert websocket.target.host == "example.org"  # for the next connection
 
 
-def test_a_session_that_checks_is_asked_before_deflating() -> None:
+def test_session_that_checks_is_asked_before_deflating() -> None:
     refused = errors.WebSocketUnavailable("not now")
 
     def check(self: Any) -> None:
@@ -243,7 +243,7 @@ def test_a_session_that_checks_is_asked_before_deflating() -> None:
     assert [kind for kind, _ in unchecked.session.sent] == ["deflated 1"]
 
 
-def test_a_session_that_ends_gently_is_asked_to() -> None:
+def test_session_that_ends_gently_is_asked_to() -> None:
     def end(self: Any) -> None:
         self.calls.append("end")
 
@@ -252,7 +252,7 @@ def test_a_session_that_ends_gently_is_asked_to() -> None:
     assert "force_disconnect" not in websocket.session.calls
 
 
-def test_a_function_may_make_the_session() -> None:
+def test_function_may_make_the_session() -> None:
     made: list[Any] = []
 
     def factory(websocket: Any) -> MemorySession:
@@ -264,7 +264,7 @@ def test_a_function_may_make_the_session() -> None:
     assert names(found)[-1] == "disconnected"
 
 
-def test_the_users_session_is_the_session_not_its_adapter() -> None:
+def test_users_session_is_the_session_not_its_adapter() -> None:
     session_class = make()
     websocket, _ = run(session_class)
     assert type(websocket.session) is session_class

@@ -1,4 +1,7 @@
-"""A session as its WebSocket and its hub see it: what is public, and what outlives a failure."""
+"""A session as its WebSocket and its hub see it: its public names, refused calls, raising traces.
+
+How a session opens and reads is in ``test_session.py``.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ def make_session() -> Any:
 def test_public_names_are_the_contract_and_three_more() -> None:
     assert public(greenws.GeventSession) == public(FullSession) | {
         "queued_bytes",
-        "send_text",  # what a client calls, without a WebSocket in between
+        "send_text",  # a client calls it, without a WebSocket in between
         "websocket",
     }
 
@@ -63,12 +66,12 @@ def test_calls_before_a_run_are_refused_or_harmless(
             with pytest.raises(error):
                 getattr(session, name)(*arguments)
         found = [event.name for event in session.run()]
-    # It has not been tried where somebody has given up before.
+    # The port is closed. A session that was given up before does not even try it.
     assert found == ["connecting", "connect_fail"]
 
 
 @pytest.mark.parametrize("name", ["close", "force_disconnect", "end"])
-def test_a_session_that_was_ended_before_its_run_does_not_dial(name: str) -> None:
+def test_session_that_was_ended_before_its_run_does_not_dial(name: str) -> None:
     with EchoServer() as server:
         session = greenws.GeventSession(greenws.WebSocket(server.url, proxies={}))
         getattr(session, name)()
@@ -94,7 +97,7 @@ def test_calls_after_the_end_are_refused_or_harmless(
             getattr(session, name)(*arguments)
 
 
-def test_a_second_run_is_refused_and_leaves_nothing() -> None:
+def test_second_run_is_refused_and_leaves_nothing() -> None:
     with EchoServer() as server, gevent.Timeout(PATIENCE):
         websocket = greenws.WebSocket(server.url, proxies={})
         for event in websocket:
@@ -106,7 +109,7 @@ def test_a_second_run_is_refused_and_leaves_nothing() -> None:
 
 
 @pytest.mark.parametrize("name", ["close", "force_disconnect"])
-def test_an_end_from_another_thread_is_refused_and_changes_nothing(name: str) -> None:
+def test_end_from_another_thread_is_refused_and_changes_nothing(name: str) -> None:
     with EchoServer() as server, gevent.Timeout(PATIENCE):
         websocket = greenws.WebSocket(server.url, proxies={})
         found = []
@@ -121,7 +124,7 @@ def test_an_end_from_another_thread_is_refused_and_changes_nothing(name: str) ->
     assert found[-2:] == ["closed", "disconnected"]
 
 
-def test_a_session_names_its_websocket_without_secrets() -> None:
+def test_session_names_its_websocket_without_secrets() -> None:
     websocket = greenws.WebSocket("ws://user:secret@127.0.0.1:1/", proxies={})
     assert repr(greenws.GeventSession(websocket)) == f"<GeventSession of {websocket!r}>"
     assert "secret" not in repr(greenws.GeventSession(websocket))
@@ -137,7 +140,7 @@ def test_redirects_are_not_followed_with_a_socket_or_a_path() -> None:
 
 
 class Refusal(Exception):
-    """What a trace of the user's raises."""
+    """The exception of a user's trace."""
 
 
 def refuse_pings(record: dict[str, Any]) -> None:
@@ -147,7 +150,7 @@ def refuse_pings(record: dict[str, Any]) -> None:
 
 @pytest.fixture
 def reported(monkeypatch: pytest.MonkeyPatch) -> list[type[BaseException]]:
-    """The exceptions that the hub reports, in place of its printing them."""
+    """The exceptions that the hub would print."""
     found: list[type[BaseException]] = []
     monkeypatch.setattr(
         gevent.get_hub(), "print_exception", lambda context, kind, *rest: found.append(kind)
@@ -155,13 +158,13 @@ def reported(monkeypatch: pytest.MonkeyPatch) -> list[type[BaseException]]:
     return found
 
 
-def test_a_trace_that_refuses_pings_ends_neither_pings_nor_polls(
+def test_trace_that_refuses_pings_ends_neither_pings_nor_polls(
     reported: list[type[BaseException]],
 ) -> None:
     polls = 0
     with EchoServer() as server, gevent.Timeout(PATIENCE):
         websocket = greenws.WebSocket(server.url, proxies={}, trace=refuse_pings)
-        # At the same rate: many of them are due in the same turn of the loop.
+        # Both have the same rate, so many pings and polls are due in the same turn.
         for event in websocket.connect(poll=0.01, ping_rate=0.01):
             polls += event.name == "poll"
             if polls >= 10 and len(reported) >= 5:
@@ -169,7 +172,7 @@ def test_a_trace_that_refuses_pings_ends_neither_pings_nor_polls(
     assert set(reported) == {Refusal}
 
 
-def test_a_poll_that_is_due_together_with_a_refused_ping_comes(
+def test_poll_that_is_due_together_with_a_refused_ping_comes(
     reported: list[type[BaseException]],
 ) -> None:
     polls = 0
@@ -180,14 +183,14 @@ def test_a_poll_that_is_due_together_with_a_refused_ping_comes(
                 polls += 1
                 if polls == 5:
                     break
-                # The hub is late by more than both: they fall due in one ring.
+                # The hub is late by more than both rates: both fall due in one ring.
                 end = gevent.get_hub().loop.now() + 0.05
                 while gevent.get_hub().loop.now() < end:
                     gevent.get_hub().loop.update_now()
     assert set(reported) == {Refusal}
 
 
-def test_a_trace_that_refuses_pings_ends_no_watch_for_silence(
+def test_trace_that_refuses_pings_ends_no_watch_for_silence(
     reported: list[type[BaseException]],
 ) -> None:
     with EchoServer(silent) as server, gevent.Timeout(PATIENCE):
@@ -223,7 +226,7 @@ def test_close_ends_a_handler_that_waits_at_the_mark_although_a_poll_is_due() ->
     client = gevent.spawn(run)
     with gevent.Timeout(PATIENCE):
         assert waiting.wait(PATIENCE)
-        gevent.sleep(0.03)  # until the poll is due, which the handler keeps from coming
+        gevent.sleep(0.03)  # until a poll is due, which has to wait for the handler
         websocket.close()
         client.join()
     server.stop()
@@ -232,12 +235,12 @@ def test_close_ends_a_handler_that_waits_at_the_mark_although_a_poll_is_due() ->
     ]
 
 
-# A fork in the midst
+# A fork by a handler
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
 @pytest.mark.parametrize("moment", ["connecting", "connected", "ready", "poll"])
-def test_a_child_that_was_forked_by_a_handler_is_refused(moment: str) -> None:
+def test_child_that_was_forked_by_a_handler_is_refused(moment: str) -> None:
     with EchoServer() as server, gevent.Timeout(PATIENCE):
         websocket = greenws.WebSocket(server.url, proxies={})
         events = websocket.connect(poll=0.01)

@@ -36,7 +36,7 @@ def test_what_would_block_is_none(ends: Ends) -> None:
         pass
 
 
-def test_the_end_is_zero(ends: Ends) -> None:
+def test_end_is_zero(ends: Ends) -> None:
     ours, theirs = ends
     theirs.close()
     assert syscalls.receive(ours, ours.fileno(), bytearray(1), 1) == 0

@@ -1,4 +1,4 @@
-"""The end of a turn: what was queued leaves then, whatever happens to one of the items."""
+"""The end of a turn: all queued items leave then, whatever happens to one of them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import gevent
+import gevent.event
 import pytest
 
+import greenws
+from tests.support.loopback import LoopbackServer
+from tests.support.peer import TEXT, RawServerPeer, accept_and_echo, accept_and_wait
 from tests.support.pure import load_pure
+from tests.support.run import Run, run_script
 
 # The compiled build hides what only sessions call: the twin has the same source.
 twin: Any = load_pure("sessions.turn")
@@ -115,7 +120,7 @@ def setup(request: pytest.FixtureRequest) -> Setup:
     return Setup(request.param)
 
 
-def test_what_is_queued_leaves_once_and_in_order(setup: Setup) -> None:
+def test_queued_items_leave_once_and_in_order(setup: Setup) -> None:
     items = [setup.make_item() for _ in range(3)]
     setup.queue(*items)
     assert setup.flushed == []
@@ -125,7 +130,7 @@ def test_what_is_queued_leaves_once_and_in_order(setup: Setup) -> None:
     assert setup.flushed == items
 
 
-def test_each_turn_has_its_own(setup: Setup) -> None:
+def test_each_turn_flushes_its_own_items(setup: Setup) -> None:
     first, second = setup.make_item(), setup.make_item()
     setup.queue(first)
     setup.end()
@@ -134,7 +139,7 @@ def test_each_turn_has_its_own(setup: Setup) -> None:
     assert setup.flushed == [first, second]
 
 
-def test_an_item_that_was_flushed_meanwhile_is_left_alone(setup: Setup) -> None:
+def test_item_that_was_flushed_meanwhile_is_left_alone(setup: Setup) -> None:
     item = setup.make_item()
     setup.queue(item)
     item.flush()
@@ -142,7 +147,7 @@ def test_an_item_that_was_flushed_meanwhile_is_left_alone(setup: Setup) -> None:
     assert setup.flushed == [item]
 
 
-def test_an_item_queued_while_flushing_leaves_in_the_next_turn(setup: Setup) -> None:
+def test_item_queued_while_flushing_leaves_in_the_next_turn(setup: Setup) -> None:
     late = setup.make_item()
     setup.queue(setup.make_item(work=lambda: setup.queue(late)))
     setup.end()
@@ -153,7 +158,7 @@ def test_an_item_queued_while_flushing_leaves_in_the_next_turn(setup: Setup) -> 
 
 @pytest.fixture
 def reported(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, BaseException]]:
-    """What the hub is told of, in place of what it does about it."""
+    """The errors that the hub is told of, which it would print or raise."""
     found: list[tuple[Any, BaseException]] = []
     monkeypatch.setattr(
         gevent.get_hub(),
@@ -164,7 +169,7 @@ def reported(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, BaseException]]
 
 
 @pytest.mark.parametrize("error", [LookupError("flush"), gevent.Timeout(), KeyboardInterrupt()])
-def test_an_item_that_fails_keeps_no_other_from_leaving(
+def test_item_that_fails_keeps_no_other_from_leaving(
     setup: Setup, error: BaseException, reported: list[tuple[Any, BaseException]]
 ) -> None:
     items = [setup.make_item() for _ in range(2)]
@@ -179,14 +184,16 @@ def test_an_item_that_fails_keeps_no_other_from_leaving(
     assert setup.flushed[3:] == items
 
 
-def test_all_may_fail(setup: Setup, reported: list[tuple[Any, BaseException]]) -> None:
+def test_all_items_of_a_turn_may_fail(
+    setup: Setup, reported: list[tuple[Any, BaseException]]
+) -> None:
     items = [setup.make_item(LookupError(str(number))) for number in range(5)]
     setup.queue(*items)
     setup.end()
     assert [context for context, _ in reported] == items
 
 
-def test_an_interrupt_out_of_a_flush_reaches_the_main_greenlet() -> None:
+def test_interrupt_out_of_a_flush_reaches_the_main_greenlet() -> None:
     # On a real loop: the other item has left by the time the program goes on.
     script = textwrap.dedent("""
         import gevent
@@ -230,7 +237,7 @@ def test_an_interrupt_out_of_a_flush_reaches_the_main_greenlet() -> None:
     assert result.stdout.splitlines() == ["interrupted by flush", "True True True"], result.stderr
 
 
-def test_the_loop_does_not_sleep_on_what_was_scheduled_while_flushing(setup: Setup) -> None:
+def test_loop_does_not_sleep_on_a_callback_scheduled_while_flushing(setup: Setup) -> None:
     function = object()
     setup.turn.run_callback(function)
     assert setup.loop.nudge.starts == 0
@@ -263,7 +270,7 @@ def test_one_callback_serves_all_items_of_a_turn() -> None:
     assert len(setup.flushed) == 5
 
 
-def test_a_stop_forgets_what_waits_and_a_start_begins_anew() -> None:
+def test_stop_forgets_waiting_items_and_start_begins_anew() -> None:
     setup = Setup()
     setup.queue(setup.make_item())
     setup.turn.stop()
@@ -280,7 +287,7 @@ def test_a_stop_forgets_what_waits_and_a_start_begins_anew() -> None:
     assert setup.flushed == [item]
 
 
-def test_a_child_forgets_what_waits(setup: Setup) -> None:
+def test_child_forgets_waiting_items(setup: Setup) -> None:
     setup.queue(setup.make_item())
     setup.turn.clear()
     setup.end()
@@ -288,7 +295,7 @@ def test_a_child_forgets_what_waits(setup: Setup) -> None:
     assert setup.crowd.told[0] == "clear"
 
 
-def test_a_flushable_has_to_say_how() -> None:
+def test_flushable_has_to_define_flush() -> None:
     with pytest.raises(NotImplementedError):
         twin.Flushable().flush()
 
@@ -296,7 +303,7 @@ def test_a_flushable_has_to_say_how() -> None:
 # Buffers
 
 
-def test_a_buffer_comes_back_empty() -> None:
+def test_buffer_comes_back_empty() -> None:
     pool = twin.BufferPool()
     buffer = pool.take()
     buffer += b"frame"
@@ -306,7 +313,7 @@ def test_a_buffer_comes_back_empty() -> None:
     assert pool.take() is not buffer
 
 
-def test_a_pool_keeps_as_many_as_leave_together() -> None:
+def test_pool_keeps_as_many_as_leave_together() -> None:
     pool = twin.BufferPool()
     buffers = [bytearray(b"frame") for _ in range(2 * POOLED)]
     for buffer in buffers:
@@ -315,3 +322,90 @@ def test_a_pool_keeps_as_many_as_leave_together() -> None:
     taken = [pool.take() for _ in range(2 * POOLED)]
     assert sum(id(buffer) in known for buffer in taken) == POOLED
     assert all(buffer == b"" for buffer in taken)
+
+
+# On the hub
+
+
+def make(url: str) -> greenws.WebSocket:
+    return greenws.WebSocket(url, proxies={})
+
+
+def test_first_frames_of_a_process_leave_at_once() -> None:
+    # A callback of the loop queues the frames, and has nothing else to do after that.
+    got = gevent.event.Event()
+
+    def script(peer: RawServerPeer) -> None:
+        peer.accept()
+        peer.expect(TEXT, b"first")
+        got.set()
+        peer.read_until_end()
+
+    with LoopbackServer(script) as server:
+        websocket = make(server.url)
+        run = Run(websocket.connect(ping_rate=0, poll=0))
+        run.wait("ready")
+        websocket.send_text("first")
+        assert got.wait(1)
+        run.kill()
+
+
+@pytest.mark.parametrize(
+    ("name", "module"),
+    [("libev-cext", "libev.corecext"), ("libev-cffi", "libev.corecffi"), ("libuv", "libuv.loop")],
+)
+def test_frame_of_another_greenlet_leaves_at_once_on_every_loop(name: str, module: str) -> None:
+    output = run_script(
+        """
+        import os, sys
+        os.environ["GEVENT_LOOP"] = sys.argv[1]
+        import gevent
+        try:
+            gevent.get_hub()
+        except ImportError:
+            sys.exit(print("missing"))
+        import greenws
+        from greenws.testing import EchoServer
+
+        class Asker(greenws.Client):
+            def on_text(self, event):
+                self.close()
+
+        with EchoServer() as server, gevent.Timeout(10):
+            client = Asker(server.url, proxies={}).start()
+            assert client.wait_ready()
+            client.send_text("hello")
+            client.join()
+        print("answered on", type(gevent.get_hub().loop).__module__)
+        """,
+        name,
+    )
+    if output == "missing\n":
+        pytest.skip("this gevent comes without this loop")
+    assert output == f"answered on gevent.{module}\n"
+
+
+def test_frames_of_a_session_that_ends_in_the_same_turn_harm_nobody() -> None:
+    with LoopbackServer(accept_and_echo) as server:
+        first, second = make(server.url), make(server.url)
+        runs = [Run(iter(first)), Run(iter(second))]
+        for run in runs:
+            run.wait("ready")
+        first.send_text("into the void")
+        second.send_text("hello")
+        runs[0].kill()
+        runs[1].wait("text")
+        runs[1].kill()
+
+
+def test_loop_watches_no_turns_without_sessions() -> None:
+    loop = gevent.get_hub().loop
+    with LoopbackServer(accept_and_wait) as server:
+        gevent.sleep(0.01)
+        before = getattr(loop, "activecnt", 0)
+        run = Run(iter(make(server.url)))
+        run.wait("ready")
+        run.kill()
+        server.join()
+        gevent.sleep(0.01)
+        assert getattr(loop, "activecnt", 0) <= before

@@ -1,25 +1,33 @@
-"""Opening a connection and reading from it: cooperative, and over in time."""
+"""A session opens its connection and reads from it: the hub never blocks, and one deadline holds.
+
+The public names of a session, and the calls that it refuses, are in ``test_session_surface.py``.
+"""
 
 from __future__ import annotations
 
 import ssl
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import gevent
-import gevent.socket
-import gevent.ssl
 import pytest
-import trustme
 
 import greenws
 from greenws.constants import MAX_BODY_SIZE
-from tests.support.loopback import LoopbackServer as Server
-from tests.support.peer import CLOSE, TEXT, accept_and_echo, accept_and_stop, build, build_text
-from tests.support.peer import RawServerPeer as Peer
+from tests.support.authority import Authority
+from tests.support.loopback import LoopbackServer
+from tests.support.peer import (
+    CLOSE,
+    TEXT,
+    RawServerPeer,
+    accept_and_echo,
+    accept_and_stop,
+    build,
+    build_text,
+)
 from tests.support.run import Run, run_script
 from tests.support.stalls import STALLS, Stall
+from tests.support.stopwatch import Stopwatch
 from tests.support.ticker import Ticker
 from tests.support.waiting import PATIENCE
 
@@ -33,25 +41,6 @@ def stall(request: pytest.FixtureRequest) -> Iterator[Stall]:
         yield stall
 
 
-@pytest.fixture(scope="module")
-def authority() -> trustme.CA:
-    return trustme.CA()
-
-
-@pytest.fixture(scope="module")
-def server_context(authority: trustme.CA) -> Any:
-    context = gevent.ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("localhost").configure_cert(context)
-    return context
-
-
-@pytest.fixture
-def cafile(authority: trustme.CA, tmp_path: Path) -> str:
-    path = tmp_path / "ca.pem"
-    authority.cert_pem.write_to_path(str(path))
-    return str(path)
-
-
 def make(url: str, **options: Any) -> greenws.WebSocket:
     return greenws.WebSocket(url, **{"proxies": {}, **options})
 
@@ -61,7 +50,10 @@ def follow(url: str, handle: Callable[[Any], object] | None = None, **options: A
 
 
 def expect_ticks(ticking: Ticker) -> None:
-    """Watch the hub for a while; again if others had the machine: a hub that blocks, stays so."""
+    """Watch the hub for a while, up to three times.
+
+    A busy machine may delay the ticks once. A hub that blocks stays blocked.
+    """
     for _ in range(3):
         ticking.reset()
         gevent.sleep(WATCH)
@@ -90,7 +82,7 @@ def test_hub_ticks_while_the_handshake_of_a_users_context_waits(ticking: Ticker)
 
 
 def test_hub_ticks_while_reading(ticking: Ticker) -> None:
-    with Server() as server:
+    with LoopbackServer() as server:
         run = follow(server.url)
         run.wait("ready")
         expect_ticks(ticking)
@@ -98,7 +90,7 @@ def test_hub_ticks_while_reading(ticking: Ticker) -> None:
 
 
 def test_hub_ticks_while_writing_against_a_full_window(ticking: Ticker) -> None:
-    with Server(accept_and_stop, buffer=4096) as server:
+    with LoopbackServer(accept_and_stop, buffer=4096) as server:
         websocket = make(server.url, write_limit=65536)
         run = Run(iter(websocket))
         run.wait("ready")
@@ -164,7 +156,7 @@ def test_echo_works_under_monkey_patching() -> None:
             websocket.close()
     assert event.graceful and event.code == 1000, event
     """
-    with Server(accept_and_echo) as server:
+    with LoopbackServer(accept_and_echo) as server:
         run_script(source, server.url)
 
 
@@ -183,7 +175,7 @@ def test_importing_greenws_patches_nothing() -> None:
 # Promise 2: one deadline
 
 
-def test_a_stalled_opening_ends_in_time_with_its_cause(stall: Stall) -> None:
+def test_stalled_opening_ends_in_time_with_its_cause(stall: Stall) -> None:
     run = follow(stall.url, open_timeout=0.2, **stall.options)
     fail = run.join(2)
     assert fail.name == "connect_fail"
@@ -206,8 +198,8 @@ ANSWER = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
         pytest.param(lambda peer: (peer.send(ANSWER), gevent.sleep(9)), id="half a head"),
     ],
 )
-def test_an_answer_that_never_ends_is_given_up_in_time(script: Any, ticking: Ticker) -> None:
-    with Server(lambda peer: (peer.read_head(), script(peer))) as server:
+def test_answer_that_never_ends_is_given_up_in_time(script: Any, ticking: Ticker) -> None:
+    with LoopbackServer(lambda peer: (peer.read_head(), script(peer))) as server:
         run = follow(server.url, open_timeout=0.2)
         fail = run.join(2)
         assert fail.name == "connect_fail"
@@ -215,48 +207,52 @@ def test_an_answer_that_never_ends_is_given_up_in_time(script: Any, ticking: Tic
         assert ticking.largest_gap < 0.1
 
 
-def send_forever(peer: Peer, data: bytes) -> None:
+def send_forever(peer: RawServerPeer, data: bytes) -> None:
     while True:
         peer.send(data)
 
 
-def test_a_head_without_end_is_refused_at_its_limit() -> None:
-    with Server(lambda peer: (peer.read_head(), send_forever(peer, b"X: y\r\n" * 99))) as server:
+def test_head_without_end_is_refused_at_its_limit() -> None:
+    with LoopbackServer(
+        lambda peer: (peer.read_head(), send_forever(peer, b"X: y\r\n" * 99))
+    ) as server:
         run = follow(server.url)
         run.join()
     assert run.events[-1].name in ("connect_fail", "disconnected")
     assert "head" in run.events[-2].reason
 
 
-def test_the_deadline_is_one_for_all_steps() -> None:
-    def script(peer: Peer) -> None:
+def test_deadline_is_one_for_all_steps() -> None:
+    def script(peer: RawServerPeer) -> None:
         # Each step alone would be in time.
         peer.read_head()
         gevent.sleep(0.2)
         peer.send(b"HTTP/1.1 200 OK\r\n\r\n")
         peer.read_until_end()
 
-    with Server(script) as server:
+    with LoopbackServer(script) as server:
         proxies = {"http": f"http://127.0.0.1:{server.port}"}
         run = follow("ws://example.invalid/", proxies=proxies, open_timeout=0.3)
-        began = gevent.get_hub().loop.now()
+        stopwatch = Stopwatch()
         fail = run.join(2)
-        assert gevent.get_hub().loop.now() - began < 0.45
+        assert stopwatch.own < 0.45
     assert "while waiting for the answer" in fail.reason
 
 
 # How an opening fails
 
 
-@pytest.mark.parametrize("drop", [Peer.reset, lambda peer: peer.sock.close()], ids=["rst", "fin"])
+@pytest.mark.parametrize(
+    "drop", [RawServerPeer.reset, lambda peer: peer.sock.close()], ids=["rst", "fin"]
+)
 @pytest.mark.parametrize("sent", [b"", ANSWER], ids=["nothing", "half a head"])
-def test_a_connection_that_ends_before_the_answer_is_a_connect_fail(drop: Any, sent: bytes) -> None:
-    def script(peer: Peer) -> None:
+def test_connection_that_ends_before_the_answer_is_a_connect_fail(drop: Any, sent: bytes) -> None:
+    def script(peer: RawServerPeer) -> None:
         peer.read_head()
         peer.send(sent)
         drop(peer)
 
-    with Server(script) as server:
+    with LoopbackServer(script) as server:
         run = follow(server.url)
         run.join()
     assert run.names == ["connecting", "connected", "connect_fail"]
@@ -278,12 +274,12 @@ def test_a_connection_that_ends_before_the_answer_is_a_connect_fail(drop: Any, s
         pytest.param(b"", b"x" * 100_000, b"x" * MAX_BODY_SIZE, id="too long"),
     ],
 )
-def test_a_rejection_has_its_body(head: bytes, sent: bytes, body: bytes) -> None:
-    def script(peer: Peer) -> None:
+def test_rejection_has_its_body(head: bytes, sent: bytes, body: bytes) -> None:
+    def script(peer: RawServerPeer) -> None:
         peer.read_head()
         peer.send(b"HTTP/1.1 410 Gone\r\n" + head + b"\r\n" + sent)
 
-    with Server(script) as server:
+    with LoopbackServer(script) as server:
         run = follow(server.url)
         run.join()
     assert run.names == ["connecting", "connected", "rejected", "disconnected"]
@@ -291,25 +287,25 @@ def test_a_rejection_has_its_body(head: bytes, sent: bytes, body: bytes) -> None
     assert run.events[2].response.body == body
 
 
-def test_a_body_without_end_is_cut_at_its_limit() -> None:
-    def script(peer: Peer) -> None:
+def test_body_without_end_is_cut_at_its_limit() -> None:
+    def script(peer: RawServerPeer) -> None:
         peer.read_head()
         peer.send(b"HTTP/1.1 410 Gone\r\nTransfer-Encoding: chunked\r\n\r\n")
         send_forever(peer, b"3e8\r\n" + b"x" * 1000 + b"\r\n")
 
-    with Server(script) as server:
+    with LoopbackServer(script) as server:
         run = follow(server.url)
         run.join()
     assert run.wait("rejected").response.body == b"x" * MAX_BODY_SIZE
 
 
-def test_a_rejection_whose_body_stalls_is_known_at_the_deadline() -> None:
-    def script(peer: Peer) -> None:
+def test_rejection_whose_body_stalls_is_known_at_the_deadline() -> None:
+    def script(peer: RawServerPeer) -> None:
         peer.read_head()
-        peer.send(b"HTTP/1.1 403 Forbidden\r\n\r\nno entry")  # its end would be that of the stream
+        peer.send(b"HTTP/1.1 403 Forbidden\r\n\r\nno entry")  # the body ends with the stream
         peer.read_until_end()
 
-    with Server(script) as server:
+    with LoopbackServer(script) as server:
         run = follow(server.url, open_timeout=0.2)
         run.join(2)
     assert run.names[2:] == ["rejected", "disconnected"]
@@ -326,54 +322,54 @@ def test_a_rejection_whose_body_stalls_is_known_at_the_deadline() -> None:
         pytest.param(ANSWER + b"Connection: Upgrade\r\n\r\n", id="no accept"),
     ],
 )
-def test_a_bad_upgrade_is_rejected_with_a_reason(answer: bytes) -> None:
-    with Server(lambda peer: (peer.read_head(), peer.send(answer))) as server:
+def test_bad_upgrade_is_rejected_with_a_reason(answer: bytes) -> None:
+    with LoopbackServer(lambda peer: (peer.read_head(), peer.send(answer))) as server:
         run = follow(server.url)
         run.join()
     assert run.names[2:] == ["rejected", "disconnected"]
     assert run.events[2].reason
 
 
-def test_an_interim_answer_is_skipped() -> None:
-    def script(peer: Peer) -> None:
+def test_interim_answer_is_skipped() -> None:
+    def script(peer: RawServerPeer) -> None:
         peer.read_head()
         peer.send(b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" * 3 + peer.answer())
         peer.close()
 
-    with Server(script) as server:
+    with LoopbackServer(script) as server:
         run = follow(server.url)
         run.join()
     assert run.all("ready")
 
 
-def test_an_answer_that_came_with_the_proxys_is_read() -> None:
-    def script(peer: Peer) -> None:
+def test_answer_that_came_together_with_the_proxys_is_read() -> None:
+    def script(peer: RawServerPeer) -> None:
         peer.read_head()
         # The server behind the proxy has no patience.
         peer.send(b"HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 408 Timeout\r\nContent-Length: 0\r\n\r\n")
         peer.read_until_end()
 
-    with Server(script) as server:
+    with LoopbackServer(script) as server:
         proxies = {"http": f"http://127.0.0.1:{server.port}"}
         run = follow("ws://example.invalid/", proxies=proxies, open_timeout=2)
         run.join()
     assert run.wait("rejected").response.status_code == 408
 
 
-def test_what_was_not_sent_of_a_request_does_not_follow_a_redirect() -> None:
+def test_unsent_rest_of_a_request_does_not_follow_a_redirect() -> None:
     heads = []
 
-    def second(peer: Peer) -> None:
+    def second(peer: RawServerPeer) -> None:
         heads.append(peer.read_head())
         peer.send(peer.answer())
         peer.close()
 
-    def first(peer: Peer) -> None:
+    def first(peer: RawServerPeer) -> None:
         peer.read_exactly(1000)
         peer.send(b"HTTP/1.1 307 There\r\nLocation: %s\r\n\r\n" % target.url.encode())
         peer.read_until_end()
 
-    with Server(second) as target, Server(first, buffer=4096) as server:
+    with LoopbackServer(second) as target, LoopbackServer(first, buffer=4096) as server:
         run = follow(server.url, headers={"X-Long": "x" * 8_000_000})
         run.join()
         target.join()
@@ -385,27 +381,27 @@ def test_what_was_not_sent_of_a_request_does_not_follow_a_redirect() -> None:
 
 
 def test_messages_in_the_segment_of_the_answer_are_not_lost() -> None:
-    def script(peer: Peer) -> None:
+    def script(peer: RawServerPeer) -> None:
         peer.accept(then=build_text("one") + build_text("two")[:2])
         gevent.sleep(0.01)
         peer.send(build_text("two")[2:])
         peer.close()
 
-    with Server(script) as server:
+    with LoopbackServer(script) as server:
         run = follow(server.url)
         run.join()
     assert [event.text for event in run.all("text")] == ["one", "two"]
 
 
-def test_everything_may_come_byte_by_byte() -> None:
-    def script(peer: Peer) -> None:
+def test_answer_and_messages_may_come_byte_by_byte() -> None:
+    def script(peer: RawServerPeer) -> None:
         peer.read_head()
         stream = build_text("one") + build(TEXT, b"t", fin=False) + build(9, b"p")
         peer.dribble(peer.answer() + stream + build(0, b"wo") + build(CLOSE, b"\x03\xe8bye"))
         peer.expect(10, b"p")
         peer.expect(CLOSE)
 
-    with Server(script) as server:
+    with LoopbackServer(script) as server:
         run = follow(server.url)
         run.join()
         server.join()
@@ -415,13 +411,13 @@ def test_everything_may_come_byte_by_byte() -> None:
 
 @pytest.mark.parametrize("handled", ["iteration", "client"])
 def test_tls_bytes_that_are_decrypted_already_are_handled_without_waiting(
-    handled: str, server_context: Any, cafile: str
+    handled: str, authority: Authority
 ) -> None:
-    # One record holds many messages: the descriptor tells of the first only.
+    # One TLS record holds many messages. Once it is read, the descriptor is not readable.
     texts = [f"{number:05}" for number in range(5000)]
     received: list[str] = []
 
-    def script(peer: Peer) -> None:
+    def script(peer: RawServerPeer) -> None:
         peer.accept(then=b"".join(map(build_text, texts)))
         peer.echo()
 
@@ -431,19 +427,19 @@ def test_tls_bytes_that_are_decrypted_already_are_handled_without_waiting(
             if len(received) == len(texts):
                 self.close()
 
-    with Server(script, server_context) as server:
+    with LoopbackServer(script, authority.server_context()) as server:
         if handled == "client":
-            Reader(server.url, ssl_cafile=cafile, proxies={}, ping_rate=0).run()
+            Reader(server.url, ssl_cafile=authority.cafile, proxies={}, ping_rate=0).run()
             assert received == texts
             return
-        run = follow(server.url, ssl_cafile=cafile)
+        run = follow(server.url, ssl_cafile=authority.cafile)
         run.wait("text", len(texts))
         run.kill()
     assert [event.text for event in run.all("text")] == texts
 
 
 def test_received_time_is_when_the_bytes_came() -> None:
-    with Server() as server:
+    with LoopbackServer() as server:
         websocket = make(server.url)
         seen = []
 
