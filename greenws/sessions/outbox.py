@@ -166,13 +166,15 @@ class Outbox(Flushable):
         if life.state != READY or life.thread != threads.get_ident():
             raise life.refusal()
         queue = self._queue
-        if opcode < 8 and not rsv1 and queue is not None:
-            if len(queue) >= self._write_limit or self._waiters is not None:
-                # Each sender waits before its frame is queued: ten thousand greenlets with a
-                # message each would fill the memory otherwise.
-                self._wait_for_room()
-                if life.state != READY:
-                    raise life.refusal()
+        if (
+            queue is not None
+            and (len(queue) >= self._write_limit or self._waiters is not None)
+            and opcode < 8
+            and not rsv1
+        ):
+            # Each sender waits before its frame is queued: ten thousand greenlets with a message
+            # each would fill the memory otherwise.
+            self.check()
             queue = self._queue
         if queue is None:
             queue = self._queue = self._reactor.pool.take()
@@ -271,10 +273,8 @@ class Outbox(Flushable):
                     take_turn()
                 return
             self._wait_for_room()
-            if self._waiters is not None:
-                self._release_next()
-        if life.reason is not None or self.transport is None:
-            raise life.errors.TransportFail("{}", life.reason or "the connection has ended")
+            self._release_next()
+        self._check_lasting()
 
     # Senders that wait
 
@@ -307,6 +307,11 @@ class Outbox(Flushable):
             if not self._forget(room):
                 self._release_next()
             raise
+        self._check_lasting()
+
+    def _check_lasting(self) -> None:
+        """Raise the error of a send whose session ended before the message was queued."""
+        life = self._life
         if life.reason is not None or self.transport is None:
             raise life.errors.TransportFail("{}", life.reason or "the connection has ended")
 

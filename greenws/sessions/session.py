@@ -47,7 +47,7 @@ from collections.abc import Generator, Iterable, Iterator
 from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 
-from gevent import get_hub, getcurrent
+from gevent import get_hub
 
 from .. import constants, errors, events
 from ..native import utf8
@@ -65,6 +65,7 @@ from .lifecycle import (
     DIALING,
     DROPPED,
     ENDED,
+    FAILED,
     FORKED,
     LINGERING,
     READY,
@@ -211,7 +212,6 @@ class GeventSession(HubSession):
         self._reactor = get_reactor()
         self._crowd = self._reactor.crowd
         self._reactor.add(self)
-        self._greenlet = getcurrent()
         schedule, websocket = self._schedule, self._websocket
         schedule.poll = poll or NEVER
         schedule.ping_rate = ping_rate or NEVER
@@ -273,14 +273,11 @@ class GeventSession(HubSession):
         :raises ConnectFail: whatever went wrong.
         """
         websocket, life = self._websocket, self._life
-        if life.is_forked:
-            raise life.refusal()
-        if life.reason is not None or life.state == DROPPED:
-            raise errors.ConnectFail(life.reason or "given up")
+        if life.state >= FAILED:
+            raise self._give_up_opening()
         target = websocket.target
         approach = Approach(websocket)
-        self._greenlet = getcurrent()
-        self._life.step(DIALING)
+        life.step(DIALING)
         self._approach = approach
         try:
             self._arm()
@@ -299,7 +296,7 @@ class GeventSession(HubSession):
         if websocket.is_traced:
             transport = websocket.tracer.meter = MeteredTransport(transport)
         self._adopt(transport)
-        self._life.step(UPGRADING)
+        life.step(UPGRADING)
         try:
             self._outbox.put_bytes(websocket.build_request())
         except errors.WebSocketError as error:
@@ -679,7 +676,7 @@ class GeventSession(HubSession):
         self._let_go()
         if not life.has_ended:
             if life.state != DROPPED:
-                self._life.step(DROPPED)
+                life.step(DROPPED)
             self._wake()
 
     def force_disconnect(self) -> None:

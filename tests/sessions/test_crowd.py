@@ -20,6 +20,7 @@ from tests.support.loopback import LoopbackServer
 from tests.support.peer import RawServerPeer, build_text
 from tests.support.pure import load_pure
 from tests.support.run import run_script
+from tests.support.watchers import FakeWatcher
 
 # The compiled build hides what only sessions call: the twin has the same source.
 twin: Any = load_pure("sessions.crowd")
@@ -27,24 +28,6 @@ twin: Any = load_pure("sessions.crowd")
 ROOT = Path(__file__).parents[2]
 PATIENCE = 16  # turns
 CHAIN = 64  # members
-
-
-class Check:
-    """A watcher of the loop that the test fires."""
-
-    def __init__(self) -> None:
-        self.callback: Any = None
-        self.starts = 0
-
-    def start(self, callback: Any) -> None:
-        self.callback = callback
-        self.starts += 1
-
-    def stop(self) -> None:
-        self.callback = None
-
-    def fire(self) -> None:
-        self.callback()
 
 
 def make_member(crowd: Any, work: Any = None) -> Any:
@@ -69,8 +52,8 @@ def make_member(crowd: Any, work: Any = None) -> Any:
     return Member()
 
 
-def make_crowd(size: int = 4) -> tuple[Any, Check]:
-    check = Check()
+def make_crowd(size: int = 4) -> tuple[Any, FakeWatcher]:
+    check = FakeWatcher()
     return twin.Crowd(check, size), check
 
 

@@ -18,6 +18,7 @@ from tests.support.loopback import LoopbackServer
 from tests.support.peer import TEXT, RawServerPeer, accept_and_echo, accept_and_wait
 from tests.support.pure import load_pure
 from tests.support.run import Run, run_script
+from tests.support.watchers import FakeWatcher
 
 # The compiled build hides what only sessions call: the twin has the same source.
 twin: Any = load_pure("sessions.turn")
@@ -26,29 +27,14 @@ ROOT = Path(__file__).parents[2]
 POOLED = 16
 
 
-class Watcher:
-    """A prepare watcher, or a timer, that the test fires."""
-
-    def __init__(self) -> None:
-        self.callback: Any = None
-        self.starts = 0
-
-    def start(self, callback: Any) -> None:
-        self.callback = callback
-        self.starts += 1
-
-    def stop(self) -> None:
-        self.callback = None
-
-
 class Loop:
     """A loop of which the test runs the callbacks."""
 
     def __init__(self) -> None:
-        self.nudge = Watcher()
+        self.nudge = FakeWatcher()
         self.callbacks: list[Any] = []
 
-    def timer(self, seconds: float) -> Watcher:
+    def timer(self, seconds: float) -> FakeWatcher:
         assert seconds == 0
         return self.nudge
 
@@ -83,7 +69,7 @@ class Setup:
 
     def __init__(self, has_prepare: bool = True) -> None:
         self.loop = Loop()
-        self.prepare = Watcher() if has_prepare else None
+        self.prepare = FakeWatcher() if has_prepare else None
         self.crowd = Crowd()
         self.turn = twin.Turn(self.loop, self.prepare, self.crowd)
         self.turn.start()
