@@ -11,13 +11,7 @@ from ..proxies.address import choose_proxy
 from .contract import DrivenWebSocket, Target
 from .dial import DialProgress, dial
 from .transport import Transport
-
-
-class Interrupted(BaseException):
-    """The dial is to end: its time is over, or another greenlet has given up.
-
-    It is no Exception, so that nothing on the way takes it for its own.
-    """
+from .wait import Interrupted
 
 
 class Approach:
@@ -36,7 +30,7 @@ class Approach:
 
         :returns: the transport, and the URL of the proxy in between, without credentials.
         :raises ConnectFail: whatever went wrong.
-        :raises Interrupted: by :meth:`interrupt`.
+        :raises Interrupted: by :meth:`interrupt`, or in a child that was forked off meanwhile.
         """
         websocket, home = self._websocket, self._websocket.home
         try:

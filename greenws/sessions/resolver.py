@@ -18,6 +18,7 @@ import gevent.socket
 from gevent import get_hub
 
 from ..errors import ConnectFail
+from .wait import wait_end
 
 SockAddr = tuple[Any, ...]
 
@@ -83,7 +84,7 @@ def resolve(host: str, port: int) -> list[Address]:
         lookup = _in_flight[key] = _Lookup(host, port)
     lookup.waiting += 1
     try:
-        lookup.greenlet.join()
+        wait_end(lookup.greenlet)
     finally:
         lookup.waiting -= 1
         if lookup.greenlet.dead or not lookup.waiting:

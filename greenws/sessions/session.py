@@ -56,7 +56,7 @@ from ..protocol.frame import Payload
 from ..protocol.opcode import Opcode
 from ..protocol.stream import HEADROOM, Stream
 from . import threads
-from .approach import Approach, Interrupted
+from .approach import Approach
 from .clock import NEVER
 from .contract import SUPERSEDED, DrivenWebSocket, Target
 from .inbox import LARGE_READ, NOTHING, Inbox
@@ -78,7 +78,7 @@ from .outbox import Outbox
 from .reactor import HubSession, get_reactor
 from .schedule import Schedule
 from .transport import Transport
-from .wait import take_turn
+from .wait import Interrupted, take_turn
 
 if TYPE_CHECKING:
     from ..events import AnyEvent

@@ -2,19 +2,45 @@
 
 Each call stops and closes its watchers before the call returns or raises, also if a kill or a
 ``gevent.Timeout`` arrives during the wait. The caller may close a descriptor right after the call.
+
+No wait of an opening survives a fork. The loop of a forked child goes on where the parent's loop
+stood. It may have found a descriptor ready before the fork, and would resume the greenlet that
+waits for the descriptor. The greenlet would read the answer that the parent waits for.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
-from gevent import get_hub, sleep
+from gevent import Greenlet, get_hub, sleep
 from gevent.hub import Waiter
 
 #: The events of ``loop.io``, as bits.
 READ = 1
 WRITE = 2
+
+
+# Forks between the first process and this one.
+_generation = 0
+
+
+def _note_fork() -> None:
+    global _generation
+    _generation += 1
+
+
+if hasattr(os, "register_at_fork"):  # not where there are no forks
+    os.register_at_fork(after_in_child=_note_fork)
+
+
+class Interrupted(BaseException):
+    """The opening is to end: its time is over, another greenlet has given up, or this process was
+    forked off during a wait.
+
+    It is no Exception, so that nothing on the way takes it for its own.
+    """
 
 
 def wait_read(fileno: int) -> None:
@@ -28,13 +54,23 @@ def wait_write(fileno: int) -> None:
 
 
 def wait(fileno: int, events: int) -> None:
-    """Wait for any of ``events``."""
+    """Wait for any of ``events``.
+
+    :raises Interrupted: this process was forked off meanwhile.
+    """
+    generation = _generation
     hub = get_hub()
     watcher = hub.loop.io(fileno, events)
     try:
         hub.wait(watcher)
     finally:
         watcher.close()
+    _check(generation)
+
+
+def _check(generation: int) -> None:
+    if generation != _generation:
+        raise Interrupted
 
 
 def take_turn() -> None:
@@ -60,9 +96,23 @@ def let_others_catch_up() -> None:
 
     Greenlets that open connections together then take the next step one right after the other,
     with its code in the caches; docs/tuning.rst has the figures.
+
+    :raises Interrupted: this process was forked off meanwhile.
     """
     if CATCHING_UP:
+        generation = _generation
         sleep(0)
+        _check(generation)
+
+
+def wait_end(greenlet: Greenlet[Any, Any]) -> None:
+    """Wait for the end of a greenlet.
+
+    :raises Interrupted: this process was forked off meanwhile.
+    """
+    generation = _generation
+    greenlet.join()
+    _check(generation)
 
 
 def wait_any(watchers: Sequence[Any], seconds: float | None) -> Any:
@@ -71,7 +121,9 @@ def wait_any(watchers: Sequence[Any], seconds: float | None) -> Any:
     :param watchers: the watchers, which the caller keeps.
     :param seconds: the time limit; None: no limit.
     :returns: the watcher that fired, or None after the time limit.
+    :raises Interrupted: this process was forked off meanwhile.
     """
+    generation = _generation
     hub = get_hub()
     waiter: Waiter[Any] = Waiter(hub)
     timer = None if seconds is None else hub.loop.timer(seconds)
@@ -82,7 +134,7 @@ def wait_any(watchers: Sequence[Any], seconds: float | None) -> Any:
             # The time limit begins now: without an update, the loop counts from the time at which
             # the turn began, and the hub may have been held since.
             timer.start(waiter.switch, None, update=True)
-        return waiter.get()
+        fired = waiter.get()
     finally:
         # If a second watcher is ready as well, its event is not lost: readiness is a level, so the
         # next wait sees the event again.
@@ -91,3 +143,5 @@ def wait_any(watchers: Sequence[Any], seconds: float | None) -> Any:
         if timer is not None:
             timer.stop()
             timer.close()
+    _check(generation)
+    return fired

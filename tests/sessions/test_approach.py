@@ -13,7 +13,8 @@ import pytest
 
 import greenws
 import greenws.errors
-from greenws.sessions.approach import Approach, Interrupted
+from greenws.sessions.approach import Approach
+from greenws.sessions.wait import Interrupted
 from greenws.testing import EchoServer, silent
 
 PATIENCE = 10.0

@@ -304,8 +304,10 @@ def test_child_forked_while_the_answer_is_pending_does_not_go_on(first: str) -> 
     # forks, and the answer that wakes the greenlet that connects.
     said = run_script(
         """
-        import contextlib, os, socket, sys, gevent, gevent.hub, greenws
+        import contextlib, os, socket, sys, time, gevent, gevent.hub, greenws
 
+        # The child comes first to the answer, if it would read the answer at all.
+        os.register_at_fork(after_in_parent=lambda: time.sleep(0.2))
         server = socket.create_server(("127.0.0.1", 0))
         proxy = "http://127.0.0.1:%d" % server.getsockname()[1]
 

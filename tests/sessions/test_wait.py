@@ -15,9 +15,11 @@ from greenws.sessions import wait as wait_module
 from greenws.sessions.wait import (
     READ,
     WRITE,
+    Interrupted,
     let_others_catch_up,
     wait,
     wait_any,
+    wait_end,
     wait_read,
     wait_write,
 )
@@ -147,3 +149,32 @@ def test_those_who_let_others_catch_up_take_the_next_step_together(
 
     gevent.joinall([gevent.spawn(take_two_steps, name) for name in "abc"])
     assert steps == order
+
+
+@pytest.mark.parametrize("kind", ["wait", "wait_any", "wait_end", "let_others_catch_up"])
+def test_wait_does_not_go_on_in_a_forked_child(kind: str, pair: Pair) -> None:
+    forked = []
+
+    def fork_and_wake() -> None:
+        wait_module._note_fork()  # what the hook does in a child
+        pair[1].send(b"x")
+        forked.append(True)
+
+    with contextlib.closing(get_hub().loop.io(pair[0].fileno(), READ)) as watcher:
+        other = gevent.spawn(fork_and_wake)
+        with pytest.raises(Interrupted):
+            if kind == "wait":
+                wait(pair[0].fileno(), READ)
+            elif kind == "wait_any":
+                wait_any([watcher], None)
+            elif kind == "wait_end":
+                wait_end(other)
+            else:
+                let_others_catch_up()
+    assert forked
+
+
+def test_wait_that_begins_in_a_forked_child_goes_on(pair: Pair) -> None:
+    wait_module._note_fork()
+    pair[1].send(b"x")
+    wait_read(pair[0].fileno())
