@@ -17,6 +17,7 @@ import gevent.socket
 
 from ..errors import ProxyFail
 from ..proxies.socks import octet
+from .wait import wait_read
 
 _NAME = "greenws.sessions._pysocks"
 _loaded: list[ModuleType] = []
@@ -24,6 +25,8 @@ _loaded: list[ModuleType] = []
 
 def load_pysocks() -> ModuleType:
     """Get the copy of PySocks; the first call loads it.
+
+    The copy has a class more, ``WaitingSocket``: a ``socksocket`` that waits in :mod:`.wait`.
 
     :raises ProxyFail: PySocks is not installed.
     """
@@ -41,7 +44,18 @@ def _load() -> ModuleType:
     namespace = vars(module)
     namespace["__builtins__"] = {**vars(builtins), "__import__": _import, "chr": octet}
     exec(loader.get_code("socks"), namespace)
+    namespace["WaitingSocket"] = _derive_socket(module.socksocket)
     return module
+
+
+def _derive_socket(base: Any) -> type:
+    class WaitingSocket(base):  # type: ignore[misc]
+        # PySocks reads by recv_into only. gevent's own wait would go on in a forked child.
+        def recv_into(self, *args: Any) -> Any:
+            wait_read(self.fileno())
+            return super().recv_into(*args)
+
+    return WaitingSocket
 
 
 def _import(name: str, *args: Any, **kwargs: Any) -> Any:

@@ -65,7 +65,7 @@ def open_socks_tunnel(
         raise
     fileno = sock.detach()
     try:
-        wrapped = module.socksocket(family, _socket.SOCK_STREAM, 0, fileno=fileno)
+        wrapped = module.WaitingSocket(family, _socket.SOCK_STREAM, 0, fileno=fileno)
     except BaseException:
         os.close(fileno)
         raise

@@ -299,17 +299,28 @@ def test_child_forked_while_connecting_does_not_go_on(
 
 
 @pytest.mark.parametrize("first", ["fork", "dial"])
-def test_child_forked_while_the_answer_is_pending_does_not_go_on(first: str) -> None:
+@pytest.mark.parametrize("scheme", ["http", "socks5h"])
+def test_child_forked_while_the_answer_is_pending_does_not_go_on(scheme: str, first: str) -> None:
     # One look of the loop at its descriptors finds both: the byte that wakes the greenlet that
     # forks, and the answer that wakes the greenlet that connects.
     said = run_script(
         """
         import contextlib, os, socket, sys, time, gevent, gevent.hub, greenws
 
-        # The child comes first to the answer, if it would read the answer at all.
-        os.register_at_fork(after_in_parent=lambda: time.sleep(0.2))
+        of_child = []
+
+        def let_the_child_go_first():
+            time.sleep(0.2)  # the child reads the answer, if it would go on
+            with contextlib.suppress(BlockingIOError):
+                of_child.append(theirs.recv(65536))
+
+        os.register_at_fork(after_in_parent=let_the_child_go_first)
         server = socket.create_server(("127.0.0.1", 0))
-        proxy = "http://127.0.0.1:%d" % server.getsockname()[1]
+        proxy = "%s://127.0.0.1:%d" % (sys.argv[2], server.getsockname()[1])
+        request, answer, next_request = {
+            "http": (b"CONNECT ", b"HTTP/1.1 200 OK\\r\\n\\r\\n", b"GET /"),
+            "socks5h": (b"\\x05\\x01\\x00", b"\\x05\\x00", b"\\x05\\x01\\x00\\x03"),
+        }[sys.argv[2]]
 
         def follow():
             with contextlib.suppress(greenws.errors.WebSocketUnavailable):
@@ -335,9 +346,9 @@ def test_child_forked_while_the_answer_is_pending_does_not_go_on(first: str) -> 
         server.setblocking(False)
         theirs = poll(server.accept)[0]
         theirs.setblocking(False)
-        assert poll(theirs.recv, 65536).startswith(b"CONNECT ")
+        assert poll(theirs.recv, 65536).startswith(request)
         # The hub stands still between these two.
-        theirs.send(b"HTTP/1.1 200 OK\\r\\n\\r\\n")
+        theirs.send(answer)
         os.write(writing, b"!")
         while not pids:
             gevent.sleep(0.01)
@@ -348,12 +359,13 @@ def test_child_forked_while_the_answer_is_pending_does_not_go_on(first: str) -> 
         os.waitpid(pids[0], 0)
         with contextlib.suppress(BlockingIOError):
             got += theirs.recv(65536)
-        print(got.count(b"GET /"))
+        print(of_child, got.count(next_request))
         os._exit(0)
         """,
         first,
+        scheme,
     )
-    assert said == "1\n"
+    assert said == "[] 1\n"
 
 
 def test_child_does_not_look_for_its_parents_answers(fork: str) -> None:
