@@ -103,6 +103,14 @@ class ForeignWebSocket(DrivenWebSocket):
     home = target
 
     @property
+    def hops(self) -> int:
+        return 0  # lomond follows no redirects
+
+    @property
+    def aside(self) -> str:
+        return ""
+
+    @property
     def given_proxies(self) -> Mapping[str, str | None] | None:
         proxies: Mapping[str, str | None] = self._websocket.proxies
         return proxies

@@ -58,7 +58,7 @@ from ..protocol.stream import HEADROOM, Stream
 from . import threads
 from .approach import Approach
 from .clock import NEVER
-from .contract import SUPERSEDED, DrivenWebSocket, Target
+from .contract import SUPERSEDED, DrivenWebSocket
 from .inbox import LARGE_READ, NOTHING, Inbox
 from .lifecycle import (
     CLOSING,
@@ -223,7 +223,7 @@ class GeventSession(HubSession):
             yield events.Connecting(websocket.url)
             while True:
                 try:
-                    target, proxy = self._connect()
+                    hops, proxy = self._connect()
                     failure = None
                 except errors.ConnectFail as error:
                     failure = self._fail_opening(error, started)
@@ -235,7 +235,7 @@ class GeventSession(HubSession):
                 asked = monotonic()
                 yield events.Connected(websocket.url, proxy)
                 try:
-                    if (yield from self._serve(auto_pong, target)):
+                    if (yield from self._serve(auto_pong, hops)):
                         continue
                 except _End as end:
                     reason, graceful = end.reason, end.graceful
@@ -259,23 +259,24 @@ class GeventSession(HubSession):
         return events.Disconnected(reason, graceful, code, life.sent_code)
 
     def _fail_opening(self, error: errors.ConnectFail, started: float) -> events.ConnectFail:
-        reason = str(error)
+        reason = str(error) + self._websocket.aside
+        error.args = (reason,)
         duration = monotonic() - started
         self._websocket.tracer.tell("connect_fail", reason=reason, duration=duration)
         self._release()
         # The traceback would keep all that is alive in its frames.
         return events.ConnectFail(reason, error.with_traceback(None))
 
-    def _connect(self) -> tuple[Target, str | None]:
+    def _connect(self) -> tuple[int, str | None]:
         """Dial and send the request.
 
-        :returns: the target of the websocket, and the proxy in between.
+        :returns: the redirects that have led here, and the proxy in between.
         :raises ConnectFail: whatever went wrong.
         """
         websocket, life = self._websocket, self._life
         if life.state >= FAILED:
             raise self._give_up_opening()
-        target = websocket.target
+        hops = websocket.hops
         approach = Approach(websocket)
         life.step(DIALING)
         self._approach = approach
@@ -283,7 +284,7 @@ class GeventSession(HubSession):
             self._arm()
             if monotonic() >= self._schedule.open_due:
                 raise Interrupted
-            transport, proxy = approach.run(target)
+            transport, proxy = approach.run(websocket.target)
         except Interrupted:
             if life.state == DIALING:
                 raise approach.expire() from None
@@ -303,7 +304,7 @@ class GeventSession(HubSession):
             if not self._outbox.has_failed:
                 raise errors.ConnectFail("unable to send the request; {}", error) from None
             self._attention = True  # the server may have answered all the same: look once
-        return target, proxy
+        return hops, proxy
 
     def _give_up_opening(self) -> Exception:
         life = self._life
@@ -316,7 +317,7 @@ class GeventSession(HubSession):
 
     # The loop
 
-    def _serve(self, auto_pong: bool, target: Target) -> Generator[AnyEvent, None, bool]:
+    def _serve(self, auto_pong: bool, hops: int) -> Generator[AnyEvent, None, bool]:
         """Read and yield events until the end, which is an :class:`_End`.
 
         :returns: True if the websocket has to be opened somewhere else.
@@ -371,7 +372,7 @@ class GeventSession(HubSession):
             if websocket.is_closed or life.is_shaken:
                 self._linger()
                 raise _End("closed", True)
-            if not life.is_upgraded and websocket.target is not target:
+            if not life.is_upgraded and websocket.hops != hops:
                 self._let_go()
                 self._outbox.clear()  # the rest of this request is not for the next server
                 return True

@@ -250,6 +250,43 @@ def test_a_redirect_is_a_rejection_where_it_is_not_followed() -> None:
     assert protocol.phase is CLOSED
 
 
+def test_a_redirect_to_the_same_url_is_another_hop() -> None:
+    protocol = make(follows_redirects=True)
+    for hops in range(3):
+        assert protocol.hops == hops
+        protocol.build_request()
+        assert list(protocol.feed(MOVED.replace(b"ws://other.example/there", b"/feed"))) == []
+        assert list(protocol.feed(b"more")) == []
+        assert protocol.target == URL
+    protocol.build_request()
+    assert [event.name for event in protocol.feed(answer(protocol))] == ["ready"]
+    assert protocol.hops == 3
+
+
+def test_the_end_of_a_redirecting_stream_is_not_that_of_the_next() -> None:
+    protocol = make(follows_redirects=True)
+    protocol.build_request()
+    assert list(protocol.feed(MOVED)) == []
+    protocol.receive_eof()
+    assert protocol.next_event() is None
+    protocol.build_request()
+    assert list(protocol.feed(FORBIDDEN)) == []
+    (rejected,) = protocol.feed(b"what")
+    assert rejected.response.body == b"what"
+
+
+def test_the_reason_says_where_redirects_have_led() -> None:
+    protocol = make(follows_redirects=True)
+    assert protocol.aside == ""
+    protocol.build_request()
+    assert list(protocol.feed(MOVED)) == []
+    assert protocol.aside == "; redirected to ws://other.example/there"
+    protocol.build_request()
+    (rejected,) = protocol.feed(answer(protocol).replace(b"Accept: ", b"Accept: x"))
+    assert rejected.reason.endswith("failed; redirected to ws://other.example/there")
+    assert open_up().aside == ""
+
+
 def test_redirects_come_to_an_end() -> None:
     protocol = make(RequestOptions(max_redirects=3), follows_redirects=True)
     for _ in range(3):

@@ -416,6 +416,86 @@ def test_redirects_are_followed_up_to_their_limit(most: int) -> None:
     assert outcome.reason == f"Websocket upgrade failed (code=302); {why}"
 
 
+@pytest.mark.parametrize("location", ["", "/path?q", "ws://example.org/path?q"])
+def test_redirect_to_where_it_came_from_is_counted(location: str) -> None:
+    opening = make()
+    for hops in (1, 2, 3):
+        opening.build_request()
+        location = location or "?q"
+        assert isinstance(opening.feed(redirect(location)), Redirected)
+        assert opening.hops == hops
+        assert opening.target == parse_url("ws://example.org/path?q")
+
+
+@pytest.mark.parametrize(
+    "more", [b"x", b"\r\n\r\n", b"HTTP/1.1 400 x\r\n\r\n", redirect("/again"), b"\0" * 70_000]
+)
+@pytest.mark.parametrize("is_joined", [False, True])
+def test_bytes_behind_a_redirect_are_dropped(more: bytes, is_joined: bool) -> None:
+    opening = make()
+    opening.build_request()
+    if is_joined:
+        assert isinstance(opening.feed(redirect("/x") + more), Redirected)
+    else:
+        assert isinstance(opening.feed(redirect("/x")), Redirected)
+        assert opening.feed(more) is None
+    assert opening.end() is None
+    assert opening.feed(more) is None
+    assert opening.hops == 1
+    opening.unread = more
+    opening.build_request()
+    assert opening.unread == b""
+    assert isinstance(opening.feed(upgrade(opening)), Upgraded)
+
+
+def test_bytes_behind_a_rejection_are_dropped() -> None:
+    for answer in (b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n", b"X" * 70_000):
+        opening = make()
+        opening.build_request()
+        assert isinstance(opening.feed(answer), Refused)
+        assert opening.feed(answer) is None
+        assert opening.end() is None
+
+
+@pytest.mark.parametrize(
+    ("location", "host"),
+    [
+        ("/x", "fe80::1%eth0"),
+        ("//[fe80::1]:81/x", "fe80::1%eth0"),  # made of the Host header, which has no zone
+        ("ws://[FE80::1]:81/x", "fe80::1%eth0"),
+        ("ws://[fe80::1%25eth1]:81/x", "fe80::1%eth1"),
+        ("ws://[fe80::2]:81/x", "fe80::2"),
+    ],
+)
+def test_redirect_to_the_same_address_keeps_its_zone(location: str, host: str) -> None:
+    opening = make("ws://u:p@[fe80::1%25eth0]:81/")
+    opening.build_request()
+    assert isinstance(opening.feed(redirect(location)), Redirected)
+    assert (opening.target.host, opening.target.port) == (host, 81)
+    is_same_origin = host == "fe80::1%eth0"
+    assert ("Authorization" in dict(read_request(opening)[1])) is is_same_origin
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n", b"X" * 70_000, b"nonsense\r\n\r\n"],
+)
+def test_rejection_says_where_redirects_have_led(answer: bytes) -> None:
+    opening = make()
+    opening.build_request()
+    outcome = opening.feed(answer)
+    assert isinstance(outcome, Refused)
+    assert "redirect" not in outcome.reason
+    opening = make()
+    for location in ("/one", "ws://user:pw@other.example:81/two?token=secret"):
+        opening.build_request()
+        assert isinstance(opening.feed(redirect(location)), Redirected)
+    opening.build_request()
+    outcome = opening.feed(answer)
+    assert isinstance(outcome, Refused)
+    assert outcome.reason.endswith("; redirected to ws://other.example:81/two?token=...")
+
+
 SECRETS = {"Authorization", "Cookie", "X-Token"}
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable, Iterator
+from http.cookiejar import CookieJar
 from typing import Any
 
 import gevent
@@ -15,7 +16,7 @@ import pytest
 import greenws
 from greenws.constants import MAX_BODY_SIZE
 from tests.support.authority import Authority
-from tests.support.loopback import LoopbackServer
+from tests.support.loopback import LoopbackServer, closed_port
 from tests.support.peer import (
     CLOSE,
     TEXT,
@@ -237,6 +238,89 @@ def test_deadline_is_one_for_all_steps() -> None:
         fail = run.join(2)
         assert stopwatch.own < 0.45
     assert "while waiting for the answer" in fail.reason
+
+
+# Redirects
+
+
+def redirect(url: str, more: bytes = b"") -> Callable[[RawServerPeer], object]:
+    def script(peer: RawServerPeer) -> None:
+        peer.read_head()
+        head = f"HTTP/1.1 302 Found\r\nSet-Cookie: seen=1\r\nLocation: {url}\r\n"
+        peer.send(head.encode() + b"Content-Length: 0\r\n\r\n" + more)
+        peer.read_until_end()
+
+    return script
+
+
+@pytest.mark.parametrize("is_home", [True, False])
+@pytest.mark.parametrize("more", [b"", b"x", b"HTTP/1.1 400 x\r\n\r\n"])
+def test_server_may_redirect_to_itself(more: bytes, is_home: bool) -> None:
+    # As one does that sets a cookie first.
+    heads: list[bytes] = []
+
+    def script(peer: RawServerPeer) -> None:
+        if target.connections < 3:
+            redirect(target.url, more)(peer)
+        else:
+            accept_and_echo(peer)
+        heads.append(peer.head)
+
+    def close(event: Any) -> None:
+        if event.name == "ready":
+            websocket.close()
+
+    with LoopbackServer(script) as target, LoopbackServer(redirect(target.url)) as home:
+        websocket = make(target.url if is_home else home.url, cookies=CookieJar())
+        run = Run(iter(websocket), close)
+        assert run.join().graceful
+        target.join()
+        assert target.connections == 3
+    expected = ["connecting", *["connected"] * (3 if is_home else 4), "ready", "poll", "closed"]
+    assert run.names == [*expected, "disconnected"]
+    assert b"Cookie: seen=1" in heads[-1].split(b"\r\n")
+
+
+def fail_by_refusal(peer: RawServerPeer) -> None:
+    peer.read_head()
+    peer.send(b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n")
+
+
+def fail_by_a_reset(peer: RawServerPeer) -> None:
+    peer.read_head()
+    peer.reset()
+
+
+@pytest.mark.parametrize(
+    "fail",
+    [fail_by_refusal, fail_by_a_reset, RawServerPeer.read_head, RawServerPeer.read_until_end],
+    ids=["rejection", "reset", "end", "silence"],
+)
+def test_failed_hop_says_that_a_redirect_led_there(fail: Any) -> None:
+    with LoopbackServer(fail) as target, LoopbackServer(redirect(target.url + "?a=b")) as home:
+        run = follow(home.url, open_timeout=0.3)
+        run.join()
+        failure = run.events[3]
+        assert failure.name in ("connect_fail", "rejected")
+        assert failure.reason.endswith(f"; redirected to {target.url}?a=...")
+        if failure.name == "connect_fail":
+            assert str(failure.error) == failure.reason
+        plain = follow(target.url, open_timeout=0.3)
+        plain.join()
+        assert "redirect" not in plain.events[2].reason
+
+
+@pytest.mark.parametrize("scheme", ["ws", "wss"])
+def test_hop_that_cannot_be_dialed_says_that_a_redirect_led_there(scheme: str) -> None:
+    # Nobody listens, or nobody speaks TLS.
+    with LoopbackServer(lambda peer: peer.send(b"hello\r\n")) as talker:
+        port = closed_port() if scheme == "ws" else talker.port
+        with LoopbackServer(redirect(f"{scheme}://127.0.0.1:{port}/x")) as home:
+            run = follow(home.url)
+            failure = run.join()
+    assert run.names == ["connecting", "connected", "connect_fail"]
+    assert failure.reason.endswith(f"; redirected to {scheme}://127.0.0.1:{port}/x")
+    assert str(failure.error) == failure.reason
 
 
 # How an opening fails
