@@ -8,6 +8,7 @@ from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
+from urllib.parse import quote
 
 from .. import constants
 from ..options import HeaderSource
@@ -39,6 +40,7 @@ _PORTABLE_HEADERS = frozenset({b"accept-language", b"origin", b"user-agent"})
 # Lines of every request, or of every one that offers to compress.
 _VERSION_LINE = b"Sec-WebSocket-Version: %d" % constants.WS_VERSION
 _OFFER_LINE = b"Sec-WebSocket-Extensions: " + OFFER.encode("ascii")
+_ASCII = bytes(range(0x80))
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
@@ -320,7 +322,7 @@ class Opening:
         if self.hops >= limit:
             return f"more than {limit} redirects" if limit else "redirects are switched off"
         try:
-            target = parse_url(join_url(self.target, location))
+            target = parse_url(join_url(self.target, _decode_location(location)))
         except ValueError:
             return "the redirect leads to no WebSocket"
         if target.host == self.target.host.partition("%")[0]:
@@ -334,3 +336,18 @@ class Opening:
         self.hops += 1
         self.target = target
         return ""
+
+
+def _decode_location(location: str) -> str:
+    """Return a ``Location`` as the text of a URL: its bytes beyond ASCII as the server meant them.
+
+    The path and the query of a URL are percent-encoded as UTF-8, so the bytes of UTF-8 stay as they
+    are, and a host is a name beyond ASCII. Bytes that are not UTF-8 can be percent-encoded only.
+    """
+    if location.isascii():
+        return location
+    raw = location.encode("latin-1")
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return quote(raw, safe=_ASCII)

@@ -152,11 +152,52 @@ def test_line_without_a_field_is_left_out(line: bytes) -> None:
     assert head.headers == {"a": "b"}
 
 
-def test_bytes_beyond_ascii_are_replaced_but_in_raw() -> None:
+def test_bytes_beyond_ascii_are_characters_of_latin_1() -> None:
     raw = b"x\xff\r\nA: \xc3\xa9\r\n\r\n"
     head = Head(raw)
     assert head.raw == raw
-    assert (head.start_line, head.headers) == ("x\ufffd", {"a": "\ufffd\ufffd"})
+    assert (head.start_line, head.headers) == ("x\xff", {"a": "\xc3\xa9"})
+    assert head.get_bytes("A") == "é".encode()
+
+
+def test_get_bytes_has_a_default() -> None:
+    head = Head(b"x\r\nEmpty:\r\n\r\n")
+    assert head.get_bytes("none") is None
+    assert head.get_bytes("none", b"x") == b"x"
+    assert head.get_bytes("EMPTY", b"x") == b""
+
+
+@pytest.mark.parametrize(
+    "byte", [bytes([number]) for number in range(256) if number not in b"\0\n\r"]
+)
+def test_no_byte_of_a_value_is_lost(byte: bytes) -> None:
+    for value in (byte + b"x" + byte, byte):
+        head = Head(b"x\r\nA:  " + value + b"\t\r\nA: c\r\n " + byte + b"\r\n\r\n")
+        first, second = head.get_all("a")
+        assert first.encode("latin-1") == value.strip(b" \t")
+        assert second.encode("latin-1") == (b"c " + byte).strip(b" \t")
+        assert head.get_bytes("a") == f"{first}, {second}".encode("latin-1")
+        assert [
+            e.encode("latin-1") for e in Head(b"x\r\nA:d , " + value + b"\r\n\r\n").get_list("a")
+        ] == [element for part in (b"d", *value.split(b",")) if (element := part.strip(b" \t"))]
+
+
+@pytest.mark.parametrize("bad", [b"\0", b"\r", b"\r\r", b"\0\r\0"])
+def test_nul_and_bare_cr_are_spaces(bad: bytes) -> None:
+    spaces = " " * len(bad)
+    head = Head(
+        b"one" + bad + b"two\r\nA: b" + bad + b"C: d\r\nE: f" + bad + b"\r\nG:" + bad + b"h\r\n"
+        b"I: j\r\n k" + bad + b"l\r\nM" + bad + b": n\r\n" + bad + b"O: p\r\n\r\n"
+    )
+    assert head.start_line == f"one{spaces}two"
+    assert head.headers == {"a": f"b{spaces}C: d", "e": "f", "g": "h", "i": f"j k{spaces}l"}
+    assert not any("\0" in text or "\r" in text for field in head.fields for text in field)
+
+
+@pytest.mark.parametrize("bad", [b"\0", b"\r"])
+def test_cookie_with_nul_or_bare_cr_is_none(bad: bytes) -> None:
+    lines = [b"x", b"Set-Cookie: a=b" + bad + b"c", b"set-cookie: d=e", b"", b""]
+    assert Head(b"\r\n".join(lines)).fields == [("set-cookie", "d=e")]
 
 
 @given(st.one_of(st.binary(max_size=200), heads))
@@ -164,7 +205,7 @@ def test_any_bytes_make_a_head(raw: bytes) -> None:
     head = Head(raw)
     assert head.raw == raw
     for name, value in head.headers.items():
-        assert name == name.strip().lower()
+        assert name == name.strip(" \t").lower()
         assert value == ", ".join(head.get_all(name))
-        assert "\n" not in value
+        assert not set("\0\r\n") & {*name, *value}
         head.get_list(name)

@@ -383,6 +383,32 @@ def test_redirect_to_nowhere_is_a_rejection(location: str) -> None:
     assert opening.target == parse_url("ws://example.org/path?q")
 
 
+@pytest.mark.parametrize(
+    ("location", "host", "resource"),
+    [
+        (b"/caf\xc3\xa9?\xc3\xbc=\xe2\x82\xac", "example.org", "/caf%C3%A9?%C3%BC=%E2%82%AC"),
+        (b"/caf\xe9", "example.org", "/caf%E9"),  # Latin-1
+        (b"/\xff\xfe%41%zz", "example.org", "/%FF%FE%41%25zz"),
+        (b"\xa0\x85", "example.org", "/%A0%85"),
+        (b"\xc2\xa0x\xc2\x85", "example.org", "/%C2%A0x%C2%85"),
+        (b"//b\xc3\xbccher.example/\xc3\xbc", "xn--bcher-kva.example", "/%C3%BC"),
+    ],
+)
+def test_redirect_percent_encodes_its_bytes(location: bytes, host: str, resource: str) -> None:
+    opening = make()
+    opening.build_request()
+    answer = redirect("LOCATION").replace(b"LOCATION", location)
+    assert isinstance(opening.feed(answer), Redirected)
+    assert (opening.target.host, opening.target.resource) == (host, resource)
+
+
+def test_redirect_to_a_host_that_is_not_utf8_is_a_rejection() -> None:
+    opening = make()
+    opening.build_request()
+    answer = redirect("LOCATION").replace(b"LOCATION", b"//b\xfccher.example/")
+    assert isinstance(opening.feed(answer), Refused)
+
+
 @pytest.mark.parametrize("code", [300, 304, 305, 399])
 def test_other_codes_are_no_redirects(code: int) -> None:
     opening = make()
@@ -555,6 +581,15 @@ def test_cookie_that_cannot_be_sent_back_is_dropped(value: str) -> None:
     opening.build_request()
     opening.feed(redirect("/in", 302, f"Set-Cookie: {value}", "Set-Cookie: good=1; Path=/"))
     assert dict(read_request(opening)[1])["Cookie"] == "good=1"
+
+
+def test_cookie_beyond_ascii_goes_back_as_its_bytes() -> None:
+    opening = make(cookies=Cookies(CookieJar()))
+    opening.build_request()
+    cookies = [b"a=caf\xc3\xa9", b"b=\xff\x85", b"c=\xa0d\xa0"]
+    more = b"".join(b"\r\nSet-Cookie: " + cookie + b"; Path=/" for cookie in cookies)
+    opening.feed(redirect("/in").replace(b"\r\n\r\n", more + b"\r\n\r\n"))
+    assert b"\r\nCookie: " + b"; ".join(cookies) + b"\r\n" in opening.build_request()
 
 
 @given(st.binary(max_size=60))

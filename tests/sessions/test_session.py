@@ -281,6 +281,30 @@ def test_server_may_redirect_to_itself(more: bytes, is_home: bool) -> None:
     assert b"Cookie: seen=1" in heads[-1].split(b"\r\n")
 
 
+def test_bytes_beyond_ascii_go_back_as_they_came() -> None:
+    heads: list[bytes] = []
+
+    def script(peer: RawServerPeer) -> None:
+        heads.append(peer.read_head())
+        if server.connections == 1:
+            peer.send(
+                b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: /caf\xc3\xa9\r\n"
+                b"Set-Cookie: a=caf\xc3\xa9\r\nSet-Cookie: b=\xff\xa0\r\n\r\n"
+            )
+        else:
+            peer.send(peer.answer(b"X-Name: gr\xc3\xbcn\xa0\0\r!\r\n"))
+
+    with LoopbackServer(script) as server:
+        run = follow(server.url, cookies=CookieJar())
+        run.join()
+    lines = heads[1].split(b"\r\n")
+    assert lines[0] == b"GET /caf%C3%A9 HTTP/1.1"
+    assert b"Cookie: a=caf\xc3\xa9; b=\xff\xa0" in lines
+    response = run.wait("ready").response
+    assert response.get("x-name") == "gr\xc3\xbcn\xa0  !"
+    assert response.get_bytes("x-name") == b"gr\xc3\xbcn\xa0  !"
+
+
 def fail_by_refusal(peer: RawServerPeer) -> None:
     peer.read_head()
     peer.send(b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n")
