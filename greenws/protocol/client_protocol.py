@@ -159,7 +159,7 @@ class ClientProtocol:
     @property
     def aside(self) -> str:
         """What is known beside the reason of a failed opening: the end of its message, or empty."""
-        return "" if self._opening is None else self._opening.detour
+        return "" if self._opening is None else self._opening.aside
 
     # Opening
 

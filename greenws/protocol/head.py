@@ -17,6 +17,12 @@ from ..constants import MAX_HEAD_SIZE
 _END = re.compile(rb"\n\r?\n")
 _OVERLAP = 2
 
+#: The first bytes of every response (RFC 9112 section 4).
+RESPONSE_START = b"HTTP/"
+
+# The largest number of a peer's bytes that an error shows.
+_QUOTED = 64
+
 # The blanks around names and values (RFC 7230 section 3.2.3). Latin-1 has more characters that
 # count as blanks for str.strip(), but in a head these are bytes of the value.
 _BLANKS = " \t"
@@ -36,14 +42,56 @@ class HeadTooLarge(ValueError):
     """
 
 
+class ForeignStart(ValueError):
+    """The bytes do not begin a head of HTTP; as :class:`HeadTooLarge`, the caller makes its error.
+
+    :param data: the bytes received so far.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(f"the bytes are not HTTP: {quote_bytes(data)}")
+        self.data = data
+
+    @property
+    def is_tls(self) -> bool:
+        """Whether the bytes begin an alert or a handshake of TLS (RFC 8446 section 5.1)."""
+        return self.data[:1] in (b"\x15", b"\x16") and self.data[1:2] in (b"", b"\x03")
+
+    @property
+    def is_http2(self) -> bool:
+        """Whether the bytes begin a SETTINGS or a GOAWAY of HTTP/2 (RFC 9113 section 4.1)."""
+        return self.data[3:4] in (b"\x04", b"\x07") and self.data[5:9] == bytes(4)
+
+    def describe(self, cure: str) -> str:
+        """Return what the peer does, for "the server ...".
+
+        :param cure: what to do about a peer that speaks TLS, or empty.
+        """
+        if self.is_tls:
+            other = f"TLS; {cure}" if cure else "TLS"
+        elif self.is_http2:
+            other = "HTTP/2 only"
+        else:
+            return f"does not speak HTTP; it sent {quote_bytes(self.data)}"
+        return f"does not speak HTTP/1 but {other}; it sent {quote_bytes(self.data)}"
+
+
+def quote_bytes(data: bytes) -> str:
+    """Return bytes of a peer's for an error: escaped, in quotes, and cut."""
+    return repr(data[:_QUOTED])[1:] + ("..." if len(data) > _QUOTED else "")
+
+
 class HeadReader:
     """Finds the end of one head in bytes that arrive in pieces.
 
     :param limit: the largest size of the head, in bytes, including blank lines before the head.
+    :param start: the bytes that a head has to begin with, for example those of
+        :data:`RESPONSE_START`.
     """
 
-    def __init__(self, limit: int = MAX_HEAD_SIZE) -> None:
+    def __init__(self, limit: int = MAX_HEAD_SIZE, start: bytes = b"") -> None:
         self._limit = limit
+        self._start = start
         self._buffer: bytearray | None = None  # the part of the head that has arrived so far
         self._skipped = 0  # bytes of blank lines before the head
         self._is_complete = False
@@ -56,6 +104,8 @@ class HeadReader:
         :param data: bytes, bytearray or memoryview; copied.
         :returns: the complete head with its empty line; None before the head is complete.
         :raises HeadTooLarge: the head is beyond the limit; the reader must not be used again.
+        :raises ForeignStart: the first bytes are not ``start``, which is seen at once: a peer that
+            speaks another protocol may wait for us, and never end a line. Likewise.
         :raises ValueError: the head was complete already; the reader has not changed.
         """
         if self._is_complete:
@@ -70,6 +120,8 @@ class HeadReader:
             received = self._buffer
             start = max(0, len(received) - _OVERLAP)
             received += data
+        if self._start:
+            self._check_start(received)
         found = _END.search(received, start)
         size = len(received) if found is None else found.end()
         if self._skipped + size > self._limit:
@@ -82,6 +134,18 @@ class HeadReader:
         self._buffer = None
         self.rest = bytes(received[size:])
         return bytes(received[:size])
+
+    @property
+    def unfinished_line(self) -> bytes:
+        """The first line of the head, as far as it has arrived, while the head is incomplete."""
+        return b"" if self._buffer is None else bytes(self._buffer.partition(b"\n")[0])
+
+    def _check_start(self, received: bytes | bytearray) -> None:
+        expected = self._start[: len(received)]
+        if not received.startswith(expected):
+            raise ForeignStart(bytes(received))
+        if expected == self._start:
+            self._start = b""  # all of it is there: nothing to check any more
 
 
 class Head:

@@ -18,7 +18,7 @@ from . import handshake
 from .body import BodyReader
 from .compression import Deflate
 from .extensions import OFFER
-from .head import HeadReader, HeadTooLarge
+from .head import RESPONSE_START, ForeignStart, HeadReader, HeadTooLarge, quote_bytes
 from .response import Response
 
 # Headers that the opening handshake sets itself. A user's value could only break the handshake.
@@ -256,9 +256,13 @@ class Opening:
         while self._body is None:
             reader = self._head
             if reader is None:
-                reader = self._head = HeadReader()
+                reader = self._head = HeadReader(start=RESPONSE_START)
             try:
                 head = reader.feed(data)
+            except ForeignStart as error:
+                cure = "" if self.target.is_secure else "use wss://"
+                response = Response(error.data[: constants.MAX_HEAD_SIZE])
+                return self._refuse(response, "the server " + error.describe(cure))
             except HeadTooLarge as error:
                 return self._refuse(Response(data[: constants.MAX_HEAD_SIZE]), str(error))
             if head is None:
@@ -267,7 +271,8 @@ class Opening:
             response = Response(head)
             code = response.status_code
             if code is None:
-                return self._refuse(response, "the answer is not HTTP")
+                line = quote_bytes(response.start_line.encode("latin-1"))
+                return self._refuse(response, f"the status line of the answer is malformed: {line}")
             if response.is_interim:  # RFC 7231 section 6.2: any number, before the answer
                 self._head = None
                 continue
@@ -307,6 +312,14 @@ class Opening:
     def detour(self) -> str:
         """The end of an error's message: where redirects have led; empty: there were none."""
         return f"; redirected to {redact_url(self.target.redact())}" if self.hops else ""
+
+    @property
+    def aside(self) -> str:
+        """What is known beside the reason why there is no whole answer: what there is of its first
+        line, and :attr:`detour`. The further lines may have secrets.
+        """
+        line = b"" if self._head is None else self._head.unfinished_line
+        return (f"; the server sent {quote_bytes(line)}" if line else "") + self.detour
 
     def check_response(self, response: Response) -> tuple[str | None, set[str], Deflate | None]:
         """Check an answer of 101; see :func:`greenws.protocol.handshake.check_response`."""

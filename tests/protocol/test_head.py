@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenws.constants import MAX_HEAD_SIZE
-from greenws.protocol.head import Head, HeadReader, HeadTooLarge
+from greenws.protocol.head import RESPONSE_START, ForeignStart, Head, HeadReader, HeadTooLarge
 
 HEAD = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nA: b\r\n\r\n"
 
@@ -98,6 +98,74 @@ def test_feed_after_the_end_is_refused() -> None:
     with pytest.raises(ValueError, match="the head is complete"):
         reader.feed(b"more")
     assert reader.rest == b"rest"
+
+
+@pytest.mark.parametrize("blanks", [b"", b"\r\n", b"\n\r\n\n"])
+@pytest.mark.parametrize(
+    "data", [b"SSH-2.0-x\r\n", b"HTTq", b"\x15\x03\x01", b" HTTP/1.1", b"http/1.1"]
+)
+def test_feed_refuses_another_start_at_once(data: bytes, blanks: bytes) -> None:
+    with pytest.raises(ForeignStart) as caught:
+        HeadReader(start=RESPONSE_START).feed(blanks + data)
+    assert caught.value.data == data
+    reader = HeadReader(start=RESPONSE_START)
+    same = 3 if data == b"HTTq" else 0
+    for octet in split(blanks + data[:same]):
+        assert reader.feed(octet) is None
+    with pytest.raises(ForeignStart) as caught:
+        reader.feed(data[same : same + 1])
+    assert caught.value.data == data[: same + 1]
+
+
+def test_feed_takes_the_right_start() -> None:
+    for pieces in (
+        [b"\r\n" + HEAD],
+        split(b"\r\n" + HEAD),
+        [HEAD[:5], HEAD[5:]],
+        [HEAD[:4], HEAD[4:]],
+    ):
+        reader = HeadReader(start=RESPONSE_START)
+        assert [reader.feed(piece) for piece in pieces][-1] == HEAD
+
+
+def test_unfinished_line_is_that_of_an_incomplete_head() -> None:
+    reader = HeadReader()
+    lines = []
+    for octet in split(b"\r\nA b\r\nC\r\n\r\n"):
+        lines.append(reader.unfinished_line)
+        reader.feed(octet)
+    assert lines == [b"", b"", b"", b"A", b"A ", b"A b", b"A b\r", *[b"A b\r"] * 5]
+    assert reader.unfinished_line == b""
+
+
+TLS_ALERT = b"\x15\x03\x03\x00\x02\x02\x46"
+SETTINGS = b"\x00\x00\x12\x04\x00\x00\x00\x00\x00\x00\x03\x00\x00\x00\x80"
+GOAWAY = b"\x00\x00\x08\x07\x00\x00\x00\x00\x00" + bytes(8)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (TLS_ALERT, "does not speak HTTP/1 but TLS; use it; it sent '\\x15\\x03\\x03\\x00"),
+        (b"\x16\x03\x01", "does not speak HTTP/1 but TLS; use it; it sent '\\x16\\x03\\x01'"),
+        (b"\x15", "does not speak HTTP/1 but TLS; use it; it sent '\\x15'"),
+        (b"\x15\x04", "does not speak HTTP; it sent '\\x15\\x04'"),
+        (SETTINGS, "does not speak HTTP/1 but HTTP/2 only; it sent '\\x00\\x00\\x12\\x04"),
+        (GOAWAY, "does not speak HTTP/1 but HTTP/2 only; it sent '\\x00\\x00\\x08\\x07"),
+        (b"\x00\x00\x12\x04", "does not speak HTTP; it sent '\\x00\\x00\\x12\\x04'"),
+        (b"SSH-2.0-x\r\n", "does not speak HTTP; it sent 'SSH-2.0-x\\r\\n'"),
+        (
+            b"\x1b]0;\x07" + b"x" * 99,
+            "does not speak HTTP; it sent '\\x1b]0;\\x07" + "x" * 59 + "'...",
+        ),
+    ],
+)
+def test_foreign_start_says_what_is_spoken(data: bytes, message: str) -> None:
+    error = ForeignStart(data)
+    assert error.describe("use it").startswith(message)
+    assert error.describe("use it").isprintable()
+    assert "use it" not in error.describe("")
+    assert repr(data[:5])[2:-1] in str(error)
 
 
 def test_default_limit_is_64_kib() -> None:

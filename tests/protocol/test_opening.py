@@ -322,10 +322,61 @@ def test_head_beyond_the_limit_is_refused() -> None:
     assert "larger than 65536 bytes" in outcome.reason
 
 
-def test_answer_that_is_no_http_is_refused() -> None:
-    outcome = feed_every_way(lambda opening: b"SSH-2.0-OpenSSH_9.2\r\n\r\n")
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "does not speak HTTP; it sent 'SSH-2.0-OpenSSH_9.2\\r\\n'"),
+        (b"-ERR unknown command 'GET'\r\n", 'does not speak HTTP; it sent "-ERR unknown command'),
+        (b"220 mail.example ESMTP", "does not speak HTTP; it sent '220 mail.example ESMTP'"),
+        (b"\0\xff\x1b[2J" * 50, "does not speak HTTP; it sent '\\x00\\xff\\x1b[2J"),
+        (b"\0\0\x12\4\0\0\0\0\0", "does not speak HTTP/1 but HTTP/2 only; it sent"),
+        (b"\x15\3\1\0\2\2\x46", "does not speak HTTP/1 but TLS; use wss://; it sent '\\x15\\x03"),
+    ],
+)
+def test_answer_that_is_no_http_is_refused_at_once(answer: bytes, reason: str) -> None:
+    # No line is ended, and the connection stays open.
+    for interim in (b"", b"HTTP/1.1 100 Continue\r\n\r\n"):
+        opening = make()
+        opening.build_request()
+        outcome = opening.feed(interim + answer)
+        assert isinstance(outcome, Refused)
+        assert outcome.response.status_code is None
+        assert outcome.reason.startswith(f"the server {reason}")
+        assert outcome.reason.isprintable() and len(outcome.reason) < 400
+        opening = make()
+        opening.build_request()
+        opening.feed(interim)
+        assert isinstance(opening.feed(answer[:1]), Refused)
+
+
+def test_answer_of_tls_within_tls_gives_no_advice() -> None:
+    opening = make("wss://example.org")
+    opening.build_request()
+    outcome = opening.feed(b"\x15\3\1\0\2\2\x46")
     assert isinstance(outcome, Refused)
-    assert outcome.response.status_code is None
+    assert "but TLS; it sent" in outcome.reason
+
+
+@pytest.mark.parametrize("line", [b"HTTP/1.1 abc", b"HTTP/1.1", b"HTTP/1.1 20\x1b OK", b"HTTP/"])
+def test_malformed_status_line_is_quoted(line: bytes) -> None:
+    outcome = feed_every_way(lambda opening: line + b"\r\nX: secret\r\n\r\n")
+    assert isinstance(outcome, Refused)
+    quoted = repr(line)[1:]
+    assert outcome.reason == f"the status line of the answer is malformed: {quoted}"
+
+
+def test_aside_has_the_unfinished_line() -> None:
+    opening = make()
+    opening.build_request()
+    assert opening.aside == ""
+    for piece, aside in (
+        (b"HT", "'HT'"),
+        (b"TP/1.1 101 \x1b\r\nSecret: x", r"'HTTP/1.1 101 \x1b\r'"),
+    ):
+        opening.feed(piece)
+        assert opening.aside == f"; the server sent {aside}"
+    opening.feed(b"\r\n\r\n")
+    assert opening.aside == ""
 
 
 @given(st.binary(max_size=300), st.booleans())

@@ -125,6 +125,19 @@ def test_other_protocol_fails_at_once(data: bytes, step: int) -> None:
             reader.feed(data[start : start + step])
 
 
+def test_proxy_that_speaks_tls_is_named() -> None:
+    with pytest.raises(ProxyFail) as caught:
+        ReplyReader(PROXY).feed(b"\x15\x03\x01\x00\x02\x02\x46")
+    assert str(caught.value).startswith(
+        f"proxy {PROXY} does not speak HTTP/1 but TLS; write https:// in the URL of the proxy; "
+    )
+
+
+def test_other_protocol_after_an_interim_reply_fails_at_once() -> None:
+    with pytest.raises(ProxyFail, match="it sent 'SSH'"):
+        ReplyReader(PROXY).feed(b"HTTP/1.1 100 Continue\r\n\r\nSSH")
+
+
 def test_endless_head_fails() -> None:
     reader = ReplyReader(PROXY, limit=1000)
     reader.feed(b"HTTP/1.1 200 OK\r\n")

@@ -11,6 +11,7 @@ from http.cookiejar import CookieJar
 from typing import Any
 
 import gevent
+import gevent.event
 import pytest
 
 import greenws
@@ -30,7 +31,7 @@ from tests.support.run import Run, run_script
 from tests.support.stalls import STALLS, Stall
 from tests.support.stopwatch import Stopwatch
 from tests.support.ticker import Ticker
-from tests.support.waiting import PATIENCE
+from tests.support.waiting import PATIENCE, wait_until
 
 # Seconds a stalled client is watched: 30 ticks.
 WATCH = 0.15
@@ -214,9 +215,12 @@ def send_forever(peer: RawServerPeer, data: bytes) -> None:
 
 
 def test_head_without_end_is_refused_at_its_limit() -> None:
-    with LoopbackServer(
-        lambda peer: (peer.read_head(), send_forever(peer, b"X: y\r\n" * 99))
-    ) as server:
+    def script(peer: RawServerPeer) -> None:
+        peer.read_head()
+        peer.send(b"HTTP/1.1 200 OK\r\n")
+        send_forever(peer, b"X: y\r\n" * 99)
+
+    with LoopbackServer(script) as server:
         run = follow(server.url)
         run.join()
     assert run.events[-1].name in ("connect_fail", "disconnected")
@@ -364,6 +368,60 @@ def test_connection_that_ends_before_the_answer_is_a_connect_fail(drop: Any, sen
         run = follow(server.url)
         run.join()
     assert run.names == ["connecting", "connected", "connect_fail"]
+
+
+@pytest.mark.parametrize("sent", [b"SSH-2.0-OpenSSH_9.2\r\n", b"\0\0\6\4\0\0\0\0\0", b"\x15\3\3"])
+@pytest.mark.parametrize("way", ["first", "dribbled", "tls"])
+def test_server_that_speaks_no_http_is_known_at_once(
+    sent: bytes, way: str, authority: Authority
+) -> None:
+    def script(peer: RawServerPeer) -> None:
+        if way == "dribbled":
+            peer.read_head()
+            peer.dribble(sent)
+        else:
+            peer.send(sent)  # before any request
+        peer.read_until_end()
+
+    context = authority.server_context() if way == "tls" else None
+    with LoopbackServer(script, context) as server:
+        run = follow(server.url, open_timeout=None, ssl_cafile=authority.cafile)
+        run.join()
+    assert run.names == ["connecting", "connected", "rejected", "disconnected"]
+    rejected = run.events[2]
+    assert rejected.reason.startswith("the server does not speak HTTP")
+    assert rejected.response.status_code is None
+
+
+@pytest.mark.parametrize("drop", ["end", "reset", "silence"])
+@pytest.mark.parametrize("sent", [b"HT", b"HTTP/1.1 101 Switching\r\nSecret: x"])
+def test_answer_cut_short_is_quoted(sent: bytes, drop: str) -> None:
+    def script(peer: RawServerPeer) -> None:
+        peer.read_head()
+        peer.send(sent)
+        if drop == "reset":
+            assert arrived.wait(PATIENCE)
+            peer.reset()
+        elif drop == "silence":
+            peer.read_until_end()
+
+    def trace(record: dict[str, Any]) -> None:
+        if record["stage"] == "connect_fail":
+            reasons.append(record["reason"])
+
+    arrived = gevent.event.Event()
+    reasons: list[str] = []
+    with LoopbackServer(script) as server:
+        websocket = make(server.url, open_timeout=0.3, trace=trace)
+        run = Run(iter(websocket))
+        run.wait("connected")
+        wait_until(lambda: websocket.state.aside)
+        arrived.set()
+        failure = run.join()
+    assert failure.name == "connect_fail"
+    quoted = "'HT'" if sent == b"HT" else r"'HTTP/1.1 101 Switching\r'"
+    assert failure.reason.endswith(f"; the server sent {quoted}")
+    assert reasons == [failure.reason]
 
 
 @pytest.mark.parametrize(
