@@ -106,6 +106,13 @@ class Endpoint(DrivenWebSocket):
         return self._protocol.hops
 
     @property
+    def awaits_body(self) -> bool:
+        """Whether the answer is a rejection whose body has not ended. A session that has waited
+        enough for more of it calls :meth:`feed_eof`.
+        """
+        return self._protocol.awaits_body
+
+    @property
     def aside(self) -> str:
         """What is known beside the reason of a failed opening: the end of its message, or empty."""
         return self._protocol.aside

@@ -157,6 +157,13 @@ class ClientProtocol:
         return b"" if self._opening is None else self._opening.key
 
     @property
+    def awaits_body(self) -> bool:
+        """Whether the answer is a rejection whose body has not ended. A body may have no length, or
+        never reach it: a driver with a clock calls :meth:`receive_eof` when it has waited enough.
+        """
+        return self._opening is not None and self._opening.awaits_body
+
+    @property
     def aside(self) -> str:
         """What is known beside the reason of a failed opening: the end of its message, or empty."""
         return "" if self._opening is None else self._opening.aside

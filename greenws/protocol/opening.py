@@ -314,6 +314,11 @@ class Opening:
         return f"; redirected to {redact_url(self.target.redact())}" if self.hops else ""
 
     @property
+    def awaits_body(self) -> bool:
+        """Whether the answer is a rejection whose body has not ended."""
+        return self._response is not None
+
+    @property
     def aside(self) -> str:
         """What is known beside the reason why there is no whole answer: what there is of its first
         line, and :attr:`detour`. The further lines may have secrets.

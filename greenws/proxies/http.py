@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from ..constants import MAX_HEAD_SIZE, USER_AGENT
 from ..errors import ProxyFail
+from ..protocol.body import BodyReader
 from ..protocol.head import RESPONSE_START, ForeignStart, HeadReader, HeadTooLarge
 from ..protocol.response import Response
 
@@ -76,6 +77,11 @@ class ReplyReader:
             piece = self._head.rest
             if not response.is_interim:
                 self.rest = piece
+                if not _is_success(response.status_code):
+                    # The body of a refusal, as far as it came with the head: nobody waits for more.
+                    body = BodyReader(response)
+                    body.feed(piece)
+                    response.body = body.body
                 return response
             self._limit -= len(head)
             self._head = HeadReader(max(0, self._limit), RESPONSE_START)
@@ -91,8 +97,12 @@ def check_reply(response: Response, proxy: str) -> int:
     code = response.status_code
     if code is None:
         raise ProxyFail(f"proxy {proxy} sent a reply without a status")
-    if not 200 <= code < 300:
+    if not _is_success(code):
         phrase = "".join(c if c.isprintable() else "?" for c in response.status[:_MAX_PHRASE])
         message = f"proxy {proxy} refused the tunnel: {code} {phrase}".rstrip()
         raise ProxyFail(message, response=response)
     return code
+
+
+def _is_success(code: int | None) -> bool:
+    return code is not None and 200 <= code < 300

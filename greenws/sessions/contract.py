@@ -166,6 +166,11 @@ class DrivenWebSocket(TransportDefaults):
         raise NotImplementedError
 
     @property
+    def awaits_body(self) -> bool:
+        """Whether the answer is a rejection whose body has not ended."""
+        raise NotImplementedError
+
+    @property
     def aside(self) -> str:
         """What is known beside the reason of a failed opening: the end of its message, or empty."""
         raise NotImplementedError
@@ -226,7 +231,9 @@ class DrivenWebSocket(TransportDefaults):
         raise NotImplementedError
 
     def feed_eof(self) -> Iterable[AnyEvent]:
-        """Take the end of the stream before the upgrade, and iterate over the events it makes."""
+        """Take the end of the stream before the upgrade, or the decision not to wait for more of a
+        body, and iterate over the events it makes.
+        """
         raise NotImplementedError
 
     def send_ping(self, data: bytes = b"") -> None:

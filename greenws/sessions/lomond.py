@@ -107,6 +107,10 @@ class ForeignWebSocket(DrivenWebSocket):
         return 0  # lomond follows no redirects
 
     @property
+    def awaits_body(self) -> bool:
+        return False  # for lomond, a rejection is complete with its head
+
+    @property
     def aside(self) -> str:
         return ""
 

@@ -87,6 +87,11 @@ if TYPE_CHECKING:
 #: 7.1.1). A server ends it in one round trip, and few round trips take a second.
 LINGER = 1.0
 
+#: Seconds of silence after which the body of a rejection counts as complete. A server may leave the
+#: connection open behind a body without a length, or never send all that it has announced. A body
+#: of 64 KiB at most has few gaps of a second, and the rest of it would change nothing.
+BODY_SILENCE = 1.0
+
 # Bytes of one read until the handshake is done. A server can send endless 1xx responses, and HTTP
 # heads parse slower than frames.
 _OPENING_READ_SIZE = 8 * 1024
@@ -363,6 +368,8 @@ class GeventSession(HubSession):
                 # An idle connection keeps none of its last events.
                 event = happened = None  # type: ignore[assignment]
                 reactor.give_back(self)
+                if not life.is_upgraded and websocket.awaits_body:
+                    self._schedule.linger_due = monotonic() + BODY_SILENCE
                 if stream is not None:
                     self._note_read(size, stream.received_time)
             elif size == 0:
@@ -557,12 +564,16 @@ class GeventSession(HubSession):
                 return
             raise _End(life.reason)
         if not life.is_upgraded:
-            if monotonic() >= schedule.open_due:
+            now = monotonic()
+            if now >= schedule.linger_due:
+                yield from self._end_answer()  # no more of its body comes
+            if now >= schedule.open_due:
                 yield from self._end_answer()
                 raise _End(
                     f"timed out after {self._websocket.open_timeout:g} s while waiting for the "
                     f"answer to the upgrade"
                 )
+            self._arm()  # linger_due may have been set, or moved on after it had rung
             return
         now = monotonic()
         schedule.note_taken(self._outbox.taken_at)

@@ -181,6 +181,21 @@ def test_a_body_ends_with_the_stream_where_it_has_no_length() -> None:
     assert show(rejected)[1][:2] == (500, b"all of it")
 
 
+def test_a_driver_may_wait_no_longer_for_a_body() -> None:
+    protocol = make()
+    protocol.build_request()
+    assert not protocol.awaits_body
+    assert list(protocol.feed(FORBIDDEN[:-1])) == []
+    assert not protocol.awaits_body
+    assert list(protocol.feed(FORBIDDEN[-1:] + b"wh")) == []
+    assert protocol.awaits_body
+    protocol.receive_eof()
+    rejected = protocol.next_event()
+    assert show(rejected)[1][:2] == (403, b"wh")
+    assert not protocol.awaits_body
+    assert not open_up().awaits_body
+
+
 def test_a_rejection_is_complete_with_its_head_where_nobody_waits_for_more() -> None:
     protocol = make(waits_for_body=False)
     protocol.build_request()

@@ -6,6 +6,7 @@ The public names of a session, and the calls that it refuses, are in ``test_sess
 from __future__ import annotations
 
 import ssl
+import time
 from collections.abc import Callable, Iterator
 from http.cookiejar import CookieJar
 from typing import Any
@@ -16,6 +17,7 @@ import pytest
 
 import greenws
 from greenws.constants import MAX_BODY_SIZE
+from greenws.sessions import session
 from tests.support.authority import Authority
 from tests.support.loopback import LoopbackServer, closed_port
 from tests.support.peer import (
@@ -27,6 +29,7 @@ from tests.support.peer import (
     build,
     build_text,
 )
+from tests.support.proxies import HTTPProxy
 from tests.support.run import Run, run_script
 from tests.support.stalls import STALLS, Stall
 from tests.support.stopwatch import Stopwatch
@@ -41,6 +44,15 @@ WATCH = 0.15
 def stall(request: pytest.FixtureRequest) -> Iterator[Stall]:
     with STALLS[request.param]() as stall:
         yield stall
+
+
+# Seconds of silence that end the body of a rejection in some tests.
+SHORT_SILENCE = 0.1
+
+
+@pytest.fixture
+def short_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "BODY_SILENCE", SHORT_SILENCE)
 
 
 def make(url: str, **options: Any) -> greenws.WebSocket:
@@ -463,6 +475,122 @@ def test_body_without_end_is_cut_at_its_limit() -> None:
         run = follow(server.url)
         run.join()
     assert run.wait("rejected").response.body == b"x" * MAX_BODY_SIZE
+
+
+BODIES = [
+    pytest.param(b"", b"no entry", b"no entry", id="no length"),
+    pytest.param(b"", b"", b"", id="nothing"),
+    pytest.param(b"Connection: close\r\n", b"no", b"no", id="close"),
+    pytest.param(b"Content-Length: 9\r\n", b"no", b"no", id="content-length"),
+    pytest.param(b"Transfer-Encoding: chunked\r\n", b"2\r\nno\r\n", b"no", id="chunked"),
+    pytest.param(b"Transfer-Encoding: chunked\r\n", b"9\r\nno", b"no", id="half a chunk"),
+    pytest.param(b"Transfer-Encoding: gzip\r\n", b"no", b"no", id="gzip"),
+]
+
+
+@pytest.mark.parametrize(("head", "sent", "body"), BODIES)
+@pytest.mark.parametrize("way", ["plain", "tls", "tunnel"])
+def test_rejection_ends_when_no_more_of_its_body_comes(
+    head: bytes, sent: bytes, body: bytes, way: str, authority: Authority, short_silence: None
+) -> None:
+    def script(peer: RawServerPeer) -> None:
+        peer.read_head()
+        peer.send(b"HTTP/1.1 403 Forbidden\r\n" + head + b"\r\n")
+        peer.send(sent)
+        assert peer.read_until_end() == b""
+
+    context = authority.server_context() if way == "tls" else None
+    with LoopbackServer(script, context) as server, HTTPProxy() as proxy:
+        proxies = {"http": proxy.url} if way == "tunnel" else {}
+        run = follow(server.url, open_timeout=None, proxies=proxies, ssl_cafile=authority.cafile)
+        run.join()
+        server.join()
+    assert run.names == ["connecting", "connected", "rejected", "disconnected"]
+    assert (run.events[2].response.status_code, run.events[2].response.body) == (403, body)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(b"HTTP/1.1 204 No Content\r\n\r\n", id="204"),
+        pytest.param(b"HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n", id="304"),
+        pytest.param(b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n", id="no body"),
+        pytest.param(b"HTTP/1.1 403 No\r\nContent-Length: 2\r\n\r\nno", id="whole body"),
+        pytest.param(
+            b"HTTP/1.1 403 No\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", id="chunked"
+        ),
+        pytest.param(b"HTTP/1.1 101 x\r\n\r\n", id="bad 101"),
+    ],
+)
+def test_rejection_whose_body_has_ended_waits_for_nothing(
+    answer: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "BODY_SILENCE", 1000.0)
+
+    def script(peer: RawServerPeer) -> None:
+        peer.read_head()
+        peer.send(answer)
+        peer.read_until_end()
+
+    with LoopbackServer(script) as server:
+        run = follow(server.url, open_timeout=None)
+        run.join()
+    assert run.names[2:] == ["rejected", "disconnected"]
+
+
+def test_body_that_goes_on_is_waited_for() -> None:
+    def script(peer: RawServerPeer) -> None:
+        peer.read_head()
+        peer.send(b"HTTP/1.1 403 Forbidden\r\n\r\n")
+        peer.dribble(b"no entry", 0.2)
+        peer.read_until_end()
+
+    with LoopbackServer(script) as server:
+        run = follow(server.url)
+        run.join()
+    assert run.wait("rejected").response.body == b"no entry"
+
+
+def test_body_that_came_while_the_hub_was_held_counts(short_silence: None) -> None:
+    def script(peer: RawServerPeer) -> None:
+        peer.read_head()
+        peer.send(b"HTTP/1.1 403 Forbidden\r\n\r\nno ")
+        wait_until(lambda: websocket.awaits_body)
+        peer.send(b"entry")
+        time.sleep(3 * SHORT_SILENCE)  # holds the hub
+        peer.read_until_end()
+
+    with LoopbackServer(script) as server:
+        websocket = make(server.url)
+        run = Run(iter(websocket))
+        run.join()
+    assert run.wait("rejected").response.body == b"no entry"
+
+
+def test_interim_response_is_no_rejection(short_silence: None) -> None:
+    def script(peer: RawServerPeer) -> None:
+        peer.read_head()
+        peer.send(b"HTTP/1.1 102 Processing\r\n\r\n")
+        gevent.sleep(4 * SHORT_SILENCE)
+        peer.send(peer.answer() + build(CLOSE))
+
+    with LoopbackServer(script) as server:
+        run = follow(server.url)
+        run.join()
+    assert "ready" in run.names
+
+
+def test_refusal_of_a_proxy_waits_for_no_body() -> None:
+    def script(peer: RawServerPeer) -> None:
+        peer.read_head()
+        peer.send(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 99\r\n\r\nwhy not")
+        peer.read_until_end()
+
+    with LoopbackServer(script) as server:
+        proxies = {"http": f"http://127.0.0.1:{server.port}"}
+        run = follow("ws://example.invalid/", proxies=proxies, open_timeout=None)
+        failure = run.join()
+    assert failure.error.response.body == b"why not"
 
 
 def test_rejection_whose_body_stalls_is_known_at_the_deadline() -> None:
