@@ -99,6 +99,25 @@ class Endpoint(DrivenWebSocket):
         return self._protocol.target or self._url
 
     @property
+    def hops(self) -> int:
+        """The number of redirects that were followed. The session has to connect to :attr:`target`
+        when it has grown: a redirect may lead to where the session is connected already.
+        """
+        return self._protocol.hops
+
+    @property
+    def awaits_body(self) -> bool:
+        """Whether the answer is a rejection whose body has not ended. A session that has waited
+        enough for more of it calls :meth:`feed_eof`.
+        """
+        return self._protocol.awaits_body
+
+    @property
+    def aside(self) -> str:
+        """What is known beside the reason of a failed opening: the end of its message, or empty."""
+        return self._protocol.aside
+
+    @property
     def state(self) -> ClientProtocol:
         """The protocol of the present or last connection: its phase and its close codes."""
         return self._protocol

@@ -166,7 +166,13 @@ def join_url(base: URL, location: str) -> str:
     :raises ValueError: ``location`` is malformed.
     """
     # urllib joins only URLs of known schemes, and not every version of Python knows "ws".
-    target = urljoin("http" + base.redact()[2:], location)
+    here = "http" + base.redact()[2:]
+    zone = base.host.partition("%")[2]
+    if zone:
+        # Without its zone, a link-local address leads nowhere. "%25" stands for "%" (RFC 6874
+        # section 2).
+        here = here.replace("]", f"%25{zone}]", 1)
+    target = urljoin(here, location)
     scheme, colon, rest = target.partition(":")
     return {"http": "ws", "https": "wss"}.get(scheme.lower(), scheme) + colon + rest
 

@@ -267,5 +267,13 @@ def test_join_follows_a_reference(location: str, url: str) -> None:
     assert join_url(base, location) == url
 
 
+@pytest.mark.parametrize("zone", ["eth0", "2", "25", "25x"])
+def test_join_keeps_the_zone_of_an_address(zone: str) -> None:
+    base = parse_url(f"ws://[fe80::1%25{zone}]:8080/a/b")
+    for location in ("/x", "../x", "//" + base.host_header.replace("]", f"%25{zone}]") + "/x"):
+        joined = parse_url(join_url(base, location))
+        assert (joined.host, joined.port, joined.resource) == (f"fe80::1%{zone}", 8080, "/x")
+
+
 def test_join_keeps_the_url_secure() -> None:
     assert join_url(parse_url("wss://example.org/a/b"), "/x") == "wss://example.org/x"

@@ -75,7 +75,8 @@ class ClientProtocol:
     :param url: the URL to connect to.
     :param request: what the user wants in the opening request; None: the defaults.
     :param max_size: bytes of one received message, after inflation; None: no limit.
-    :param follows_redirects: whether the driver can connect to another :attr:`target`.
+    :param follows_redirects: whether the driver can connect again, to the new :attr:`target`, each
+        time that :attr:`hops` has grown.
     :param waits_for_body: whether the driver calls :meth:`receive_eof`; if not, a
         rejection is complete with its head, as nobody would tell where its body ends.
     :param tracer: told of the steps of the handshake.
@@ -87,6 +88,7 @@ class ClientProtocol:
         "close_code",
         "close_reason",
         "compression",
+        "hops",
         "phase",
         "sent_code",
         "stream",
@@ -107,6 +109,10 @@ class ClientProtocol:
         #: The parser of frames. A driver may give received bytes to it directly once the phase is
         #: OPEN, and set handlers that take messages straight from it.
         self.stream: Stream = Stream(True, max_size)
+        #: The number of redirects that were followed. When it has grown, the driver has to connect
+        #: to :attr:`target`, which may be where it is connected already, and to send another
+        #: request there.
+        self.hops: int = 0
         #: The agreement on permessage-deflate, or None.
         self.compression: Deflate | None = None
         #: The close code received: 1005 if the close frame had none; None: no close frame yet.
@@ -149,6 +155,18 @@ class ClientProtocol:
     def key(self) -> bytes:
         """The Sec-WebSocket-Key of the request, while there is no answer to it."""
         return b"" if self._opening is None else self._opening.key
+
+    @property
+    def awaits_body(self) -> bool:
+        """Whether the answer is a rejection whose body has not ended. A body may have no length, or
+        never reach it: a driver with a clock calls :meth:`receive_eof` when it has waited enough.
+        """
+        return self._opening is not None and self._opening.awaits_body
+
+    @property
+    def aside(self) -> str:
+        """What is known beside the reason of a failed opening: the end of its message, or empty."""
+        return "" if self._opening is None else self._opening.aside
 
     # Opening
 
@@ -234,7 +252,7 @@ class ClientProtocol:
         the connection has ended, and calls :meth:`end`.
         """
         if self._opening is not None:
-            self._opening.waits_for_body = False
+            self._opening.is_at_end = True
 
     def next_event(self) -> events.AnyEvent | None:
         """Return the next event that the received bytes make, or None; errors as :meth:`feed`."""
@@ -269,7 +287,7 @@ class ClientProtocol:
             return None
         data, opening.unread = opening.unread, b""
         outcome: Outcome | None = opening.feed(data) if data else None
-        if outcome is None and not opening.waits_for_body:
+        if outcome is None and (opening.is_at_end or not opening.waits_for_body):
             outcome = opening.end()
         if outcome is None:
             return None
@@ -281,6 +299,7 @@ class ClientProtocol:
             return self._upgrade(response, outcome.rest)
         if isinstance(outcome, Refused):
             return self._reject(response, outcome.reason)
+        self.hops = opening.hops
         target = opening.target
         tracer.tell(
             "redirect", status_code=response.status_code, target=redact_url(target.redact())
@@ -291,7 +310,7 @@ class ClientProtocol:
         try:
             protocol, extensions = self.check_response(response)
         except errors.HandshakeError as error:
-            return self._reject(response, str(error))
+            return self._reject(response, str(error) + self._require_opening().detour)
         self._opening = None
         self._step(OPEN)
         if self._tracer.is_heard:

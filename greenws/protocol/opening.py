@@ -6,8 +6,9 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
+from urllib.parse import quote
 
 from .. import constants
 from ..options import HeaderSource
@@ -17,7 +18,7 @@ from . import handshake
 from .body import BodyReader
 from .compression import Deflate
 from .extensions import OFFER
-from .head import HeadReader, HeadTooLarge
+from .head import RESPONSE_START, ForeignStart, HeadReader, HeadTooLarge, quote_bytes
 from .response import Response
 
 # Headers that the opening handshake sets itself. A user's value could only break the handshake.
@@ -39,6 +40,7 @@ _PORTABLE_HEADERS = frozenset({b"accept-language", b"origin", b"user-agent"})
 # Lines of every request, or of every one that offers to compress.
 _VERSION_LINE = b"Sec-WebSocket-Version: %d" % constants.WS_VERSION
 _OFFER_LINE = b"Sec-WebSocket-Extensions: " + OFFER.encode("ascii")
+_ASCII = bytes(range(0x80))
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
@@ -143,11 +145,13 @@ class Opening:
         "_body",
         "_follows",
         "_head",
-        "_hops",
+        "_is_answered",
         "_obstacle",
         "_options",
         "_response",
         "_url",
+        "hops",
+        "is_at_end",
         "key",
         "requested_at",
         "target",
@@ -165,7 +169,8 @@ class Opening:
         self._url = url
         self._options = options
         self._follows = follows_redirects
-        self._hops = 0
+        # Whether the request has its answer: bytes behind the answer mean nothing.
+        self._is_answered = False
         # The reader of the answer's head; None: no byte of the answer has come yet.
         self._head: HeadReader | None = None
         self._response: Response | None = None
@@ -174,19 +179,30 @@ class Opening:
         self._obstacle = ""
         #: Whether a rejection is held back until its body has ended.
         self.waits_for_body: bool = waits_for_body
+        #: Whether the server has ended the stream on which it answers.
+        self.is_at_end: bool = False
         #: Received bytes of the answer that were not given to :meth:`feed` yet.
         self.unread: bytes = b""
         #: When the request was made, by the clock of the tracer; 0.0: nobody listens to the trace.
         self.requested_at: float = 0.0
         #: Where the request goes.
         self.target: URL = url
+        #: The number of redirects that were followed. A redirect may lead to where it came from, so
+        #: this number tells of it, and :attr:`target` does not.
+        self.hops: int = 0
         #: The Sec-WebSocket-Key of the request.
         self.key: bytes = b""
 
     def build_request(self) -> bytes:
-        """Return the request (RFC 6455 section 4.1), with a key of its own."""
+        """Return the request (RFC 6455 section 4.1), with a key of its own.
+
+        What is left of the answer to an earlier request is forgotten.
+        """
         key = self.key = handshake.new_handshake_key()
         self._head = self._response = self._body = None
+        self._obstacle = ""
+        self._is_answered = self.is_at_end = False
+        self.unread = b""
         options = self._options
         target = self.target
         lines = [
@@ -225,22 +241,38 @@ class Opening:
         return b"\r\n".join((request_line, *lines, b"\r\n"))
 
     def feed(self, data: bytes) -> Outcome | None:
-        """Take bytes of the answer; return the outcome, or None while the answer is incomplete."""
+        """Take bytes of the answer; return the outcome, or None while the answer is incomplete.
+
+        Bytes behind an answer that has its outcome are dropped, until the next request.
+        """
+        if self._is_answered:
+            return None
+        outcome = self._read_answer(data)
+        if outcome is not None:
+            self._is_answered = True
+        return outcome
+
+    def _read_answer(self, data: bytes) -> Outcome | None:
         while self._body is None:
             reader = self._head
             if reader is None:
-                reader = self._head = HeadReader()
+                reader = self._head = HeadReader(start=RESPONSE_START)
             try:
                 head = reader.feed(data)
+            except ForeignStart as error:
+                cure = "" if self.target.is_secure else "use wss://"
+                response = Response(error.data[: constants.MAX_HEAD_SIZE])
+                return self._refuse(response, "the server " + error.describe(cure))
             except HeadTooLarge as error:
-                return Refused(Response(data[: constants.MAX_HEAD_SIZE]), str(error))
+                return self._refuse(Response(data[: constants.MAX_HEAD_SIZE]), str(error))
             if head is None:
                 return None
             data = reader.rest
             response = Response(head)
             code = response.status_code
             if code is None:
-                return Refused(response, "the answer is not HTTP")
+                line = quote_bytes(response.start_line.encode("latin-1"))
+                return self._refuse(response, f"the status line of the answer is malformed: {line}")
             if response.is_interim:  # RFC 7231 section 6.2: any number, before the answer
                 self._head = None
                 continue
@@ -267,8 +299,32 @@ class Opening:
             return None
         response.body = self._body.body
         self._response = None
+        self._is_answered = True
         reason = f"Websocket upgrade failed (code={response.status_code})"
-        return Refused(response, f"{reason}; {self._obstacle}" if self._obstacle else reason)
+        if self._obstacle:
+            return Refused(response, f"{reason}; {self._obstacle}")
+        return self._refuse(response, reason)
+
+    def _refuse(self, response: Response, reason: str) -> Refused:
+        return Refused(response, reason + self.detour)
+
+    @property
+    def detour(self) -> str:
+        """The end of an error's message: where redirects have led; empty: there were none."""
+        return f"; redirected to {redact_url(self.target.redact())}" if self.hops else ""
+
+    @property
+    def awaits_body(self) -> bool:
+        """Whether the answer is a rejection whose body has not ended."""
+        return self._response is not None
+
+    @property
+    def aside(self) -> str:
+        """What is known beside the reason why there is no whole answer: what there is of its first
+        line, and :attr:`detour`. The further lines may have secrets.
+        """
+        line = b"" if self._head is None else self._head.unfinished_line
+        return (f"; the server sent {quote_bytes(line)}" if line else "") + self.detour
 
     def check_response(self, response: Response) -> tuple[str | None, set[str], Deflate | None]:
         """Check an answer of 101; see :func:`greenws.protocol.handshake.check_response`."""
@@ -281,16 +337,35 @@ class Opening:
         limit = self._options.max_redirects
         if not self._follows:
             return "redirects are not followed here"
-        if self._hops >= limit:
+        if self.hops >= limit:
             return f"more than {limit} redirects" if limit else "redirects are switched off"
         try:
-            target = parse_url(join_url(self.target, location))
+            target = parse_url(join_url(self.target, _decode_location(location)))
         except ValueError:
             return "the redirect leads to no WebSocket"
+        if target.host == self.target.host.partition("%")[0]:
+            # A server does not know by which zone it is reached (RFC 6874 section 1): its address
+            # without a zone means itself.
+            target = replace(target, host=self.target.host)
         if self.target.is_secure and not target.is_secure:
             return f"the redirect leads out of TLS, to {redact_url(target.redact())}"
         if target.userinfo is None and target.origin == self._url.origin:
             target = target.with_userinfo(self._url.userinfo)
-        self._hops += 1
+        self.hops += 1
         self.target = target
         return ""
+
+
+def _decode_location(location: str) -> str:
+    """Return a ``Location`` as the text of a URL: its bytes beyond ASCII as the server meant them.
+
+    The path and the query of a URL are percent-encoded as UTF-8, so the bytes of UTF-8 stay as they
+    are, and a host is a name beyond ASCII. Bytes that are not UTF-8 can be percent-encoded only.
+    """
+    if location.isascii():
+        return location
+    raw = location.encode("latin-1")
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return quote(raw, safe=_ASCII)

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 
 from ..constants import MAX_HEAD_SIZE, USER_AGENT
 from ..errors import ProxyFail
-from ..protocol.head import HeadReader, HeadTooLarge
+from ..protocol.body import BodyReader
+from ..protocol.head import RESPONSE_START, ForeignStart, HeadReader, HeadTooLarge
 from ..protocol.response import Response
 
-_START = b"HTTP/"
 # The largest number of characters that an error shows of a proxy's reason phrase.
 _MAX_PHRASE = 100
 
@@ -48,8 +48,7 @@ class ReplyReader:
     def __init__(self, proxy: str, limit: int = MAX_HEAD_SIZE) -> None:
         self._proxy = proxy
         self._limit = limit
-        self._start = b""
-        self._head = HeadReader(limit)
+        self._head = HeadReader(limit, RESPONSE_START)
         #: The bytes after the reply, which are the first bytes of the tunnel. Valid after
         #: :meth:`feed` has returned the reply.
         self.rest: bytes = b""
@@ -63,9 +62,11 @@ class ReplyReader:
         """
         piece = bytes(data)
         while True:
-            self._check_start(piece)
             try:
                 head = self._head.feed(piece)
+            except ForeignStart as error:
+                message = error.describe("write https:// in the URL of the proxy")
+                raise ProxyFail(f"proxy {self._proxy} {message}") from None
             except HeadTooLarge as error:
                 raise ProxyFail(
                     f"proxy {self._proxy} sent a reply that is too long: {error}"
@@ -76,20 +77,16 @@ class ReplyReader:
             piece = self._head.rest
             if not response.is_interim:
                 self.rest = piece
+                if not _is_success(response.status_code):
+                    # The body of a refusal, as far as it came with the head: nobody waits for more.
+                    body = BodyReader(response)
+                    body.feed(piece)
+                    response.body = body.body
                 return response
             self._limit -= len(head)
-            self._start = b""
-            self._head = HeadReader(max(0, self._limit))
+            self._head = HeadReader(max(0, self._limit), RESPONSE_START)
             if not piece:
                 return None
-
-    def _check_start(self, piece: bytes) -> None:
-        # The first bytes are checked at once: a peer that does not speak HTTP may wait for the
-        # client to speak, and never end its line.
-        if len(self._start) < len(_START):
-            self._start = (self._start + piece[: len(_START)]).lstrip(b"\r\n")[: len(_START)]
-            if not _START.startswith(self._start):
-                raise ProxyFail(f"proxy {self._proxy} does not speak HTTP")
 
 
 def check_reply(response: Response, proxy: str) -> int:
@@ -100,8 +97,12 @@ def check_reply(response: Response, proxy: str) -> int:
     code = response.status_code
     if code is None:
         raise ProxyFail(f"proxy {proxy} sent a reply without a status")
-    if not 200 <= code < 300:
+    if not _is_success(code):
         phrase = "".join(c if c.isprintable() else "?" for c in response.status[:_MAX_PHRASE])
         message = f"proxy {proxy} refused the tunnel: {code} {phrase}".rstrip()
         raise ProxyFail(message, response=response)
     return code
+
+
+def _is_success(code: int | None) -> bool:
+    return code is not None and 200 <= code < 300

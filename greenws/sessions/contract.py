@@ -108,7 +108,7 @@ class FullSession(Session, Protocol):
 
     @property
     def follows_redirects(self) -> bool:
-        """Whether the session connects to another ``websocket.target`` when that changes."""
+        """Whether the session connects to ``websocket.target`` when ``websocket.hops`` grows."""
 
     def check_send(self) -> None:
         """Raise an error if a message would be refused now.
@@ -156,6 +156,23 @@ class DrivenWebSocket(TransportDefaults):
     @property
     def target(self) -> Target:
         """Where to connect to now: the URL, or where redirects have led."""
+        raise NotImplementedError
+
+    @property
+    def hops(self) -> int:
+        """The number of redirects that were followed: when it has grown, ``target`` is to be
+        connected to, even if it is the same as before.
+        """
+        raise NotImplementedError
+
+    @property
+    def awaits_body(self) -> bool:
+        """Whether the answer is a rejection whose body has not ended."""
+        raise NotImplementedError
+
+    @property
+    def aside(self) -> str:
+        """What is known beside the reason of a failed opening: the end of its message, or empty."""
         raise NotImplementedError
 
     @property
@@ -214,7 +231,9 @@ class DrivenWebSocket(TransportDefaults):
         raise NotImplementedError
 
     def feed_eof(self) -> Iterable[AnyEvent]:
-        """Take the end of the stream before the upgrade, and iterate over the events it makes."""
+        """Take the end of the stream before the upgrade, or the decision not to wait for more of a
+        body, and iterate over the events it makes.
+        """
         raise NotImplementedError
 
     def send_ping(self, data: bytes = b"") -> None:

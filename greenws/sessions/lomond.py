@@ -103,6 +103,18 @@ class ForeignWebSocket(DrivenWebSocket):
     home = target
 
     @property
+    def hops(self) -> int:
+        return 0  # lomond follows no redirects
+
+    @property
+    def awaits_body(self) -> bool:
+        return False  # for lomond, a rejection is complete with its head
+
+    @property
+    def aside(self) -> str:
+        return ""
+
+    @property
     def given_proxies(self) -> Mapping[str, str | None] | None:
         proxies: Mapping[str, str | None] = self._websocket.proxies
         return proxies

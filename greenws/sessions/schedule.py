@@ -52,7 +52,7 @@ class Schedule:
         self.next_ping: float = NEVER
         #: When the answer to our close frame has taken too long.
         self.close_due: float = NEVER
-        #: When the peer has taken too long to end the TCP connection.
+        #: When the peer has taken too long to end the TCP connection, or the body of a rejection.
         self.linger_due: float = NEVER
         #: When bytes were received last. Kept up to date only with a ping_timeout.
         self.heard: float = 0.0

@@ -58,7 +58,7 @@ from ..protocol.stream import HEADROOM, Stream
 from . import threads
 from .approach import Approach
 from .clock import NEVER
-from .contract import SUPERSEDED, DrivenWebSocket, Target
+from .contract import SUPERSEDED, DrivenWebSocket
 from .inbox import LARGE_READ, NOTHING, Inbox
 from .lifecycle import (
     CLOSING,
@@ -86,6 +86,11 @@ if TYPE_CHECKING:
 #: Seconds to wait, when all is said, for the peer to end the TCP connection (RFC 6455 section
 #: 7.1.1). A server ends it in one round trip, and few round trips take a second.
 LINGER = 1.0
+
+#: Seconds of silence after which the body of a rejection counts as complete. A server may leave the
+#: connection open behind a body without a length, or never send all that it has announced. A body
+#: of 64 KiB at most has few gaps of a second, and the rest of it would change nothing.
+BODY_SILENCE = 1.0
 
 # Bytes of one read until the handshake is done. A server can send endless 1xx responses, and HTTP
 # heads parse slower than frames.
@@ -223,7 +228,7 @@ class GeventSession(HubSession):
             yield events.Connecting(websocket.url)
             while True:
                 try:
-                    target, proxy = self._connect()
+                    hops, proxy = self._connect()
                     failure = None
                 except errors.ConnectFail as error:
                     failure = self._fail_opening(error, started)
@@ -235,7 +240,7 @@ class GeventSession(HubSession):
                 asked = monotonic()
                 yield events.Connected(websocket.url, proxy)
                 try:
-                    if (yield from self._serve(auto_pong, target)):
+                    if (yield from self._serve(auto_pong, hops)):
                         continue
                 except _End as end:
                     reason, graceful = end.reason, end.graceful
@@ -259,23 +264,24 @@ class GeventSession(HubSession):
         return events.Disconnected(reason, graceful, code, life.sent_code)
 
     def _fail_opening(self, error: errors.ConnectFail, started: float) -> events.ConnectFail:
-        reason = str(error)
+        reason = str(error) + self._websocket.aside
+        error.args = (reason,)
         duration = monotonic() - started
         self._websocket.tracer.tell("connect_fail", reason=reason, duration=duration)
         self._release()
         # The traceback would keep all that is alive in its frames.
         return events.ConnectFail(reason, error.with_traceback(None))
 
-    def _connect(self) -> tuple[Target, str | None]:
+    def _connect(self) -> tuple[int, str | None]:
         """Dial and send the request.
 
-        :returns: the target of the websocket, and the proxy in between.
+        :returns: the redirects that have led here, and the proxy in between.
         :raises ConnectFail: whatever went wrong.
         """
         websocket, life = self._websocket, self._life
         if life.state >= FAILED:
             raise self._give_up_opening()
-        target = websocket.target
+        hops = websocket.hops
         approach = Approach(websocket)
         life.step(DIALING)
         self._approach = approach
@@ -283,7 +289,7 @@ class GeventSession(HubSession):
             self._arm()
             if monotonic() >= self._schedule.open_due:
                 raise Interrupted
-            transport, proxy = approach.run(target)
+            transport, proxy = approach.run(websocket.target)
         except Interrupted:
             if life.state == DIALING:
                 raise approach.expire() from None
@@ -303,7 +309,7 @@ class GeventSession(HubSession):
             if not self._outbox.has_failed:
                 raise errors.ConnectFail("unable to send the request; {}", error) from None
             self._attention = True  # the server may have answered all the same: look once
-        return target, proxy
+        return hops, proxy
 
     def _give_up_opening(self) -> Exception:
         life = self._life
@@ -316,7 +322,7 @@ class GeventSession(HubSession):
 
     # The loop
 
-    def _serve(self, auto_pong: bool, target: Target) -> Generator[AnyEvent, None, bool]:
+    def _serve(self, auto_pong: bool, hops: int) -> Generator[AnyEvent, None, bool]:
         """Read and yield events until the end, which is an :class:`_End`.
 
         :returns: True if the websocket has to be opened somewhere else.
@@ -362,6 +368,8 @@ class GeventSession(HubSession):
                 # An idle connection keeps none of its last events.
                 event = happened = None  # type: ignore[assignment]
                 reactor.give_back(self)
+                if not life.is_upgraded and websocket.awaits_body:
+                    self._schedule.linger_due = monotonic() + BODY_SILENCE
                 if stream is not None:
                     self._note_read(size, stream.received_time)
             elif size == 0:
@@ -371,7 +379,7 @@ class GeventSession(HubSession):
             if websocket.is_closed or life.is_shaken:
                 self._linger()
                 raise _End("closed", True)
-            if not life.is_upgraded and websocket.target is not target:
+            if not life.is_upgraded and websocket.hops != hops:
                 self._let_go()
                 self._outbox.clear()  # the rest of this request is not for the next server
                 return True
@@ -556,12 +564,16 @@ class GeventSession(HubSession):
                 return
             raise _End(life.reason)
         if not life.is_upgraded:
-            if monotonic() >= schedule.open_due:
+            now = monotonic()
+            if now >= schedule.linger_due:
+                yield from self._end_answer()  # no more of its body comes
+            if now >= schedule.open_due:
                 yield from self._end_answer()
                 raise _End(
                     f"timed out after {self._websocket.open_timeout:g} s while waiting for the "
                     f"answer to the upgrade"
                 )
+            self._arm()  # linger_due may have been set, or moved on after it had rung
             return
         now = monotonic()
         schedule.note_taken(self._outbox.taken_at)

@@ -181,6 +181,21 @@ def test_a_body_ends_with_the_stream_where_it_has_no_length() -> None:
     assert show(rejected)[1][:2] == (500, b"all of it")
 
 
+def test_a_driver_may_wait_no_longer_for_a_body() -> None:
+    protocol = make()
+    protocol.build_request()
+    assert not protocol.awaits_body
+    assert list(protocol.feed(FORBIDDEN[:-1])) == []
+    assert not protocol.awaits_body
+    assert list(protocol.feed(FORBIDDEN[-1:] + b"wh")) == []
+    assert protocol.awaits_body
+    protocol.receive_eof()
+    rejected = protocol.next_event()
+    assert show(rejected)[1][:2] == (403, b"wh")
+    assert not protocol.awaits_body
+    assert not open_up().awaits_body
+
+
 def test_a_rejection_is_complete_with_its_head_where_nobody_waits_for_more() -> None:
     protocol = make(waits_for_body=False)
     protocol.build_request()
@@ -248,6 +263,43 @@ def test_a_redirect_is_a_rejection_where_it_is_not_followed() -> None:
     (rejected,) = protocol.feed(MOVED)
     assert rejected.name == "rejected" and "redirects" in rejected.reason
     assert protocol.phase is CLOSED
+
+
+def test_a_redirect_to_the_same_url_is_another_hop() -> None:
+    protocol = make(follows_redirects=True)
+    for hops in range(3):
+        assert protocol.hops == hops
+        protocol.build_request()
+        assert list(protocol.feed(MOVED.replace(b"ws://other.example/there", b"/feed"))) == []
+        assert list(protocol.feed(b"more")) == []
+        assert protocol.target == URL
+    protocol.build_request()
+    assert [event.name for event in protocol.feed(answer(protocol))] == ["ready"]
+    assert protocol.hops == 3
+
+
+def test_the_end_of_a_redirecting_stream_is_not_that_of_the_next() -> None:
+    protocol = make(follows_redirects=True)
+    protocol.build_request()
+    assert list(protocol.feed(MOVED)) == []
+    protocol.receive_eof()
+    assert protocol.next_event() is None
+    protocol.build_request()
+    assert list(protocol.feed(FORBIDDEN)) == []
+    (rejected,) = protocol.feed(b"what")
+    assert rejected.response.body == b"what"
+
+
+def test_the_reason_says_where_redirects_have_led() -> None:
+    protocol = make(follows_redirects=True)
+    assert protocol.aside == ""
+    protocol.build_request()
+    assert list(protocol.feed(MOVED)) == []
+    assert protocol.aside == "; redirected to ws://other.example/there"
+    protocol.build_request()
+    (rejected,) = protocol.feed(answer(protocol).replace(b"Accept: ", b"Accept: x"))
+    assert rejected.reason.endswith("failed; redirected to ws://other.example/there")
+    assert open_up().aside == ""
 
 
 def test_redirects_come_to_an_end() -> None:

@@ -365,8 +365,8 @@ def test_build_rejection_of_a_bad_request_says_why() -> None:
     with pytest.raises(BadRequest) as caught:
         parse_request(ask(sec_websocket_protocol="caf\xe9"))
     assert caught.value.build_rejection() == (
-        b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 41\r\n\r\n"
-        b"subprotocol must be a token: 'caf\\ufffd'\n"
+        b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 39\r\n\r\n"
+        b"subprotocol must be a token: 'caf\\xe9'\n"
     )
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenws.constants import MAX_HEAD_SIZE
-from greenws.protocol.head import Head, HeadReader, HeadTooLarge
+from greenws.protocol.head import RESPONSE_START, ForeignStart, Head, HeadReader, HeadTooLarge
 
 HEAD = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nA: b\r\n\r\n"
 
@@ -100,6 +100,74 @@ def test_feed_after_the_end_is_refused() -> None:
     assert reader.rest == b"rest"
 
 
+@pytest.mark.parametrize("blanks", [b"", b"\r\n", b"\n\r\n\n"])
+@pytest.mark.parametrize(
+    "data", [b"SSH-2.0-x\r\n", b"HTTq", b"\x15\x03\x01", b" HTTP/1.1", b"http/1.1"]
+)
+def test_feed_refuses_another_start_at_once(data: bytes, blanks: bytes) -> None:
+    with pytest.raises(ForeignStart) as caught:
+        HeadReader(start=RESPONSE_START).feed(blanks + data)
+    assert caught.value.data == data
+    reader = HeadReader(start=RESPONSE_START)
+    same = 3 if data == b"HTTq" else 0
+    for octet in split(blanks + data[:same]):
+        assert reader.feed(octet) is None
+    with pytest.raises(ForeignStart) as caught:
+        reader.feed(data[same : same + 1])
+    assert caught.value.data == data[: same + 1]
+
+
+def test_feed_takes_the_right_start() -> None:
+    for pieces in (
+        [b"\r\n" + HEAD],
+        split(b"\r\n" + HEAD),
+        [HEAD[:5], HEAD[5:]],
+        [HEAD[:4], HEAD[4:]],
+    ):
+        reader = HeadReader(start=RESPONSE_START)
+        assert [reader.feed(piece) for piece in pieces][-1] == HEAD
+
+
+def test_unfinished_line_is_that_of_an_incomplete_head() -> None:
+    reader = HeadReader()
+    lines = []
+    for octet in split(b"\r\nA b\r\nC\r\n\r\n"):
+        lines.append(reader.unfinished_line)
+        reader.feed(octet)
+    assert lines == [b"", b"", b"", b"A", b"A ", b"A b", b"A b\r", *[b"A b\r"] * 5]
+    assert reader.unfinished_line == b""
+
+
+TLS_ALERT = b"\x15\x03\x03\x00\x02\x02\x46"
+SETTINGS = b"\x00\x00\x12\x04\x00\x00\x00\x00\x00\x00\x03\x00\x00\x00\x80"
+GOAWAY = b"\x00\x00\x08\x07\x00\x00\x00\x00\x00" + bytes(8)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (TLS_ALERT, "does not speak HTTP/1 but TLS; use it; it sent '\\x15\\x03\\x03\\x00"),
+        (b"\x16\x03\x01", "does not speak HTTP/1 but TLS; use it; it sent '\\x16\\x03\\x01'"),
+        (b"\x15", "does not speak HTTP/1 but TLS; use it; it sent '\\x15'"),
+        (b"\x15\x04", "does not speak HTTP; it sent '\\x15\\x04'"),
+        (SETTINGS, "does not speak HTTP/1 but HTTP/2 only; it sent '\\x00\\x00\\x12\\x04"),
+        (GOAWAY, "does not speak HTTP/1 but HTTP/2 only; it sent '\\x00\\x00\\x08\\x07"),
+        (b"\x00\x00\x12\x04", "does not speak HTTP; it sent '\\x00\\x00\\x12\\x04'"),
+        (b"SSH-2.0-x\r\n", "does not speak HTTP; it sent 'SSH-2.0-x\\r\\n'"),
+        (
+            b"\x1b]0;\x07" + b"x" * 99,
+            "does not speak HTTP; it sent '\\x1b]0;\\x07" + "x" * 59 + "'...",
+        ),
+    ],
+)
+def test_foreign_start_says_what_is_spoken(data: bytes, message: str) -> None:
+    error = ForeignStart(data)
+    assert error.describe("use it").startswith(message)
+    assert error.describe("use it").isprintable()
+    assert "use it" not in error.describe("")
+    assert repr(data[:5])[2:-1] in str(error)
+
+
 def test_default_limit_is_64_kib() -> None:
     with pytest.raises(HeadTooLarge, match="larger than 65536 bytes"):
         HeadReader().feed(b"x" * (64 * 1024 + 1))
@@ -152,11 +220,52 @@ def test_line_without_a_field_is_left_out(line: bytes) -> None:
     assert head.headers == {"a": "b"}
 
 
-def test_bytes_beyond_ascii_are_replaced_but_in_raw() -> None:
+def test_bytes_beyond_ascii_are_characters_of_latin_1() -> None:
     raw = b"x\xff\r\nA: \xc3\xa9\r\n\r\n"
     head = Head(raw)
     assert head.raw == raw
-    assert (head.start_line, head.headers) == ("x\ufffd", {"a": "\ufffd\ufffd"})
+    assert (head.start_line, head.headers) == ("x\xff", {"a": "\xc3\xa9"})
+    assert head.get_bytes("A") == "é".encode()
+
+
+def test_get_bytes_has_a_default() -> None:
+    head = Head(b"x\r\nEmpty:\r\n\r\n")
+    assert head.get_bytes("none") is None
+    assert head.get_bytes("none", b"x") == b"x"
+    assert head.get_bytes("EMPTY", b"x") == b""
+
+
+@pytest.mark.parametrize(
+    "byte", [bytes([number]) for number in range(256) if number not in b"\0\n\r"]
+)
+def test_no_byte_of_a_value_is_lost(byte: bytes) -> None:
+    for value in (byte + b"x" + byte, byte):
+        head = Head(b"x\r\nA:  " + value + b"\t\r\nA: c\r\n " + byte + b"\r\n\r\n")
+        first, second = head.get_all("a")
+        assert first.encode("latin-1") == value.strip(b" \t")
+        assert second.encode("latin-1") == (b"c " + byte).strip(b" \t")
+        assert head.get_bytes("a") == f"{first}, {second}".encode("latin-1")
+        assert [
+            e.encode("latin-1") for e in Head(b"x\r\nA:d , " + value + b"\r\n\r\n").get_list("a")
+        ] == [element for part in (b"d", *value.split(b",")) if (element := part.strip(b" \t"))]
+
+
+@pytest.mark.parametrize("bad", [b"\0", b"\r", b"\r\r", b"\0\r\0"])
+def test_nul_and_bare_cr_are_spaces(bad: bytes) -> None:
+    spaces = " " * len(bad)
+    head = Head(
+        b"one" + bad + b"two\r\nA: b" + bad + b"C: d\r\nE: f" + bad + b"\r\nG:" + bad + b"h\r\n"
+        b"I: j\r\n k" + bad + b"l\r\nM" + bad + b": n\r\n" + bad + b"O: p\r\n\r\n"
+    )
+    assert head.start_line == f"one{spaces}two"
+    assert head.headers == {"a": f"b{spaces}C: d", "e": "f", "g": "h", "i": f"j k{spaces}l"}
+    assert not any("\0" in text or "\r" in text for field in head.fields for text in field)
+
+
+@pytest.mark.parametrize("bad", [b"\0", b"\r"])
+def test_cookie_with_nul_or_bare_cr_is_none(bad: bytes) -> None:
+    lines = [b"x", b"Set-Cookie: a=b" + bad + b"c", b"set-cookie: d=e", b"", b""]
+    assert Head(b"\r\n".join(lines)).fields == [("set-cookie", "d=e")]
 
 
 @given(st.one_of(st.binary(max_size=200), heads))
@@ -164,7 +273,7 @@ def test_any_bytes_make_a_head(raw: bytes) -> None:
     head = Head(raw)
     assert head.raw == raw
     for name, value in head.headers.items():
-        assert name == name.strip().lower()
+        assert name == name.strip(" \t").lower()
         assert value == ", ".join(head.get_all(name))
-        assert "\n" not in value
+        assert not set("\0\r\n") & {*name, *value}
         head.get_list(name)

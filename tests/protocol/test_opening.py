@@ -322,10 +322,61 @@ def test_head_beyond_the_limit_is_refused() -> None:
     assert "larger than 65536 bytes" in outcome.reason
 
 
-def test_answer_that_is_no_http_is_refused() -> None:
-    outcome = feed_every_way(lambda opening: b"SSH-2.0-OpenSSH_9.2\r\n\r\n")
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "does not speak HTTP; it sent 'SSH-2.0-OpenSSH_9.2\\r\\n'"),
+        (b"-ERR unknown command 'GET'\r\n", 'does not speak HTTP; it sent "-ERR unknown command'),
+        (b"220 mail.example ESMTP", "does not speak HTTP; it sent '220 mail.example ESMTP'"),
+        (b"\0\xff\x1b[2J" * 50, "does not speak HTTP; it sent '\\x00\\xff\\x1b[2J"),
+        (b"\0\0\x12\4\0\0\0\0\0", "does not speak HTTP/1 but HTTP/2 only; it sent"),
+        (b"\x15\3\1\0\2\2\x46", "does not speak HTTP/1 but TLS; use wss://; it sent '\\x15\\x03"),
+    ],
+)
+def test_answer_that_is_no_http_is_refused_at_once(answer: bytes, reason: str) -> None:
+    # No line is ended, and the connection stays open.
+    for interim in (b"", b"HTTP/1.1 100 Continue\r\n\r\n"):
+        opening = make()
+        opening.build_request()
+        outcome = opening.feed(interim + answer)
+        assert isinstance(outcome, Refused)
+        assert outcome.response.status_code is None
+        assert outcome.reason.startswith(f"the server {reason}")
+        assert outcome.reason.isprintable() and len(outcome.reason) < 400
+        opening = make()
+        opening.build_request()
+        opening.feed(interim)
+        assert isinstance(opening.feed(answer[:1]), Refused)
+
+
+def test_answer_of_tls_within_tls_gives_no_advice() -> None:
+    opening = make("wss://example.org")
+    opening.build_request()
+    outcome = opening.feed(b"\x15\3\1\0\2\2\x46")
     assert isinstance(outcome, Refused)
-    assert outcome.response.status_code is None
+    assert "but TLS; it sent" in outcome.reason
+
+
+@pytest.mark.parametrize("line", [b"HTTP/1.1 abc", b"HTTP/1.1", b"HTTP/1.1 20\x1b OK", b"HTTP/"])
+def test_malformed_status_line_is_quoted(line: bytes) -> None:
+    outcome = feed_every_way(lambda opening: line + b"\r\nX: secret\r\n\r\n")
+    assert isinstance(outcome, Refused)
+    quoted = repr(line)[1:]
+    assert outcome.reason == f"the status line of the answer is malformed: {quoted}"
+
+
+def test_aside_has_the_unfinished_line() -> None:
+    opening = make()
+    opening.build_request()
+    assert opening.aside == ""
+    for piece, aside in (
+        (b"HT", "'HT'"),
+        (b"TP/1.1 101 \x1b\r\nSecret: x", r"'HTTP/1.1 101 \x1b\r'"),
+    ):
+        opening.feed(piece)
+        assert opening.aside == f"; the server sent {aside}"
+    opening.feed(b"\r\n\r\n")
+    assert opening.aside == ""
 
 
 @given(st.binary(max_size=300), st.booleans())
@@ -383,6 +434,32 @@ def test_redirect_to_nowhere_is_a_rejection(location: str) -> None:
     assert opening.target == parse_url("ws://example.org/path?q")
 
 
+@pytest.mark.parametrize(
+    ("location", "host", "resource"),
+    [
+        (b"/caf\xc3\xa9?\xc3\xbc=\xe2\x82\xac", "example.org", "/caf%C3%A9?%C3%BC=%E2%82%AC"),
+        (b"/caf\xe9", "example.org", "/caf%E9"),  # Latin-1
+        (b"/\xff\xfe%41%zz", "example.org", "/%FF%FE%41%25zz"),
+        (b"\xa0\x85", "example.org", "/%A0%85"),
+        (b"\xc2\xa0x\xc2\x85", "example.org", "/%C2%A0x%C2%85"),
+        (b"//b\xc3\xbccher.example/\xc3\xbc", "xn--bcher-kva.example", "/%C3%BC"),
+    ],
+)
+def test_redirect_percent_encodes_its_bytes(location: bytes, host: str, resource: str) -> None:
+    opening = make()
+    opening.build_request()
+    answer = redirect("LOCATION").replace(b"LOCATION", location)
+    assert isinstance(opening.feed(answer), Redirected)
+    assert (opening.target.host, opening.target.resource) == (host, resource)
+
+
+def test_redirect_to_a_host_that_is_not_utf8_is_a_rejection() -> None:
+    opening = make()
+    opening.build_request()
+    answer = redirect("LOCATION").replace(b"LOCATION", b"//b\xfccher.example/")
+    assert isinstance(opening.feed(answer), Refused)
+
+
 @pytest.mark.parametrize("code", [300, 304, 305, 399])
 def test_other_codes_are_no_redirects(code: int) -> None:
     opening = make()
@@ -414,6 +491,86 @@ def test_redirects_are_followed_up_to_their_limit(most: int) -> None:
     assert isinstance(outcome, Refused)
     why = f"more than {most} redirects" if most else "redirects are switched off"
     assert outcome.reason == f"Websocket upgrade failed (code=302); {why}"
+
+
+@pytest.mark.parametrize("location", ["", "/path?q", "ws://example.org/path?q"])
+def test_redirect_to_where_it_came_from_is_counted(location: str) -> None:
+    opening = make()
+    for hops in (1, 2, 3):
+        opening.build_request()
+        location = location or "?q"
+        assert isinstance(opening.feed(redirect(location)), Redirected)
+        assert opening.hops == hops
+        assert opening.target == parse_url("ws://example.org/path?q")
+
+
+@pytest.mark.parametrize(
+    "more", [b"x", b"\r\n\r\n", b"HTTP/1.1 400 x\r\n\r\n", redirect("/again"), b"\0" * 70_000]
+)
+@pytest.mark.parametrize("is_joined", [False, True])
+def test_bytes_behind_a_redirect_are_dropped(more: bytes, is_joined: bool) -> None:
+    opening = make()
+    opening.build_request()
+    if is_joined:
+        assert isinstance(opening.feed(redirect("/x") + more), Redirected)
+    else:
+        assert isinstance(opening.feed(redirect("/x")), Redirected)
+        assert opening.feed(more) is None
+    assert opening.end() is None
+    assert opening.feed(more) is None
+    assert opening.hops == 1
+    opening.unread = more
+    opening.build_request()
+    assert opening.unread == b""
+    assert isinstance(opening.feed(upgrade(opening)), Upgraded)
+
+
+def test_bytes_behind_a_rejection_are_dropped() -> None:
+    for answer in (b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n", b"X" * 70_000):
+        opening = make()
+        opening.build_request()
+        assert isinstance(opening.feed(answer), Refused)
+        assert opening.feed(answer) is None
+        assert opening.end() is None
+
+
+@pytest.mark.parametrize(
+    ("location", "host"),
+    [
+        ("/x", "fe80::1%eth0"),
+        ("//[fe80::1]:81/x", "fe80::1%eth0"),  # made of the Host header, which has no zone
+        ("ws://[FE80::1]:81/x", "fe80::1%eth0"),
+        ("ws://[fe80::1%25eth1]:81/x", "fe80::1%eth1"),
+        ("ws://[fe80::2]:81/x", "fe80::2"),
+    ],
+)
+def test_redirect_to_the_same_address_keeps_its_zone(location: str, host: str) -> None:
+    opening = make("ws://u:p@[fe80::1%25eth0]:81/")
+    opening.build_request()
+    assert isinstance(opening.feed(redirect(location)), Redirected)
+    assert (opening.target.host, opening.target.port) == (host, 81)
+    is_same_origin = host == "fe80::1%eth0"
+    assert ("Authorization" in dict(read_request(opening)[1])) is is_same_origin
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n", b"X" * 70_000, b"nonsense\r\n\r\n"],
+)
+def test_rejection_says_where_redirects_have_led(answer: bytes) -> None:
+    opening = make()
+    opening.build_request()
+    outcome = opening.feed(answer)
+    assert isinstance(outcome, Refused)
+    assert "redirect" not in outcome.reason
+    opening = make()
+    for location in ("/one", "ws://user:pw@other.example:81/two?token=secret"):
+        opening.build_request()
+        assert isinstance(opening.feed(redirect(location)), Redirected)
+    opening.build_request()
+    outcome = opening.feed(answer)
+    assert isinstance(outcome, Refused)
+    assert outcome.reason.endswith("; redirected to ws://other.example:81/two?token=...")
 
 
 SECRETS = {"Authorization", "Cookie", "X-Token"}
@@ -475,6 +632,15 @@ def test_cookie_that_cannot_be_sent_back_is_dropped(value: str) -> None:
     opening.build_request()
     opening.feed(redirect("/in", 302, f"Set-Cookie: {value}", "Set-Cookie: good=1; Path=/"))
     assert dict(read_request(opening)[1])["Cookie"] == "good=1"
+
+
+def test_cookie_beyond_ascii_goes_back_as_its_bytes() -> None:
+    opening = make(cookies=Cookies(CookieJar()))
+    opening.build_request()
+    cookies = [b"a=caf\xc3\xa9", b"b=\xff\x85", b"c=\xa0d\xa0"]
+    more = b"".join(b"\r\nSet-Cookie: " + cookie + b"; Path=/" for cookie in cookies)
+    opening.feed(redirect("/in").replace(b"\r\n\r\n", more + b"\r\n\r\n"))
+    assert b"\r\nCookie: " + b"; ".join(cookies) + b"\r\n" in opening.build_request()
 
 
 @given(st.binary(max_size=60))

@@ -37,6 +37,10 @@ def test_response_has_status_headers_and_raw() -> None:
         (b"HTTP/1.1 0101 x", ("HTTP/1.1", None, "x")),
         (b"HTTP/1.1 " + b"1" * 5000, ("HTTP/1.1", None, "")),
         (b"HTTP/1.1 \xb2\xb2\xb2", ("HTTP/1.1", None, "")),
+        (b"HTTP/1.1 \xb2\xb2\xb2 x", ("HTTP/1.1", None, "x")),
+        (b"HTTP/1.1 200\xa0OK", ("HTTP/1.1", None, "")),
+        (b"HTTP/1.1 \t200 \xa0caf\xc3\xa9\x85", ("HTTP/1.1", 200, "\xa0caf\xc3\xa9\x85")),
+        (b"HTTP/1.1 200 O\0K\rX", ("HTTP/1.1", 200, "O K X")),
         (b"SSH-2.0-OpenSSH", ("SSH-2.0-OpenSSH", None, "")),
         (b"", ("", None, "")),
         (b"\r\n", ("", None, "")),
@@ -45,6 +49,12 @@ def test_response_has_status_headers_and_raw() -> None:
 def test_status_line_is_parsed(line: bytes, parts: tuple[str, int | None, str]) -> None:
     response = Response(line + b"\r\n\r\n")
     assert (response.http_ver, response.status_code, response.status) == parts
+
+
+def test_repr_has_no_control_characters() -> None:
+    response = Response(b"HTTP/1.1 200 \x1b]0;x\x07\x85" + b"y" * 999 + b"\r\n\r\n")
+    assert repr(response).isprintable()
+    assert len(repr(response)) <= 200
 
 
 @pytest.mark.parametrize(

@@ -105,6 +105,22 @@ def test_refusal_has_status_and_phrase(line: bytes, message: str) -> None:
     assert caught.value.socks_code is None
 
 
+@pytest.mark.parametrize(
+    ("head", "sent", "body"),
+    [
+        (b"", b"why not", b"why not"),
+        (b"Content-Length: 3\r\n", b"why not", b"why"),
+        (b"Content-Length: 99\r\n", b"why", b"why"),
+        (b"Transfer-Encoding: chunked\r\n", b"3\r\nwhy\r\n4", b"why"),
+        (b"", b"", b""),
+    ],
+)
+def test_refusal_has_the_body_that_came_with_it(head: bytes, sent: bytes, body: bytes) -> None:
+    response = ReplyReader(PROXY).feed(b"HTTP/1.1 403 No\r\n" + head + b"\r\n" + sent)
+    assert response is not None
+    assert response.body == body
+
+
 def test_endless_phrase_is_cut() -> None:
     with pytest.raises(ProxyFail) as caught:
         check_reply(Response(b"HTTP/1.1 500 " + b"x" * 5000 + b"\r\n\r\n"), PROXY)
@@ -123,6 +139,19 @@ def test_other_protocol_fails_at_once(data: bytes, step: int) -> None:
     with pytest.raises(ProxyFail, match="does not speak HTTP"):
         for start in range(0, len(data), step):
             reader.feed(data[start : start + step])
+
+
+def test_proxy_that_speaks_tls_is_named() -> None:
+    with pytest.raises(ProxyFail) as caught:
+        ReplyReader(PROXY).feed(b"\x15\x03\x01\x00\x02\x02\x46")
+    assert str(caught.value).startswith(
+        f"proxy {PROXY} does not speak HTTP/1 but TLS; write https:// in the URL of the proxy; "
+    )
+
+
+def test_other_protocol_after_an_interim_reply_fails_at_once() -> None:
+    with pytest.raises(ProxyFail, match="it sent 'SSH'"):
+        ReplyReader(PROXY).feed(b"HTTP/1.1 100 Continue\r\n\r\nSSH")
 
 
 def test_endless_head_fails() -> None:

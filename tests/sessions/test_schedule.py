@@ -54,6 +54,15 @@ def test_nothing_is_due_without_rates() -> None:
 # Opening
 
 
+def test_body_of_a_rejection_is_due_before_the_opening() -> None:
+    schedule = make()
+    schedule.begin_opening(T, 30)
+    schedule.linger_due = T + 2
+    assert schedule.next_due(False) == T + 2
+    assert not schedule.wants_attention(T + 1)
+    assert schedule.wants_attention(T + 2)
+
+
 def test_opening_is_due_after_its_timeout() -> None:
     schedule = make(poll=1, ping_rate=1)
     schedule.begin_opening(T, 30)

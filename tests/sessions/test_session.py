@@ -6,16 +6,20 @@ The public names of a session, and the calls that it refuses, are in ``test_sess
 from __future__ import annotations
 
 import ssl
+import time
 from collections.abc import Callable, Iterator
+from http.cookiejar import CookieJar
 from typing import Any
 
 import gevent
+import gevent.event
 import pytest
 
 import greenws
 from greenws.constants import MAX_BODY_SIZE
+from greenws.sessions import session
 from tests.support.authority import Authority
-from tests.support.loopback import LoopbackServer
+from tests.support.loopback import LoopbackServer, closed_port
 from tests.support.peer import (
     CLOSE,
     TEXT,
@@ -25,11 +29,12 @@ from tests.support.peer import (
     build,
     build_text,
 )
+from tests.support.proxies import HTTPProxy
 from tests.support.run import Run, run_script
 from tests.support.stalls import STALLS, Stall
 from tests.support.stopwatch import Stopwatch
 from tests.support.ticker import Ticker
-from tests.support.waiting import PATIENCE
+from tests.support.waiting import PATIENCE, wait_until
 
 # Seconds a stalled client is watched: 30 ticks.
 WATCH = 0.15
@@ -39,6 +44,15 @@ WATCH = 0.15
 def stall(request: pytest.FixtureRequest) -> Iterator[Stall]:
     with STALLS[request.param]() as stall:
         yield stall
+
+
+# Seconds of silence that end the body of a rejection in some tests.
+SHORT_SILENCE = 0.1
+
+
+@pytest.fixture
+def short_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "BODY_SILENCE", SHORT_SILENCE)
 
 
 def make(url: str, **options: Any) -> greenws.WebSocket:
@@ -213,9 +227,12 @@ def send_forever(peer: RawServerPeer, data: bytes) -> None:
 
 
 def test_head_without_end_is_refused_at_its_limit() -> None:
-    with LoopbackServer(
-        lambda peer: (peer.read_head(), send_forever(peer, b"X: y\r\n" * 99))
-    ) as server:
+    def script(peer: RawServerPeer) -> None:
+        peer.read_head()
+        peer.send(b"HTTP/1.1 200 OK\r\n")
+        send_forever(peer, b"X: y\r\n" * 99)
+
+    with LoopbackServer(script) as server:
         run = follow(server.url)
         run.join()
     assert run.events[-1].name in ("connect_fail", "disconnected")
@@ -239,6 +256,113 @@ def test_deadline_is_one_for_all_steps() -> None:
     assert "while waiting for the answer" in fail.reason
 
 
+# Redirects
+
+
+def redirect(url: str, more: bytes = b"") -> Callable[[RawServerPeer], object]:
+    def script(peer: RawServerPeer) -> None:
+        peer.read_head()
+        head = f"HTTP/1.1 302 Found\r\nSet-Cookie: seen=1\r\nLocation: {url}\r\n"
+        peer.send(head.encode() + b"Content-Length: 0\r\n\r\n" + more)
+        peer.read_until_end()
+
+    return script
+
+
+@pytest.mark.parametrize("is_home", [True, False])
+@pytest.mark.parametrize("more", [b"", b"x", b"HTTP/1.1 400 x\r\n\r\n"])
+def test_server_may_redirect_to_itself(more: bytes, is_home: bool) -> None:
+    # As one does that sets a cookie first.
+    heads: list[bytes] = []
+
+    def script(peer: RawServerPeer) -> None:
+        if target.connections < 3:
+            redirect(target.url, more)(peer)
+        else:
+            accept_and_echo(peer)
+        heads.append(peer.head)
+
+    def close(event: Any) -> None:
+        if event.name == "ready":
+            websocket.close()
+
+    with LoopbackServer(script) as target, LoopbackServer(redirect(target.url)) as home:
+        websocket = make(target.url if is_home else home.url, cookies=CookieJar())
+        run = Run(iter(websocket), close)
+        assert run.join().graceful
+        target.join()
+        assert target.connections == 3
+    expected = ["connecting", *["connected"] * (3 if is_home else 4), "ready", "poll", "closed"]
+    assert run.names == [*expected, "disconnected"]
+    assert b"Cookie: seen=1" in heads[-1].split(b"\r\n")
+
+
+def test_bytes_beyond_ascii_go_back_as_they_came() -> None:
+    heads: list[bytes] = []
+
+    def script(peer: RawServerPeer) -> None:
+        heads.append(peer.read_head())
+        if server.connections == 1:
+            peer.send(
+                b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: /caf\xc3\xa9\r\n"
+                b"Set-Cookie: a=caf\xc3\xa9\r\nSet-Cookie: b=\xff\xa0\r\n\r\n"
+            )
+        else:
+            peer.send(peer.answer(b"X-Name: gr\xc3\xbcn\xa0\0\r!\r\n"))
+
+    with LoopbackServer(script) as server:
+        run = follow(server.url, cookies=CookieJar())
+        run.join()
+    lines = heads[1].split(b"\r\n")
+    assert lines[0] == b"GET /caf%C3%A9 HTTP/1.1"
+    assert b"Cookie: a=caf\xc3\xa9; b=\xff\xa0" in lines
+    response = run.wait("ready").response
+    assert response.get("x-name") == "gr\xc3\xbcn\xa0  !"
+    assert response.get_bytes("x-name") == b"gr\xc3\xbcn\xa0  !"
+
+
+def fail_by_refusal(peer: RawServerPeer) -> None:
+    peer.read_head()
+    peer.send(b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n")
+
+
+def fail_by_a_reset(peer: RawServerPeer) -> None:
+    peer.read_head()
+    peer.reset()
+
+
+@pytest.mark.parametrize(
+    "fail",
+    [fail_by_refusal, fail_by_a_reset, RawServerPeer.read_head, RawServerPeer.read_until_end],
+    ids=["rejection", "reset", "end", "silence"],
+)
+def test_failed_hop_says_that_a_redirect_led_there(fail: Any) -> None:
+    with LoopbackServer(fail) as target, LoopbackServer(redirect(target.url + "?a=b")) as home:
+        run = follow(home.url, open_timeout=0.3)
+        run.join()
+        failure = run.events[3]
+        assert failure.name in ("connect_fail", "rejected")
+        assert failure.reason.endswith(f"; redirected to {target.url}?a=...")
+        if failure.name == "connect_fail":
+            assert str(failure.error) == failure.reason
+        plain = follow(target.url, open_timeout=0.3)
+        plain.join()
+        assert "redirect" not in plain.events[2].reason
+
+
+@pytest.mark.parametrize("scheme", ["ws", "wss"])
+def test_hop_that_cannot_be_dialed_says_that_a_redirect_led_there(scheme: str) -> None:
+    # Nobody listens, or nobody speaks TLS.
+    with LoopbackServer(lambda peer: peer.send(b"hello\r\n")) as talker:
+        port = closed_port() if scheme == "ws" else talker.port
+        with LoopbackServer(redirect(f"{scheme}://127.0.0.1:{port}/x")) as home:
+            run = follow(home.url)
+            failure = run.join()
+    assert run.names == ["connecting", "connected", "connect_fail"]
+    assert failure.reason.endswith(f"; redirected to {scheme}://127.0.0.1:{port}/x")
+    assert str(failure.error) == failure.reason
+
+
 # How an opening fails
 
 
@@ -256,6 +380,60 @@ def test_connection_that_ends_before_the_answer_is_a_connect_fail(drop: Any, sen
         run = follow(server.url)
         run.join()
     assert run.names == ["connecting", "connected", "connect_fail"]
+
+
+@pytest.mark.parametrize("sent", [b"SSH-2.0-OpenSSH_9.2\r\n", b"\0\0\6\4\0\0\0\0\0", b"\x15\3\3"])
+@pytest.mark.parametrize("way", ["first", "dribbled", "tls"])
+def test_server_that_speaks_no_http_is_known_at_once(
+    sent: bytes, way: str, authority: Authority
+) -> None:
+    def script(peer: RawServerPeer) -> None:
+        if way == "dribbled":
+            peer.read_head()
+            peer.dribble(sent)
+        else:
+            peer.send(sent)  # before any request
+        peer.read_until_end()
+
+    context = authority.server_context() if way == "tls" else None
+    with LoopbackServer(script, context) as server:
+        run = follow(server.url, open_timeout=None, ssl_cafile=authority.cafile)
+        run.join()
+    assert run.names == ["connecting", "connected", "rejected", "disconnected"]
+    rejected = run.events[2]
+    assert rejected.reason.startswith("the server does not speak HTTP")
+    assert rejected.response.status_code is None
+
+
+@pytest.mark.parametrize("drop", ["end", "reset", "silence"])
+@pytest.mark.parametrize("sent", [b"HT", b"HTTP/1.1 101 Switching\r\nSecret: x"])
+def test_answer_cut_short_is_quoted(sent: bytes, drop: str) -> None:
+    def script(peer: RawServerPeer) -> None:
+        peer.read_head()
+        peer.send(sent)
+        if drop == "reset":
+            assert arrived.wait(PATIENCE)
+            peer.reset()
+        elif drop == "silence":
+            peer.read_until_end()
+
+    def trace(record: dict[str, Any]) -> None:
+        if record["stage"] == "connect_fail":
+            reasons.append(record["reason"])
+
+    arrived = gevent.event.Event()
+    reasons: list[str] = []
+    with LoopbackServer(script) as server:
+        websocket = make(server.url, open_timeout=0.3, trace=trace)
+        run = Run(iter(websocket))
+        run.wait("connected")
+        wait_until(lambda: websocket.state.aside)
+        arrived.set()
+        failure = run.join()
+    assert failure.name == "connect_fail"
+    quoted = "'HT'" if sent == b"HT" else r"'HTTP/1.1 101 Switching\r'"
+    assert failure.reason.endswith(f"; the server sent {quoted}")
+    assert reasons == [failure.reason]
 
 
 @pytest.mark.parametrize(
@@ -297,6 +475,122 @@ def test_body_without_end_is_cut_at_its_limit() -> None:
         run = follow(server.url)
         run.join()
     assert run.wait("rejected").response.body == b"x" * MAX_BODY_SIZE
+
+
+BODIES = [
+    pytest.param(b"", b"no entry", b"no entry", id="no length"),
+    pytest.param(b"", b"", b"", id="nothing"),
+    pytest.param(b"Connection: close\r\n", b"no", b"no", id="close"),
+    pytest.param(b"Content-Length: 9\r\n", b"no", b"no", id="content-length"),
+    pytest.param(b"Transfer-Encoding: chunked\r\n", b"2\r\nno\r\n", b"no", id="chunked"),
+    pytest.param(b"Transfer-Encoding: chunked\r\n", b"9\r\nno", b"no", id="half a chunk"),
+    pytest.param(b"Transfer-Encoding: gzip\r\n", b"no", b"no", id="gzip"),
+]
+
+
+@pytest.mark.parametrize(("head", "sent", "body"), BODIES)
+@pytest.mark.parametrize("way", ["plain", "tls", "tunnel"])
+def test_rejection_ends_when_no_more_of_its_body_comes(
+    head: bytes, sent: bytes, body: bytes, way: str, authority: Authority, short_silence: None
+) -> None:
+    def script(peer: RawServerPeer) -> None:
+        peer.read_head()
+        peer.send(b"HTTP/1.1 403 Forbidden\r\n" + head + b"\r\n")
+        peer.send(sent)
+        assert peer.read_until_end() == b""
+
+    context = authority.server_context() if way == "tls" else None
+    with LoopbackServer(script, context) as server, HTTPProxy() as proxy:
+        proxies = {"http": proxy.url} if way == "tunnel" else {}
+        run = follow(server.url, open_timeout=None, proxies=proxies, ssl_cafile=authority.cafile)
+        run.join()
+        server.join()
+    assert run.names == ["connecting", "connected", "rejected", "disconnected"]
+    assert (run.events[2].response.status_code, run.events[2].response.body) == (403, body)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(b"HTTP/1.1 204 No Content\r\n\r\n", id="204"),
+        pytest.param(b"HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n", id="304"),
+        pytest.param(b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n", id="no body"),
+        pytest.param(b"HTTP/1.1 403 No\r\nContent-Length: 2\r\n\r\nno", id="whole body"),
+        pytest.param(
+            b"HTTP/1.1 403 No\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", id="chunked"
+        ),
+        pytest.param(b"HTTP/1.1 101 x\r\n\r\n", id="bad 101"),
+    ],
+)
+def test_rejection_whose_body_has_ended_waits_for_nothing(
+    answer: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "BODY_SILENCE", 1000.0)
+
+    def script(peer: RawServerPeer) -> None:
+        peer.read_head()
+        peer.send(answer)
+        peer.read_until_end()
+
+    with LoopbackServer(script) as server:
+        run = follow(server.url, open_timeout=None)
+        run.join()
+    assert run.names[2:] == ["rejected", "disconnected"]
+
+
+def test_body_that_goes_on_is_waited_for() -> None:
+    def script(peer: RawServerPeer) -> None:
+        peer.read_head()
+        peer.send(b"HTTP/1.1 403 Forbidden\r\n\r\n")
+        peer.dribble(b"no entry", 0.2)
+        peer.read_until_end()
+
+    with LoopbackServer(script) as server:
+        run = follow(server.url)
+        run.join()
+    assert run.wait("rejected").response.body == b"no entry"
+
+
+def test_body_that_came_while_the_hub_was_held_counts(short_silence: None) -> None:
+    def script(peer: RawServerPeer) -> None:
+        peer.read_head()
+        peer.send(b"HTTP/1.1 403 Forbidden\r\n\r\nno ")
+        wait_until(lambda: websocket.awaits_body)
+        peer.send(b"entry")
+        time.sleep(3 * SHORT_SILENCE)  # holds the hub
+        peer.read_until_end()
+
+    with LoopbackServer(script) as server:
+        websocket = make(server.url)
+        run = Run(iter(websocket))
+        run.join()
+    assert run.wait("rejected").response.body == b"no entry"
+
+
+def test_interim_response_is_no_rejection(short_silence: None) -> None:
+    def script(peer: RawServerPeer) -> None:
+        peer.read_head()
+        peer.send(b"HTTP/1.1 102 Processing\r\n\r\n")
+        gevent.sleep(4 * SHORT_SILENCE)
+        peer.send(peer.answer() + build(CLOSE))
+
+    with LoopbackServer(script) as server:
+        run = follow(server.url)
+        run.join()
+    assert "ready" in run.names
+
+
+def test_refusal_of_a_proxy_waits_for_no_body() -> None:
+    def script(peer: RawServerPeer) -> None:
+        peer.read_head()
+        peer.send(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 99\r\n\r\nwhy not")
+        peer.read_until_end()
+
+    with LoopbackServer(script) as server:
+        proxies = {"http": f"http://127.0.0.1:{server.port}"}
+        run = follow("ws://example.invalid/", proxies=proxies, open_timeout=None)
+        failure = run.join()
+    assert failure.error.response.body == b"why not"
 
 
 def test_rejection_whose_body_stalls_is_known_at_the_deadline() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from typing import Any
 
 import gevent
 import pytest
 
+from greenws import WebSocket
 from greenws.errors import WebSocketClosed, WebSocketClosing, WebSocketUnavailable
 from greenws.events import Binary, Text
 from greenws.protocol.compression import Deflate
@@ -79,6 +81,19 @@ def test_invalid_request_is_refused(request_line: bytes, status: int) -> None:
         assert server.connections[0].error is not None
         assert server.connections[0].wait_ended() is None
         assert server.errors == []
+
+
+def test_request_has_every_byte_of_the_client() -> None:
+    with EchoServer() as server:
+        headers = {"X-Name": "grün", b"X-Bytes": b"\xff\xa0", "Cookie": b"a=caf\xc3\xa9"}
+        with contextlib.closing(iter(WebSocket(server.url, headers=headers, proxies={}))) as events:
+            assert any(event.name == "ready" for event in events)
+        request = server.connections[0].request
+        assert request is not None
+        assert request.get("x-name") == "gr\xc3\xbcn"
+        assert request.get_bytes("x-name") == "grün".encode()
+        assert request.get_bytes("x-bytes") == b"\xff\xa0"
+        assert request.get_bytes("cookie") == b"a=caf\xc3\xa9"
 
 
 def test_unknown_version_is_refused_with_426() -> None:
