@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from ipaddress import IPv6Address
 from urllib.parse import quote, unquote_to_bytes, urljoin, urlsplit
 
-from .redaction import redact_url
+from .redaction import printable, redact_url
 
 #: The schemes of a WebSocket's URL, with their default ports.
 DEFAULT_PORTS = {"ws": 80, "wss": 443}
@@ -24,11 +24,11 @@ _ZONE = re.compile(r"[0-9A-Za-z._~-]+")
 _STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class URL:
     """A ``ws://`` or ``wss://`` URL in its parts.
 
-    ``repr`` leaves out the credentials.
+    ``repr`` leaves out the credentials, those of the query included.
     """
 
     #: ``"ws"`` or ``"wss"``.
@@ -39,7 +39,10 @@ class URL:
     #: Path and query, in the form for the request line.
     resource: str
     #: ``user:password`` in bytes, percent-decoded, or None.
-    userinfo: bytes | None = field(default=None, repr=False)
+    userinfo: bytes | None = None
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({redact_url(self.redact())!r})"
 
     @property
     def is_secure(self) -> bool:
@@ -91,8 +94,9 @@ def _parse(url: str) -> URL:
         raise ValueError(f"url has spaces or control characters: {redact_url(url)!r}")
     try:
         parts = urlsplit(url)
-    except ValueError as error:
-        raise ValueError(f"url is malformed ({error}): {redact_url(url)!r}") from None
+    except ValueError:
+        # The text of this error may have the password, and is left out.
+        raise ValueError(f"url has a malformed host: {redact_url(url)!r}") from None
     scheme = parts.scheme.lower()
     if scheme not in DEFAULT_PORTS:
         raise ValueError(f"url must begin with ws:// or wss://: {redact_url(url)!r}")
@@ -106,7 +110,7 @@ def _parse(url: str) -> URL:
         raise ValueError(f"url has no host: {redact_url(url)!r}")
     address = parts.netloc.rpartition("@")[2]
     if "[" in address and not _BRACKETED.fullmatch(address):  # urlsplit() accepts it
-        raise ValueError(f"url has an invalid host: {address!r}")
+        raise ValueError(f"url has an invalid host: {printable(address)!r}")
     resource = _quote(parts.path, _PATH_SAFE) or "/"
     if parts.query:
         resource += "?" + _quote(parts.query, _QUERY_SAFE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import traceback
 from typing import Any
 
 import lomond
@@ -237,6 +238,44 @@ def test_credentials_are_not_shown() -> None:
         with pytest.raises(ValueError, match="url") as caught:
             parse_url(bad)
         assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "fault"),
+    [
+        ("ws://user:s3/cret@host/", "invalid port"),
+        ("ws://user:s3?cret@host/", "invalid port"),
+        ("ws://user:s3#cret@host/", "invalid port"),
+        ("ws://user:s3cret%40host/", "invalid port"),
+        ("ws://user:s3cret", "invalid port"),
+        ("ws://user:s3 cret@host/", "spaces"),
+        ("ws://us er/s3cret@host/", "spaces"),
+        ("wss://host/a b?s3cret", "spaces"),
+        ("ftp://user:s3/cret@host/", "must begin"),
+        ("user:s3cret@host/", "must begin"),
+        ("https://host/?s3cret", "must begin"),
+        # These characters have "/", "?", "#", "@" or ":" in them. The error of urllib shows all.
+        ("ws://user:s3cret\uff20host/", "malformed host"),
+        ("ws://user:s3\u2100cret@host/", "malformed host"),
+        ("ws://user:s3cret\uff0f@host/", "malformed host"),
+        ("ws://user:s3cret@ho\uff1ast/", "malformed host"),
+        ("ws://user:s3cret@[::1/", "malformed host"),
+        ("ws://user:s3cret@[host]/", "invalid host|malformed host"),
+        ("ws://user:s3cret@ho%st/", "invalid host"),
+    ],
+)
+def test_credentials_are_in_no_error(url: str, fault: str) -> None:
+    with pytest.raises(ValueError, match=fault) as caught:
+        parse_url(url)
+    shown = "".join(traceback.format_exception(caught.value)[-1:])
+    assert "s3" not in shown
+    assert "cret" not in shown
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+def test_repr_shows_no_token_of_the_query() -> None:
+    parsed = parse_url("wss://user:secret@example.org:81/feed?token=s3cret&s3cret")
+    assert repr(parsed) == "URL('wss://example.org:81/feed?token=...&...')"
 
 
 def test_origin_has_no_userinfo() -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import errors
 from ..options import TRANSPORT_OPTIONS
+from ..redaction import redact_url
 from ..trace import Tracer
 from .contract import SUPERSEDED, DrivenWebSocket, FullSession, Session, Target
 
@@ -88,7 +89,8 @@ class ForeignWebSocket(DrivenWebSocket):
                 setattr(self, name, getattr(websocket, name))
 
     def __repr__(self) -> str:
-        return repr(self._websocket)
+        # lomond's own repr shows the whole URL.
+        return f"{type(self._websocket).__name__}({redact_url(self.url)!r})"
 
     @property
     def url(self) -> str:

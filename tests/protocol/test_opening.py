@@ -491,3 +491,10 @@ def test_cookie_jar_is_left_alone_without_one() -> None:
     opening.build_request()
     opening.feed(redirect("/in", 302, "Set-Cookie: sid=42; Path=/"))
     assert "Cookie" not in dict(read_request(opening)[1])
+
+
+def test_repr_of_the_options_shows_no_header() -> None:
+    options = RequestOptions(
+        headers=[(b"Authorization", b"Bearer s3cret")], added_headers=((b"Cookie", b"a=s3cret"),)
+    )
+    assert "s3cret" not in repr(options)

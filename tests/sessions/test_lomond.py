@@ -66,7 +66,10 @@ def test_options_of_the_transport_are_those_it_has_and_else_our_defaults() -> No
 def test_it_is_the_websocket_to_whoever_looks() -> None:
     websocket = lomond.WebSocket("wss://127.0.0.1:1/feed")
     adapted = adapt_websocket(websocket)
-    assert repr(adapted) == repr(websocket)
+    assert repr(adapted) == "WebSocket('wss://127.0.0.1:1/feed')"
+    secret = lomond.WebSocket("wss://127.0.0.1:1/feed?token=s3cret")
+    assert "s3cret" not in repr(adapt_websocket(secret))
+    assert "s3cret" not in repr(greenws.GeventSession(secret))
     assert adapted.url == websocket.url
     assert adapted.target is adapted.home is websocket
     assert (adapted.target.host, adapted.target.port, adapted.target.is_secure) == (
