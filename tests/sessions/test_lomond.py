@@ -93,6 +93,20 @@ def test_options_given_as_attributes_count() -> None:
     assert "timed out after 0.05 s" in found[-1].reason
 
 
+def test_international_host_of_lomonds_websocket_is_encoded() -> None:
+    websocket = lomond.WebSocket("wss://fa\u00df.example:81/")
+    adapted = adapt_websocket(websocket)
+    target = adapted.target
+    assert (target.host, target.port, target.is_secure) == ("xn--fa-hia.example", 81, True)
+    assert target is adapted.target is adapted.home
+
+
+def test_host_of_lomonds_websocket_that_is_none_is_named_by_connect() -> None:
+    websocket = lomond.WebSocket("wss://\u2615.example/", proxies={})
+    with pytest.raises(ValueError, match="invalid host"):
+        next(websocket.connect(session_class=greenws.GeventSession))
+
+
 def test_subclass_meets_lomonds_errors() -> None:
     class Subclass(lomond.WebSocket):  # type: ignore[misc]
         pass
