@@ -29,6 +29,7 @@ from .options import (
 from .protocol.frame import Payload
 from .protocol.opcode import Opcode
 from .protocol.stream import Stream
+from .redaction import MAX_MESSAGE, printable
 from .sessions.contract import SessionClass
 from .sessions.session import GeventSession
 from .status import Status
@@ -424,8 +425,8 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
             return
         warned.add(cause)
         again = "" if self._backoff is None else ", and goes on trying"
-        reason = "".join(c if c.isprintable() else "?" for c in event.reason)
-        log.warning("%r could not connect%s: %s", self, again, reason)
+        # A session of others may have made the event, of any text.
+        log.warning("%r could not connect%s: %s", self, again, printable(event.reason, MAX_MESSAGE))
 
     def _take_ready(self) -> None:
         self._ready_time = monotonic()

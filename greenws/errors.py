@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .redaction import MAX_MESSAGE, printable
 from .status import Status
 
 if TYPE_CHECKING:
@@ -34,10 +35,13 @@ class WebSocketError(Exception):
 
     :param msg: the message. With further arguments, ``msg`` is a template for ``str.format``;
         without them, braces have no meaning, so text from a peer can never act as a template.
+        Control characters are escaped, and a very long message is cut
+        (:func:`.redaction.printable`), because a message may quote a peer.
     """
 
     def __init__(self, msg: str = "", *args: object, **kwargs: object) -> None:
-        super().__init__(msg.format(*args, **kwargs) if args or kwargs else msg)
+        text = msg.format(*args, **kwargs) if args or kwargs else str(msg)
+        super().__init__(printable(text, MAX_MESSAGE))
 
 
 class FrameBuildError(WebSocketError):

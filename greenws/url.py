@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from ipaddress import IPv6Address
 from urllib.parse import quote, unquote_to_bytes, urljoin, urlsplit
 
-from .redaction import redact_url
+from .redaction import MAX_QUOTED, printable, redact_url
 
 #: The schemes of a WebSocket's URL, with their default ports.
 DEFAULT_PORTS = {"ws": 80, "wss": 443}
@@ -21,14 +21,16 @@ _SPACE_OR_CONTROL = re.compile(r"[\x00-\x20\x7f]")
 _BAD_IN_HOST = re.compile(r"[\x00-\x20\x7f<>\"\\^`{|}%/?#@\[\]]")
 _BRACKETED = re.compile(r"\[[^\[\]]*:[^\[\]]*\](:.*)?")
 _ZONE = re.compile(r"[0-9A-Za-z._~-]+")
+# The largest number of characters of a name, without the dot of the root (RFC 1035 section 2.3.4).
+_MAX_NAME = 253
 _STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class URL:
     """A ``ws://`` or ``wss://`` URL in its parts.
 
-    ``repr`` leaves out the credentials.
+    ``repr`` leaves out the credentials, those of the query included.
     """
 
     #: ``"ws"`` or ``"wss"``.
@@ -39,7 +41,10 @@ class URL:
     #: Path and query, in the form for the request line.
     resource: str
     #: ``user:password`` in bytes, percent-decoded, or None.
-    userinfo: bytes | None = field(default=None, repr=False)
+    userinfo: bytes | None = None
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({redact_url(self.redact())!r})"
 
     @property
     def is_secure(self) -> bool:
@@ -91,8 +96,9 @@ def _parse(url: str) -> URL:
         raise ValueError(f"url has spaces or control characters: {redact_url(url)!r}")
     try:
         parts = urlsplit(url)
-    except ValueError as error:
-        raise ValueError(f"url is malformed ({error}): {redact_url(url)!r}") from None
+    except ValueError:
+        # The text of this error may have the password, and is left out.
+        raise ValueError(f"url has a malformed host: {redact_url(url)!r}") from None
     scheme = parts.scheme.lower()
     if scheme not in DEFAULT_PORTS:
         raise ValueError(f"url must begin with ws:// or wss://: {redact_url(url)!r}")
@@ -105,8 +111,14 @@ def _parse(url: str) -> URL:
     if not parts.hostname:
         raise ValueError(f"url has no host: {redact_url(url)!r}")
     address = parts.netloc.rpartition("@")[2]
-    if "[" in address and not _BRACKETED.fullmatch(address):  # urlsplit() accepts it
-        raise ValueError(f"url has an invalid host: {address!r}")
+    if "[" not in address:
+        # The attribute "hostname" is in lower case as Python has it, which makes another letter of
+        # a Greek sigma at the end of a word than UTS 46 does.
+        host = address.partition(":")[0]
+    elif _BRACKETED.fullmatch(address):
+        host = parts.hostname
+    else:  # urlsplit() accepts it
+        raise ValueError(f"url has an invalid host: {address[:MAX_QUOTED]!r}")
     resource = _quote(parts.path, _PATH_SAFE) or "/"
     if parts.query:
         resource += "?" + _quote(parts.query, _QUERY_SAFE)
@@ -117,36 +129,62 @@ def _parse(url: str) -> URL:
             userinfo = unquote_to_bytes(user) + b":" + unquote_to_bytes(password)
     return URL(
         scheme=scheme,
-        host=encode_host(parts.hostname),
+        host=encode_host(host),
         port=DEFAULT_PORTS[scheme] if port is None else port,
         resource=resource,
         userinfo=userinfo,
     )
 
 
-def encode_host(host: str) -> str:
+def encode_host(host: str, subject: str = "url") -> str:
     """Encode a host name for the resolver and for TLS: lower case, IDNA if beyond ASCII.
 
-    :raises ValueError: ``host`` is not a host name.
+    The encoding is IDNA 2008 (RFC 5891) after the mapping of UTS 46, as browsers have it. A label
+    of ASCII stays as it is, because ``_`` and the like are in use.
+
+    :param subject: the origin of the name, for errors.
+    :raises ValueError: ``host`` is not a host name; the message names it.
     """
     if ":" in host:
-        return _encode_ipv6(host)
-    if not host.isascii():
-        try:
-            host = host.encode("idna").decode("ascii")
-        except UnicodeError as error:
-            raise ValueError(f"url has an invalid host ({error}): {host!r}") from None
+        return _encode_ipv6(host, subject)
+    name = host if host.isascii() else _encode_labels(host, subject)
     # The check comes after IDNA, which turns some characters beyond ASCII into spaces and the like.
-    if _BAD_IN_HOST.search(host):
-        raise ValueError(f"url has an invalid host: {host!r}")
+    if _BAD_IN_HOST.search(name):
+        raise ValueError(f"{subject} has an invalid host: {host[:MAX_QUOTED]!r}")
+    _check_lengths(name, host, subject)
+    return name.lower()
+
+
+def _encode_labels(host: str, subject: str) -> str:
+    # Imported here, because few programs need these tables, which take a megabyte.
+    import idna
+
+    try:
+        name = idna.uts46_remap(host, std3_rules=False, transitional=False)
+        _check_lengths(name, host, subject)  # first, as the rules take their time for a long label
+        labels = [
+            label if label.isascii() else idna.alabel(label).decode("ascii")
+            for label in name.split(".")
+        ]
+    except UnicodeError as error:
+        why = printable(str(error))
+        raise ValueError(f"{subject} has an invalid host ({why}): {host[:MAX_QUOTED]!r}") from None
+    return ".".join(labels)
+
+
+def _check_lengths(name: str, host: str, subject: str) -> None:
     # RFC 1035 section 2.3.4. A dot at the end stands for the root. Without this check, the resolver
     # would fail later.
-    if not all(0 < len(label) < 64 for label in host.removesuffix(".").split(".")):
-        raise ValueError(f"url has an invalid host (label empty or too long): {host!r}")
-    return host.lower()
+    labels = name.removesuffix(".").split(".")
+    if not all(0 < len(label) < 64 for label in labels):
+        raise ValueError(
+            f"{subject} has an invalid host (label empty or too long): {host[:MAX_QUOTED]!r}"
+        )
+    if len(name.removesuffix(".")) > _MAX_NAME:
+        raise ValueError(f"{subject} has an invalid host (name too long): {host[:MAX_QUOTED]!r}")
 
 
-def _encode_ipv6(host: str) -> str:
+def _encode_ipv6(host: str, subject: str) -> str:
     address, percent, zone = host.partition("%")
     if len(zone) > 2:
         # RFC 6874: "%25" in a URL stands for "%". Many users write a plain "%".
@@ -154,9 +192,9 @@ def _encode_ipv6(host: str) -> str:
     try:
         IPv6Address(address)
     except ValueError:
-        raise ValueError(f"url has an invalid host: {host!r}") from None
+        raise ValueError(f"{subject} has an invalid host: {host[:MAX_QUOTED]!r}") from None
     if percent and not _ZONE.fullmatch(zone):
-        raise ValueError(f"url has an invalid host: {host!r}")
+        raise ValueError(f"{subject} has an invalid host: {host[:MAX_QUOTED]!r}")
     return address.lower() + percent + zone
 
 

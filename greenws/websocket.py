@@ -32,7 +32,7 @@ from .sessions.lomond import adapt_session, is_gone
 from .sessions.session import GeventSession
 from .status import Status
 from .trace import Tracer
-from .url import parse_url
+from .url import encode_host, parse_url
 
 if TYPE_CHECKING:
     import ssl
@@ -182,6 +182,10 @@ class WebSocket(Endpoint):
                 check_option(name, value)
                 setattr(self, name, value)
         check_context(self.ssl_context)
+        if self.server_hostname is not None:
+            encode_host(self.server_hostname.removesuffix("."), "server_hostname")
+        if self.source_address is not None and self.source_address[0]:
+            encode_host(self.source_address[0], "source_address")
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({redact_url(self.url)!r})"

@@ -87,3 +87,21 @@ def test_proxy_fail_has_what_the_proxy_said() -> None:
     error = errors.ProxyFail("no", response=Response(b"HTTP/1.1 407 Who are you\r\n\r\n"))
     assert (error.status_code, error.status, error.socks_code) == (407, "Who are you", None)
     assert errors.ProxyFail("no", socks_code=5).socks_code == 5
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_message_has_no_control_characters_of_a_peer(name: str) -> None:
+    hostile = "\x1b]0;owned\x07\x1b[2J\rINFO fake\x9b\u202e\u2028"
+    for error in (OURS[name](hostile), OURS[name]("said {}", hostile)):
+        assert str(error).isprintable()
+        assert "\\x1b]0;owned\\x07" in str(error)
+        assert "\\\\x1b" not in str(pickle.loads(pickle.dumps(error)))
+
+
+def test_message_is_cut_at_a_limit() -> None:
+    assert len(str(errors.ConnectFail("x" * 100_000))) == 2000
+    assert str(errors.ConnectFail("x" * 2000)) == "x" * 2000
+
+
+def test_message_of_another_type_is_its_text() -> None:
+    assert str(errors.WebSocketError(ValueError("why"))) == "why"  # type: ignore[arg-type]

@@ -26,8 +26,8 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "implementation",
         "status",
         "constants",
-        "errors",
         "redaction",
+        "errors",
         "events",
         "options",
         "trace",
@@ -213,7 +213,7 @@ def why_forbidden(name: str, item: Import) -> str | None:
         return "it imports socket"
     if row == 1 and top in {"threading", "_thread", "time"}:
         return "the protocol has no threads and no clock"
-    allowed = {"socks"} if row == 2 else set()
+    allowed = {"socks"} if row == 2 else {"idna"} if name == "url" else set()
     if row < 3 and top not in sys.stdlib_module_names | allowed and not item.is_typing_only:
         return "rows 0 to 2 are stdlib only"
     if row > 3 and item.is_typing_only:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import base64
+import subprocess
+import sys
+import traceback
 from typing import Any
 
 import lomond
@@ -193,6 +196,84 @@ def test_international_host_is_encoded() -> None:
 
 
 @pytest.mark.parametrize(
+    ("host", "encoded"),
+    [
+        # The four characters that IDNA 2003 made something else of (UTS 46 section 2).
+        ("fa\u00df.example", "xn--fa-hia.example"),
+        ("FA\u1e9e.example", "xn--fa-hia.example"),
+        ("\u03b2\u03cc\u03bb\u03bf\u03c2.example", "xn--nxasmm1c.example"),
+        ("\u0915\u094d\u200d\u0937.example", "xn--11b2ezcw70k.example"),
+        ("\u0646\u0627\u0645\u0647\u200c\u0627\u06cc.example", "xn--mgba3gch31f060k.example"),
+        # A capital sigma is an inner one everywhere, also at the end of a word.
+        ("\u0392\u038c\u039b\u039f\u03a3.example", "xn--nxasmq6b.example"),
+        ("B\u00dcCHER.Example", "xn--bcher-kva.example"),
+        ("b\u00fccher.example.", "xn--bcher-kva.example."),
+        ("a\u3002b\uff0ec\uff61\u00fc", "a.b.c.xn--tda"),
+        ("\uff45xample.org", "example.org"),
+        ("\uff11\uff12\uff17.0.0.1", "127.0.0.1"),
+        # Labels of ASCII are not judged by IDNA.
+        ("_srv.a_b.\u00fc", "_srv.a_b.xn--tda"),
+        ("xn--bcher-kva.\u00fc", "xn--bcher-kva.xn--tda"),
+        ("-a-.\u00fc", "-a-.xn--tda"),
+    ],
+)
+def test_international_host_is_encoded_as_browsers_do(host: str, encoded: str) -> None:
+    assert encode_host(host) == encoded
+    assert parse_url(f"wss://user:secret@{host}:81/").host == encoded
+    assert encode_host(encoded) == encoded
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "\u2615.example",  # a symbol
+        "\u0661a.example",  # right to left
+        "a\u200db.example",  # a joiner that joins nothing
+        "\u0300a.example",
+        "\u00fc-.example",
+        "xn--\u00fc.example",
+        "a\u3002\u3002\u00fc",
+        "\u00ad.\u00fc",
+        "\u00fc." + "a" * 64,
+        "\u00fc" * 63,
+        "\u00fc." * 60,
+        "\u00fc" * 70_000,
+        "a." * 127 + "a",
+        "\ud800.example",
+        "\u2488com",
+    ],
+)
+def test_host_that_is_none_is_named(host: str) -> None:
+    for call in (encode_host, lambda host: WebSocket(f"ws://user:secret@{host}/")):
+        with pytest.raises(ValueError, match="has an invalid host") as caught:
+            call(host)
+        assert repr(host[:10])[1:-1] in str(caught.value)
+        assert "secret" not in str(caught.value)
+        assert len(str(caught.value)) < 2000
+
+
+def test_names_of_ascii_need_no_tables_of_idna() -> None:
+    program = "import sys, greenws; greenws.WebSocket('ws://h_/'); assert 'idna' not in sys.modules"
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("server_hostname", "a..b"),
+        ("server_hostname", ""),
+        ("server_hostname", "\u2615.example"),
+        ("server_hostname", "[::1]"),
+        ("source_address", ("a..b", 0)),
+        ("source_address", ("\u2615.example", 0)),
+    ],
+)
+def test_option_that_is_no_host_is_named(option: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=f"{option} has an invalid host"):
+        WebSocket("ws://h/", **{option: value})
+
+
+@pytest.mark.parametrize(
     ("userinfo", "credentials"),
     [
         ("user:password", b"user:password"),
@@ -237,6 +318,44 @@ def test_credentials_are_not_shown() -> None:
         with pytest.raises(ValueError, match="url") as caught:
             parse_url(bad)
         assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "fault"),
+    [
+        ("ws://user:s3/cret@host/", "invalid port"),
+        ("ws://user:s3?cret@host/", "invalid port"),
+        ("ws://user:s3#cret@host/", "invalid port"),
+        ("ws://user:s3cret%40host/", "invalid port"),
+        ("ws://user:s3cret", "invalid port"),
+        ("ws://user:s3 cret@host/", "spaces"),
+        ("ws://us er/s3cret@host/", "spaces"),
+        ("wss://host/a b?s3cret", "spaces"),
+        ("ftp://user:s3/cret@host/", "must begin"),
+        ("user:s3cret@host/", "must begin"),
+        ("https://host/?s3cret", "must begin"),
+        # These characters have "/", "?", "#", "@" or ":" in them. The error of urllib shows all.
+        ("ws://user:s3cret\uff20host/", "malformed host"),
+        ("ws://user:s3\u2100cret@host/", "malformed host"),
+        ("ws://user:s3cret\uff0f@host/", "malformed host"),
+        ("ws://user:s3cret@ho\uff1ast/", "malformed host"),
+        ("ws://user:s3cret@[::1/", "malformed host"),
+        ("ws://user:s3cret@[host]/", "invalid host|malformed host"),
+        ("ws://user:s3cret@ho%st/", "invalid host"),
+    ],
+)
+def test_credentials_are_in_no_error(url: str, fault: str) -> None:
+    with pytest.raises(ValueError, match=fault) as caught:
+        parse_url(url)
+    shown = "".join(traceback.format_exception(caught.value)[-1:])
+    assert "s3" not in shown
+    assert "cret" not in shown
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+def test_repr_shows_no_token_of_the_query() -> None:
+    parsed = parse_url("wss://user:secret@example.org:81/feed?token=s3cret&s3cret")
+    assert repr(parsed) == "URL('wss://example.org:81/feed?token=...&...')"
 
 
 def test_origin_has_no_userinfo() -> None:

@@ -31,7 +31,7 @@ from collections.abc import Iterator
 
 from .. import errors, events
 from ..constants import MAX_CONTROL_PAYLOAD, MAX_MESSAGE_SIZE
-from ..redaction import redact_url
+from ..redaction import MAX_MESSAGE, printable, redact_url
 from ..status import Status
 from ..trace import Tracer
 from ..url import URL
@@ -324,6 +324,7 @@ class ClientProtocol:
 
     def _reject(self, response: Response, reason: str) -> events.Rejected:
         code = response.status_code
+        reason = printable(reason, MAX_MESSAGE)  # may quote the server
         self._tracer.tell("handshake_rejected", reason=reason, status_code=code)
         self._step(CLOSED)
         event = events.Rejected(response, reason)

@@ -101,7 +101,7 @@ def build_close_payload(code: int | None, reason: str | bytes = b"") -> bytes:
 def parse_close_payload(payload: bytes) -> tuple[int | None, str]:
     """Return code and reason of a received close frame; the code is None if it was empty.
 
-    :raises ProtocolError: if the length or the code is illegal.
+    :raises ProtocolError: if the length or the code is illegal; the message quotes the frame.
     :raises CriticalProtocolError: if the reason is not UTF-8.
     """
     if not payload:
@@ -110,7 +110,11 @@ def parse_close_payload(payload: bytes) -> tuple[int | None, str]:
         raise ProtocolError("invalid close frame payload")
     code = int.from_bytes(payload[:2], "big")
     if not is_sendable(code):
-        raise ProtocolError("reserved close code ({})", code)
+        # The code and the reason are the server's only word on why it closes: some servers send
+        # 1006, a code that stands for the absence of a close frame.
+        reason = payload[2:].decode("utf-8", "replace")
+        said = f", with the reason {reason!r}" if reason else ""
+        raise ProtocolError(f"reserved close code ({code}) in a close frame{said}")
     try:
         return code, payload[2:].decode("utf-8")
     except UnicodeDecodeError as error:

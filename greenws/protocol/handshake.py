@@ -29,8 +29,13 @@ _is_name = re.compile(TOKEN.encode()).fullmatch
 _is_value = re.compile(FIELD_VALUE.encode()).fullmatch
 _is_http = re.compile(r"HTTP/1\.[0-9]").fullmatch
 
+# A token, and the character after it.
+_LEADING_TOKEN = re.compile(rb"(?:" + TOKEN.encode() + rb")?.", re.DOTALL)
+
 # The largest number of characters that an error shows of a peer's text.
 _SHOWN = 64
+# The same of a subprotocol: some services take tokens there.
+_SHOWN_PROTOCOL = 8
 
 
 def new_handshake_key() -> bytes:
@@ -58,7 +63,10 @@ def check_field(name: bytes, value: bytes) -> None:
     if not isinstance(value, bytes):
         raise TypeError(f"the value of a header must be bytes, not {type(value).__name__}")
     if not _is_name(name):
-        raise ValueError(f"the name of a header must be a token: {name!r}")
+        # No more is shown than the first wrong character: a value may follow, a credential say.
+        shown = _LEADING_TOKEN.match(name + b" ")
+        assert shown is not None  # any bytes begin with a token, or with nothing
+        raise ValueError(f"the name of a header must be a token: {name[: shown.end()]!r}")
     if not _is_value(value):
         # The value is not shown: it may be a credential.
         raise ValueError(f"the value of header {name!r} has control characters")
@@ -72,10 +80,15 @@ def check_protocols(protocols: Iterable[str]) -> None:
     seen: set[str] = set()
     for protocol in protocols:
         if not is_token(protocol):
-            raise ValueError(f"subprotocol must be a token: {protocol[:_SHOWN]!r}")
+            raise ValueError(f"subprotocol must be a token: {_show_protocol(protocol)}")
         if protocol in seen:
-            raise ValueError(f"subprotocol appears twice: {protocol[:_SHOWN]!r}")
+            raise ValueError(f"subprotocol appears twice: {_show_protocol(protocol)}")
         seen.add(protocol)
+
+
+def _show_protocol(protocol: str) -> str:
+    more = "..." if len(protocol) > _SHOWN_PROTOCOL else ""
+    return f"{protocol[:_SHOWN_PROTOCOL]!r}{more}"
 
 
 def check_response(

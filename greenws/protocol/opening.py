@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 from urllib.parse import quote
 
@@ -81,13 +81,13 @@ class CookieStore(Protocol):
 
 @dataclass(slots=True)
 class RequestOptions:
-    """What the user wants in the opening request."""
+    """What the user wants in the opening request. ``repr`` leaves out the headers."""
 
     protocols: Sequence[str] = ()
     agent: str = constants.USER_AGENT
     compress: bool = False
-    headers: HeaderSource | Callable[[], HeaderSource] | None = None
-    added_headers: tuple[tuple[bytes, bytes], ...] = ()
+    headers: HeaderSource | Callable[[], HeaderSource] | None = field(default=None, repr=False)
+    added_headers: tuple[tuple[bytes, bytes], ...] = field(default=(), repr=False)
     origin: str | None = None
     cookies: CookieStore | None = None
     max_redirects: int = constants.MAX_REDIRECTS

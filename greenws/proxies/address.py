@@ -29,6 +29,9 @@ PROXY_PORTS = {
 # for ws and wss, so http and https stand for them, too.
 _KEYS = {False: ("ws", "http", "all"), True: ("wss", "https", "all")}
 
+# The dots of a host name (RFC 3490 section 3.1).
+_DOTS = ".\u3002\uff0e\uff61"
+
 _IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
@@ -151,9 +154,9 @@ def is_exempt(host: str, port: int, no_proxy: str) -> bool:
     CIDR notation. A name or an address may end in ``:port``. Case does not matter. Malformed
     entries are skipped, because the list was written for other programs, too.
     """
-    name = host.lower().rstrip(".")
+    name = (_encode_host(host) or host.lower()).rstrip(".")
     address = _parse_ip(name)
-    for entry in no_proxy.replace(",", " ").lower().split():
+    for entry in no_proxy.replace(",", " ").split():
         if entry == "*":
             return True
         if "/" in entry:
@@ -246,5 +249,5 @@ def _is_in_network(address: _IPAddress, entry: str) -> bool:
 
 
 def _is_in_domain(name: str, pattern: str) -> bool:
-    domain = _encode_host(pattern.lstrip("*").strip("."))
+    domain = _encode_host(pattern.lstrip("*").strip(_DOTS))
     return bool(domain) and (name == domain or name.endswith(f".{domain}"))

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Generator, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from .. import errors
 from ..options import TRANSPORT_OPTIONS
+from ..redaction import redact_url
 from ..trace import Tracer
+from ..url import encode_host
 from .contract import SUPERSEDED, DrivenWebSocket, FullSession, Session, Target
 
 if TYPE_CHECKING:
@@ -68,14 +71,25 @@ class SilentTracer(Tracer):
         return False
 
 
+@dataclass(frozen=True)
+class Place:
+    """A :class:`.contract.Target`."""
+
+    host: str
+    port: int
+    is_secure: bool
+
+
 class ForeignWebSocket(DrivenWebSocket):
     """lomond's WebSocket, or one that is like it, for a GeventSession.
 
     Options of the transport that the WebSocket has as attributes count; the others have our
     defaults.
+
+    :raises ValueError: the host is beyond ASCII, and is not a host name.
     """
 
-    __slots__ = ("__dict__", "_tracer", "_websocket")
+    __slots__ = ("__dict__", "_target", "_tracer", "_websocket")
 
     def __init__(self, websocket: Any) -> None:
         self._websocket = websocket
@@ -86,9 +100,15 @@ class ForeignWebSocket(DrivenWebSocket):
         for name in TRANSPORT_OPTIONS:
             if hasattr(websocket, name):
                 setattr(self, name, getattr(websocket, name))
+        host = getattr(websocket, "host", None)
+        self._target: Target = websocket
+        if isinstance(host, str) and not host.isascii():
+            # lomond leaves the name as it was given.
+            self._target = Place(encode_host(host), websocket.port, websocket.is_secure)
 
     def __repr__(self) -> str:
-        return repr(self._websocket)
+        # lomond's own repr shows the whole URL.
+        return f"{type(self._websocket).__name__}({redact_url(self.url)!r})"
 
     @property
     def url(self) -> str:
@@ -97,8 +117,7 @@ class ForeignWebSocket(DrivenWebSocket):
 
     @property
     def target(self) -> Target:
-        target: Target = self._websocket
-        return target
+        return self._target
 
     home = target
 

@@ -18,6 +18,7 @@ import gevent.socket
 from gevent import get_hub
 
 from ..errors import ConnectFail
+from ..url import encode_host
 from .wait import wait_end
 
 SockAddr = tuple[Any, ...]
@@ -78,6 +79,12 @@ def resolve(host: str, port: int) -> list[Address]:
     numeric = parse_numeric(host, port)
     if numeric is not None:
         return [numeric]
+    if not host.isascii():
+        # gevent would encode the name by IDNA 2003, which makes another host of some names.
+        try:
+            host = encode_host(host, "it")
+        except ValueError as error:
+            raise ConnectFail(f"unable to resolve {host!r}: {error}") from None
     key = (get_hub(), os.getpid(), host, port)
     lookup = _in_flight.get(key)
     if lookup is None:

@@ -160,7 +160,7 @@ class GeventSession(HubSession):
         self._attention = False
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {self.websocket!r}>"
+        return f"<{type(self).__name__} of {self._websocket!r}>"
 
     @property
     def follows_redirects(self) -> bool:

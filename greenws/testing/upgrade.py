@@ -22,6 +22,7 @@ from ..protocol.extensions import (
 )
 from ..protocol.handshake import FIELD_VALUE, accept_for, check_field, check_protocols
 from ..protocol.head import TOKEN, Head
+from ..redaction import redact_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -80,7 +81,7 @@ class Request(Head):
         self.extensions: Extensions = []
 
     def __repr__(self) -> str:
-        return f"<request {self.method} {self.target} {self.http_ver}>"
+        return f"<request {self.method} {redact_url(self.target)} {self.http_ver}>"
 
 
 def parse_request(head: bytes) -> Request:

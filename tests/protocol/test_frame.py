@@ -119,6 +119,26 @@ def test_received_close_payload_with_a_reserved_code_is_an_error(code: int) -> N
         parse_close_payload(code.to_bytes(2, "big") + b"bye")
 
 
+@pytest.mark.parametrize("code", [0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, 65535])
+@pytest.mark.parametrize(
+    ("reason", "shown"),
+    [
+        (b"", "in a close frame"),
+        (b"Slow Consumer", "with the reason 'Slow Consumer'"),
+        (b"a {0} \x1b[2J", "with the reason 'a {0} \\x1b[2J'"),
+        (b"\xff", "with the reason '\ufffd'"),
+    ],
+)
+def test_error_of_a_reserved_close_code_quotes_code_and_reason(
+    code: int, reason: bytes, shown: str
+) -> None:
+    with pytest.raises(ProtocolError) as caught:
+        parse_close_payload(code.to_bytes(2, "big") + reason)
+    assert caught.value.code == 1002
+    assert str(caught.value).startswith(f"reserved close code ({code}) ")
+    assert str(caught.value).endswith(shown)
+
+
 @pytest.mark.parametrize("code", ["1000", 1000.0, True, b"\x03\xe8"])
 def test_close_payload_refuses_a_code_of_another_type(code: Any) -> None:
     with pytest.raises(TypeError, match="code must be int"):

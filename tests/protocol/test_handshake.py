@@ -77,6 +77,29 @@ def test_header_with_a_bad_name_is_refused(name: bytes) -> None:
         build_rejection(400, "", [(name, b"value")])
 
 
+@pytest.mark.parametrize(
+    "name",
+    [b"Authorization: Bearer s3cret", b"Authorization s3cret", b": s3cret", b"Cookie:s3cret"],
+)
+def test_value_that_stands_in_the_name_of_a_header_is_not_shown(name: bytes) -> None:
+    with pytest.raises(ValueError, match="must be a token") as caught:
+        check_field(name, b"")
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("protocol", ["Bearer: eyJhbGciOiJIUzI1NiIs3cret", "Bearer: s3cret"])
+def test_token_that_is_no_subprotocol_is_not_shown(protocol: str) -> None:
+    with pytest.raises(ValueError, match="must be a token") as caught:
+        check_protocols([protocol])
+    assert "s3cret" not in str(caught.value)
+
+
+def test_token_that_is_a_subprotocol_twice_is_not_shown() -> None:
+    with pytest.raises(ValueError, match="twice") as caught:
+        check_protocols(["eyJhbGciOiJIUzI1NiIs3cret"] * 2)
+    assert "s3cret" not in str(caught.value)
+
+
 @pytest.mark.parametrize("value", [b"a\r\nX: y", b"a\r", b"a\n", b"\n", b"\0", b"\x1f", b"\x7f"])
 def test_header_with_a_bad_value_is_refused(value: bytes) -> None:
     for check in (check_field, lambda name, value: build_rejection(400, "", [(name, value)])):
@@ -286,6 +309,11 @@ def test_parse_request_gives_its_parts() -> None:
     assert request.get("Host") == "example.org"
     assert request.get_all("sec-websocket-protocol") == ["a, b", "c"]
     assert repr(request) == "<request GET /chat HTTP/1.1>"
+
+
+def test_repr_of_a_request_shows_no_token() -> None:
+    request = parse_request(ask().replace(b"/chat", b"/chat/@me?token=s3cret"))
+    assert repr(request) == "<request GET /chat/@me?token=... HTTP/1.1>"
 
 
 @pytest.mark.parametrize(

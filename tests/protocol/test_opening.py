@@ -657,3 +657,23 @@ def test_cookie_jar_is_left_alone_without_one() -> None:
     opening.build_request()
     opening.feed(redirect("/in", 302, "Set-Cookie: sid=42; Path=/"))
     assert "Cookie" not in dict(read_request(opening)[1])
+
+
+@pytest.mark.parametrize(
+    "host", ["a..b", "\u2615.example", "%E2%98%95.example", "a" * 64, "a." * 127 + "a", "[::g]"]
+)
+def test_redirect_to_no_host_is_refused(host: str) -> None:
+    for location in (f"ws://{host}/", f"//{host}/", f"https://user:s3cret@{host}:81/"):
+        opening = make()
+        opening.build_request()
+        head = f"HTTP/1.1 302 x\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n"
+        outcome = opening.feed(head.encode())
+        assert isinstance(outcome, Refused)
+        assert "s3cret" not in outcome.reason
+
+
+def test_repr_of_the_options_shows_no_header() -> None:
+    options = RequestOptions(
+        headers=[(b"Authorization", b"Bearer s3cret")], added_headers=((b"Cookie", b"a=s3cret"),)
+    )
+    assert "s3cret" not in repr(options)

@@ -24,6 +24,14 @@ def test_response_has_status_headers_and_raw() -> None:
     assert repr(response) == "<response HTTP/1.1 101 Switching Protocols>"
 
 
+def test_repr_shows_no_control_characters_and_has_a_limit() -> None:
+    hostile = b"\x1b]0;owned\x07\x1b[2J\rINFO fake log line\x08"
+    for line in (b"HTTP/1.1 403 " + hostile, hostile + b" 200 OK", b"x" * 60_000):
+        shown = repr(Response(line + b"\r\n\r\n"))
+        assert shown.isprintable()
+        assert len(shown) < 500
+
+
 @pytest.mark.parametrize(
     "line, parts",
     [

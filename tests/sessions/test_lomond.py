@@ -66,7 +66,10 @@ def test_options_of_the_transport_are_those_it_has_and_else_our_defaults() -> No
 def test_it_is_the_websocket_to_whoever_looks() -> None:
     websocket = lomond.WebSocket("wss://127.0.0.1:1/feed")
     adapted = adapt_websocket(websocket)
-    assert repr(adapted) == repr(websocket)
+    assert repr(adapted) == "WebSocket('wss://127.0.0.1:1/feed')"
+    secret = lomond.WebSocket("wss://127.0.0.1:1/feed?token=s3cret")
+    assert "s3cret" not in repr(adapt_websocket(secret))
+    assert "s3cret" not in repr(greenws.GeventSession(secret))
     assert adapted.url == websocket.url
     assert adapted.target is adapted.home is websocket
     assert (adapted.target.host, adapted.target.port, adapted.target.is_secure) == (
@@ -88,6 +91,20 @@ def test_options_given_as_attributes_count() -> None:
         found = run(Impatient(server.url, proxies={}))
     assert names(found) == ["connecting", "connected", "connect_fail"]
     assert "timed out after 0.05 s" in found[-1].reason
+
+
+def test_international_host_of_lomonds_websocket_is_encoded() -> None:
+    websocket = lomond.WebSocket("wss://fa\u00df.example:81/")
+    adapted = adapt_websocket(websocket)
+    target = adapted.target
+    assert (target.host, target.port, target.is_secure) == ("xn--fa-hia.example", 81, True)
+    assert target is adapted.target is adapted.home
+
+
+def test_host_of_lomonds_websocket_that_is_none_is_named_by_connect() -> None:
+    websocket = lomond.WebSocket("wss://\u2615.example/", proxies={})
+    with pytest.raises(ValueError, match="invalid host"):
+        next(websocket.connect(session_class=greenws.GeventSession))
 
 
 def test_subclass_meets_lomonds_errors() -> None:

@@ -194,3 +194,17 @@ def _resolve_in_thread(host: str) -> int:
         return len(resolve(host, 80))
     finally:
         gevent.get_hub().destroy(destroy_loop=True)
+
+
+@pytest.mark.parametrize("host", ["fa\u00df.example", "FA\u1e9e\u3002example"])
+def test_international_host_is_asked_for_by_idna_2008(fake: FakeResolver, host: str) -> None:
+    fake.answer.set([V4])
+    resolve(host, 80)
+    assert [question[0] for question in fake.questions] == ["xn--fa-hia.example"]
+
+
+@pytest.mark.parametrize("host", ["\u2615.example", "a\u3002\u3002b", "a\xa0b"])
+def test_international_host_that_is_none_is_a_failure(fake: FakeResolver, host: str) -> None:
+    with pytest.raises(ConnectFail, match="invalid host"):
+        resolve(host, 80)
+    assert fake.questions == []

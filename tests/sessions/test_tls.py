@@ -142,6 +142,12 @@ def test_international_name_is_encoded(authority: Authority, context: ssl.SSLCon
         assert server.server_names == ["xn--bcher-kva.example"]
 
 
+def test_sharp_s_is_not_two_letters(authority: Authority, context: ssl.SSLContext) -> None:
+    with LoopbackServer(echo_bytes, authority.server_context("xn--fa-hia.example")) as server:
+        open_tls(server.port, context, "fa\u00df.example").close()
+        assert server.server_names == ["xn--fa-hia.example"]
+
+
 @pytest.mark.parametrize("name", ["", ".", ".example.org", "a b", "a\0b", "x" * 300])
 def test_invalid_name_is_a_value_error(context: ssl.SSLContext, name: str) -> None:
     ours, theirs = _socket.socketpair()

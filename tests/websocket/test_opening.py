@@ -386,3 +386,52 @@ def test_redirect_is_a_rejection_unless_the_session_follows() -> None:
     connect(websocket)
     (event,) = websocket.feed(b"HTTP/1.1 302 Found\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n")
     assert event.name == "rejected"
+
+
+# What a hostile server writes
+
+HOSTILE = "\x1b]0;owned\x07\x1b[2J\x9b1m\x08INFO fake"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        f"HTTP/1.1 403 {HOSTILE}\r\n\r\n",
+        f"{HOSTILE} 200 OK\r\n\r\n",
+        f"{HOSTILE}\r\n\r\n",
+        f"HTTP/1.1 101 x\r\nUpgrade: {HOSTILE}\r\n\r\n",
+        f"HTTP/1.1 101 x\r\nUpgrade: websocket\r\nConnection: {HOSTILE}\r\n\r\n",
+        f"HTTP/1.1 302 x\r\nLocation: ws://u:s3/cret@h:1/{HOSTILE}\r\n\r\n",
+        f"HTTP/1.1 302 x\r\nLocation: {HOSTILE}\r\n\r\n",
+    ],
+)
+def test_rejection_shows_no_control_characters(head: str) -> None:
+    records: list[Any] = []
+    websocket = WebSocket(URL, trace=records.append)
+    connect(websocket)
+    found = [*websocket.feed(head.encode()), *websocket.feed_eof()]
+    (rejected,) = [event for event in found if event.name == "rejected"]
+    assert isinstance(rejected, events.Rejected)
+    assert rejected.reason.isprintable()
+    assert repr(rejected).isprintable()
+    assert repr(records).isprintable()
+    assert "cret" not in repr(found) + repr(records)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [f"Sec-WebSocket-Protocol: {HOSTILE}"],
+        [f"Sec-WebSocket-Extensions: {HOSTILE}"],
+        [f"Sec-WebSocket-Extensions: x; y={HOSTILE}"],
+        ["Sec-WebSocket-Protocol: " + "x" * 50_000],
+    ],
+)
+def test_upgrade_that_fails_shows_no_control_characters(lines: list[str]) -> None:
+    websocket = WebSocket(URL)
+    connect(websocket)
+    (rejected,) = websocket.feed(answer(websocket, *lines))
+    assert isinstance(rejected, events.Rejected)
+    assert rejected.reason.isprintable()
+    assert len(rejected.reason) < 500
+    assert repr(rejected).isprintable()
