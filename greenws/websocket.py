@@ -467,9 +467,7 @@ class WebSocket(Endpoint):
         :raises TypeError: if an argument has a wrong type.
         :raises ValueError: if the code must not be sent, or the reason is too long.
         """
-        if code is None and reason == b"goodbye":
-            reason = b""
-        payload = build_close_payload(code, reason)
+        payload = build_user_close(code, reason)
         protocol, driver = self._protocol, self._driver
         if driver is None or protocol.phase >= CLOSING:
             return
@@ -491,9 +489,10 @@ class WebSocket(Endpoint):
     def force_disconnect(self) -> None:
         """Close the socket now, without a closing handshake."""
         if self._driver is not None:
-            # Messages that were received and not handled yet are dropped as well.
-            self._protocol.stream.is_closed = True
             self._driver.force_disconnect()
+            # Messages that were received and not handled yet are dropped as well; only now, as the
+            # session refuses a call from another thread.
+            self._protocol.stream.is_closed = True
 
     def _send_message(self, opcode: int, payload: Payload, compress: bool) -> None:
         protocol, driver = self._protocol, self._driver
@@ -523,6 +522,17 @@ class WebSocket(Endpoint):
         # The frame first: a trace that raises, or waits where it must not, delays no ping.
         self._driver.send(opcode, data)
         self._tracer.tell(f"send_{kind}", length=len(data))
+
+
+def build_user_close(code: int | None, reason: str | bytes) -> bytes:
+    """Return the payload of the close frame for these arguments of :meth:`WebSocket.close`.
+
+    :raises TypeError: if an argument has a wrong type.
+    :raises ValueError: if the code must not be sent, or the reason is too long.
+    """
+    if code is None and reason == b"goodbye":
+        reason = b""
+    return build_close_payload(code, reason)
 
 
 def _read_proxies(proxies: Mapping[str, str | None]) -> dict[str, str | None]:

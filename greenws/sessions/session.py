@@ -91,6 +91,10 @@ LINGER = 1.0
 # heads parse slower than frames.
 _OPENING_READ_SIZE = 8 * 1024
 
+# The reasons for an end by force_disconnect(), after and before the upgrade.
+_FORCED = "disconnected; forced"
+_GIVEN_UP = "given up by the user"
+
 # As plain numbers: they are passed on, or compared with, for every frame.
 _TEXT = int(Opcode.TEXT)
 _CLOSE = int(Opcode.CLOSE)
@@ -176,6 +180,11 @@ class GeventSession(HubSession):
     def is_running(self) -> bool:
         """Whether the iteration has begun, and holds, or will hold, an open connection."""
         return self._life.thread != 0 and self._life.state < DROPPED
+
+    @property
+    def is_forced(self) -> bool:
+        """Whether :meth:`force_disconnect` is the reason for the end."""
+        return self._life.reason in (_FORCED, _GIVEN_UP)
 
     # Running
 
@@ -685,7 +694,7 @@ class GeventSession(HubSession):
         if life.is_forked or life.is_elsewhere:
             raise life.refusal()
         self._outbox.flush()
-        self._fail("disconnected; forced" if life.is_upgraded else "given up by the user")
+        self._fail(_FORCED if life.is_upgraded else _GIVEN_UP)
 
     def end(self) -> None:
         """Have the connection ended when what is queued has left, or after a second."""
