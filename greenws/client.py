@@ -424,7 +424,11 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
         failure: events.ConnectFail | events.Rejected | None = None
         last: events.Disconnected | None = None
         self._ready_time = None
-        connection = self.websocket.connect(**self._connect_options())
+        try:
+            connection = self.websocket.connect(**self._connect_options())
+        except Exception as error:  # of session_class, or of trace
+            self._handler_failed(error)
+            return events.Disconnected("the connection was not begun")
         self._attach(self.websocket.stream)
         try:
             for event in connection:
@@ -437,6 +441,10 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
                     last = event
                 self._dispatch(event)
                 del event  # an idle connection keeps none of its last events
+        except WebSocketError:  # in a forked child, whose connection this is not
+            raise
+        except Exception as error:  # of trace, as those of handlers do not get here
+            self._handler_failed(error)
         finally:
             self._direct = None
             # Close what is open first: on_close finds the connection ended, also after a kill.

@@ -73,7 +73,8 @@ class WebSocket(Endpoint):
     :param server_hostname: the name that the certificate has to have, and that is sent as SNI,
         if it is not the host of the URL.
     :param headers: headers to add to the request: a mapping, pairs, or a callable that returns
-        one of these and is called at every connect. Names and values are str or bytes.
+        one of these and is called at every connect. Names and values are str or bytes. The callable
+        may wait; its exceptions make the opening fail.
     :param origin: the value of the ``Origin`` header.
     :param cookies: a cookie jar: its cookies are sent, and those of the answers put into it.
     :param max_redirects: redirects that are followed; 0 for none. Never from wss to ws; headers,

@@ -292,7 +292,7 @@ class GeventSession(HubSession):
             self._arm()
             if monotonic() >= self._schedule.open_due:
                 raise Interrupted
-            transport, proxy = approach.run(target)
+            transport, proxy, request = approach.run(target)
         except Interrupted:
             if life.state == DIALING:
                 raise approach.expire() from None
@@ -307,7 +307,7 @@ class GeventSession(HubSession):
         self._adopt(transport)
         life.step(UPGRADING)
         try:
-            self._outbox.put_bytes(websocket.build_request())
+            self._outbox.put_bytes(request)
         except errors.WebSocketError as error:
             if not self._outbox.has_failed:
                 raise errors.ConnectFail("unable to send the request; {}", error) from None
