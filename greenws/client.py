@@ -15,7 +15,7 @@ from gevent.event import Event
 from . import events
 from .backoff import Backoff, Outcome, find_retry_after
 from .constants import SHORTEST_WAIT
-from .errors import WebSocketError
+from .errors import WebSocketClosing, WebSocketError
 from .handlers import HANDLER_NAMES, Handlers
 from .options import (
     RUN_OPTIONS,
@@ -31,9 +31,11 @@ from .protocol.opcode import Opcode
 from .protocol.stream import Stream
 from .redaction import MAX_MESSAGE, printable
 from .sessions.contract import SessionClass
+from .sessions.lomond import is_gone
+from .sessions.roster import Roster, get_roster, is_in_hub
 from .sessions.session import GeventSession
 from .status import Status
-from .websocket import WebSocket, check_run_options
+from .websocket import WebSocket, build_user_close, check_run_options
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -152,6 +154,8 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
         self._greenlet: _ClientGreenlet | None = None
         # The greenlet that calls the handlers, while they are called.
         self._runner: Any = None
+        # Those that run on the same hub, while this client runs.
+        self._roster: Roster | None = None
         # The session, if messages go straight to it, as nothing is deflated or traced; or None.
         self._direct: GeventSession | None = None
         # When the present connection became ready, in seconds of the monotonic clock, or None.
@@ -196,11 +200,10 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
         """Wait until the client has ended, or for ``timeout`` seconds.
 
         :raises Exception: what came out of a handler, as from :meth:`run`.
-        :raises RuntimeError: if a handler calls it without a timeout: it would wait for itself.
+        :raises RuntimeError: if a handler calls it without a timeout: it would wait for itself; or
+            if a callback of the hub does, which cannot wait.
         """
-        if self.is_running:
-            if timeout is None and self._runner is getcurrent():
-                raise RuntimeError(f"{self!r} cannot wait for itself")
+        if self.is_running and self._may_wait(timeout):
             if self._ended is None:
                 self._ended = Event()
             if not self._ended.wait(timeout):
@@ -213,9 +216,10 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
 
         :returns: True if the client is ready, or was ready meanwhile: a server can close at once.
             False if ``timeout`` seconds have passed, or the opening has failed for good.
+        :raises RuntimeError: as :meth:`join`.
         """
         before = self._ready_time
-        if not self.is_ready and self.is_running:
+        if not self.is_ready and self.is_running and self._may_wait(timeout):
             if self._settled is None:
                 self._settled = Event()
             self._settled.wait(timeout)
@@ -234,8 +238,16 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
     def close(self, code: int | None = Status.NORMAL, reason: str | bytes = b"goodbye") -> None:
         """Begin the closing handshake, and stop reconnecting. Returns at once.
 
+        May be called from anywhere: from a handler, a callback of the hub, a signal handler. A call
+        from another thread is handed to the hub of the client.
+
         :raises ValueError: if the code must not be sent, or the reason is too long.
         """
+        roster = self._roster
+        if roster is not None and roster.is_elsewhere:
+            build_user_close(code, reason)  # a mistake is told to the caller
+            roster.hand_over(self.close, code, reason)
+            return
         self.websocket.close(code, reason)
         self._stop()
 
@@ -243,8 +255,16 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
         """End at once, whatever is going on, without a closing handshake; stop reconnecting.
 
         Waits until the greenlet of the client has ended, and ``on_close`` with it; called from
-        that greenlet, or for a client run by :meth:`run`, returns at once.
+        that greenlet, or for a client run by :meth:`run`, returns at once. So does a call from a
+        callback of the hub or a signal handler that runs in the hub, which cannot wait, and from
+        another thread, which is handed to the hub of the client.
         """
+        roster = self._roster
+        if roster is None:  # it does not run
+            return
+        if roster.is_elsewhere:
+            roster.hand_over(self.kill)
+            return
         is_first = self._life is not _KILLED
         self._stop(_KILLED)
         greenlet = self._greenlet
@@ -255,8 +275,9 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
             greenlet.kill(block=False)
             # Should a handler catch GreenletExit, the connection ends all the same.
             self.websocket.force_disconnect()
-        greenlet.join()
-        if self.is_running:  # killed before it ever ran
+        if not is_in_hub():
+            greenlet.join()
+        if self.is_running and greenlet.ready():  # killed before it ever ran
             self._finish()
 
     # Sending
@@ -303,6 +324,8 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
         self._error = None
         self._warned = None
         self._settled = self._ended = self._stopped = None
+        self._roster = get_roster()
+        self._roster.add(self)
 
     @property
     def _is_stopping(self) -> bool:
@@ -315,9 +338,22 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
         if self._stopped is not None:
             self._stopped.set()
 
+    def _may_wait(self, timeout: float | None) -> bool:
+        """Tell whether the caller has to wait for the client; raise an error if it cannot."""
+        if is_in_hub():
+            if timeout is None or timeout > 0:
+                raise RuntimeError(f"the hub cannot wait for {self!r}; spawn a greenlet for that")
+            return False
+        if timeout is None and self._runner is getcurrent():
+            raise RuntimeError(f"{self!r} cannot wait for itself")
+        return True
+
     def _finish(self) -> None:
         self._step(_ENDED)
         self._runner = None
+        if self._roster is not None:
+            self._roster.remove(self)
+            self._roster = None
         self._handled = frozenset()
         for event in (self._settled, self._ended):
             if event is not None:
@@ -389,7 +425,11 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
         failure: events.ConnectFail | events.Rejected | None = None
         last: events.Disconnected | None = None
         self._ready_time = None
-        connection = self.websocket.connect(**self._connect_options())
+        try:
+            connection = self.websocket.connect(**self._connect_options())
+        except Exception as error:  # of session_class, or of trace
+            self._handler_failed(error)
+            return events.Disconnected("the connection was not begun")
         self._attach(self.websocket.stream)
         try:
             for event in connection:
@@ -402,6 +442,10 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
                     last = event
                 self._dispatch(event)
                 del event  # an idle connection keeps none of its last events
+        except WebSocketError:  # in a forked child, whose connection this is not
+            raise
+        except Exception as error:  # of trace, as those of handlers do not get here
+            self._handler_failed(error)
         finally:
             self._direct = None
             # Close what is open first: on_close finds the connection ended, also after a kill.
@@ -492,11 +536,24 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
         except Exception as error:
             self._handler_failed(error)
 
+    def _is_asked_for(self, error: Exception) -> bool:
+        """Tell whether a handler's send was refused only because the user has ended the connection.
+
+        A handler cannot know that another greenlet has called close() or kill(), or that a signal
+        handler has. Such an end is no error of the handler's.
+        """
+        if not (isinstance(error, WebSocketClosing) or is_gone(error)):
+            return False
+        return self._is_stopping or self.websocket.is_forced
+
     def _handler_failed(self, error: Exception) -> None:
         """Let on_error decide what an exception of a handler means."""
         if self._error is not None:
             # Another exception ends the client already, and only one can come out of run().
             log.error("%r: a handler failed while closing", self, exc_info=error)
+            return
+        if self._is_asked_for(error):
+            log.debug("%r: a handler sent after the end", self, exc_info=error)
             return
         try:
             self.on_error(error)

@@ -89,6 +89,11 @@ class Endpoint(DrivenWebSocket):
     # What the connection is
 
     @property
+    def is_forced(self) -> bool:
+        """Whether force_disconnect() is the reason why the present or last connection ended."""
+        return self._driver is not None and self._driver.is_forced
+
+    @property
     def home(self) -> URL:
         """Where the URL leads, before any redirect."""
         return self._url

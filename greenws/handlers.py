@@ -82,6 +82,9 @@ class Handlers:
         The default raises ``error`` again: the connection is closed with 1011, no further message
         is handled, and the exception comes out of :meth:`run` and :meth:`join`. If an override
         returns instead, the connection goes on as if nothing had happened.
+
+        A send that is refused because the client was closed or killed is no error of the handler's:
+        the handler ends there, the refusal is told in the log at DEBUG, and nothing else happens.
         """
         raise error
 

@@ -73,7 +73,8 @@ class WebSocket(Endpoint):
     :param server_hostname: the name that the certificate has to have, and that is sent as SNI,
         if it is not the host of the URL.
     :param headers: headers to add to the request: a mapping, pairs, or a callable that returns
-        one of these and is called at every connect. Names and values are str or bytes.
+        one of these and is called at every connect. Names and values are str or bytes. The callable
+        may wait; its exceptions make the opening fail.
     :param origin: the value of the ``Origin`` header.
     :param cookies: a cookie jar: its cookies are sent, and those of the answers put into it.
     :param max_redirects: redirects that are followed; 0 for none. Never from wss to ws; headers,
@@ -471,9 +472,7 @@ class WebSocket(Endpoint):
         :raises TypeError: if an argument has a wrong type.
         :raises ValueError: if the code must not be sent, or the reason is too long.
         """
-        if code is None and reason == b"goodbye":
-            reason = b""
-        payload = build_close_payload(code, reason)
+        payload = build_user_close(code, reason)
         protocol, driver = self._protocol, self._driver
         if driver is None or protocol.phase >= CLOSING:
             return
@@ -495,9 +494,10 @@ class WebSocket(Endpoint):
     def force_disconnect(self) -> None:
         """Close the socket now, without a closing handshake."""
         if self._driver is not None:
-            # Messages that were received and not handled yet are dropped as well.
-            self._protocol.stream.is_closed = True
             self._driver.force_disconnect()
+            # Messages that were received and not handled yet are dropped as well; only now, as the
+            # session refuses a call from another thread.
+            self._protocol.stream.is_closed = True
 
     def _send_message(self, opcode: int, payload: Payload, compress: bool) -> None:
         protocol, driver = self._protocol, self._driver
@@ -527,6 +527,17 @@ class WebSocket(Endpoint):
         # The frame first: a trace that raises, or waits where it must not, delays no ping.
         self._driver.send(opcode, data)
         self._tracer.tell(f"send_{kind}", length=len(data))
+
+
+def build_user_close(code: int | None, reason: str | bytes) -> bytes:
+    """Return the payload of the close frame for these arguments of :meth:`WebSocket.close`.
+
+    :raises TypeError: if an argument has a wrong type.
+    :raises ValueError: if the code must not be sent, or the reason is too long.
+    """
+    if code is None and reason == b"goodbye":
+        reason = b""
+    return build_close_payload(code, reason)
 
 
 def _read_proxies(proxies: Mapping[str, str | None]) -> dict[str, str | None]:

@@ -51,6 +51,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     (
         "sessions.syscalls",
         "sessions.threads",
+        "sessions.roster",
         "sessions.clock",
         "sessions.busypoll",
         "sessions.crowd",

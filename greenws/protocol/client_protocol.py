@@ -173,13 +173,15 @@ class ClientProtocol:
     def build_request(self) -> bytes:
         """Return the opening request (RFC 6455 section 4.1).
 
+        :raises Exception: what the user's ``headers``, or the cookie jar, has raised.
         :raises WebSocketUnavailable: if the opening handshake is over.
         """
         opening = self._require_opening()
         self._step(OPENING)
+        request = opening.build_request()
         if self._tracer.is_heard:
             opening.requested_at = self._tracer.now()
-        return opening.build_request()
+        return request
 
     def check_response(self, response: Response) -> tuple[str | None, set[str]]:
         """Check a response with the status 101, and set up what it agrees to.

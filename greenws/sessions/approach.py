@@ -1,4 +1,8 @@
-"""A dial that its session can cut short from outside, at any switch."""
+"""A dial, and the making of the request, which a session can cut short from outside, at any switch.
+
+The request belongs to it because it may have to wait: ``headers`` may be a callable of the user's,
+which fetches a token.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,7 @@ from .wait import Interrupted
 
 
 class Approach:
-    """One dial of a session, in the greenlet that runs the session."""
+    """One way of a session to the server, in the greenlet that runs the session."""
 
     __slots__ = ("_greenlet", "_is_under_way", "_progress", "_websocket")
 
@@ -25,10 +29,11 @@ class Approach:
         self._greenlet: Any = None
         self._is_under_way = False
 
-    def run(self, target: Target) -> tuple[Transport, str | None]:
-        """Dial.
+    def run(self, target: Target) -> tuple[Transport, str | None, bytes]:
+        """Dial, and make the request.
 
-        :returns: the transport, and the URL of the proxy in between, without credentials.
+        :returns: the transport, the URL of the proxy in between, without credentials, and the
+            request.
         :raises ConnectFail: whatever went wrong.
         :raises Interrupted: by :meth:`interrupt`, or in a child that was forked off meanwhile.
         """
@@ -42,7 +47,7 @@ class Approach:
         self._greenlet = getcurrent()
         self._is_under_way = True
         try:
-            return dial(
+            transport, address = dial(
                 target,
                 websocket,
                 proxy,
@@ -51,8 +56,23 @@ class Approach:
                 is_traced=websocket.is_traced,
                 progress=self._progress,
             )
+            return transport, address, self._build_request(transport)
         finally:
             self._is_under_way = False
+
+    def _build_request(self, transport: Transport) -> bytes:
+        progress = self._progress
+        progress.begin("upgrade", "waiting for headers()", {})
+        try:
+            return self._websocket.build_request()
+        except BaseException as error:
+            transport.close()
+            if not isinstance(error, Exception):
+                raise
+            # Of headers(), or of the policy of the cookie jar: code of the user's.
+            reason = f"unable to make the request; {type(error).__name__}: {error}"
+            progress.trace_failure(self._websocket.tracer.tell, reason)
+            raise ConnectFail(reason) from error
 
     def interrupt(self) -> None:
         """Have :meth:`run` raise :class:`Interrupted`, if it is under way; called by the hub."""

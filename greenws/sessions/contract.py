@@ -101,6 +101,10 @@ class FullSession(Session, Protocol):
         """Whether the iteration has begun, and has not ended."""
 
     @property
+    def is_forced(self) -> bool:
+        """Whether force_disconnect() is the reason for the end."""
+
+    @property
     def signals_eof(self) -> bool:
         """Whether the session calls ``websocket.feed_eof()`` at the end of the stream. Only then
         can the WebSocket wait for the body of a rejection.

@@ -191,13 +191,15 @@ class ForeignWebSocket(DrivenWebSocket):
 class ForeignSession:
     """A session of others, lomond's or a user's, for a :class:`greenws.WebSocket`."""
 
-    __slots__ = ("_session", "_websocket", "is_running")
+    __slots__ = ("_session", "_websocket", "is_forced", "is_running")
 
     def __init__(self, session: Session, websocket: DrivenWebSocket) -> None:
         self._session: Any = session
         self._websocket = websocket
         #: Whether the iteration has begun, and has not ended.
         self.is_running: bool = False
+        #: Whether force_disconnect() was called.
+        self.is_forced: bool = False
 
     @property
     def session_time(self) -> float:
@@ -238,6 +240,7 @@ class ForeignSession:
         self._session.close()
 
     def force_disconnect(self) -> None:
+        self.is_forced = True
         self._session.force_disconnect()
 
     def check_send(self) -> None:

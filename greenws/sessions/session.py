@@ -96,6 +96,10 @@ BODY_SILENCE = 1.0
 # heads parse slower than frames.
 _OPENING_READ_SIZE = 8 * 1024
 
+# The reasons for an end by force_disconnect(), after and before the upgrade.
+_FORCED = "disconnected; forced"
+_GIVEN_UP = "given up by the user"
+
 # As plain numbers: they are passed on, or compared with, for every frame.
 _TEXT = int(Opcode.TEXT)
 _CLOSE = int(Opcode.CLOSE)
@@ -181,6 +185,11 @@ class GeventSession(HubSession):
     def is_running(self) -> bool:
         """Whether the iteration has begun, and holds, or will hold, an open connection."""
         return self._life.thread != 0 and self._life.state < DROPPED
+
+    @property
+    def is_forced(self) -> bool:
+        """Whether :meth:`force_disconnect` is the reason for the end."""
+        return self._life.reason in (_FORCED, _GIVEN_UP)
 
     # Running
 
@@ -289,7 +298,7 @@ class GeventSession(HubSession):
             self._arm()
             if monotonic() >= self._schedule.open_due:
                 raise Interrupted
-            transport, proxy = approach.run(websocket.target)
+            transport, proxy, request = approach.run(websocket.target)
         except Interrupted:
             if life.state == DIALING:
                 raise approach.expire() from None
@@ -304,7 +313,7 @@ class GeventSession(HubSession):
         self._adopt(transport)
         life.step(UPGRADING)
         try:
-            self._outbox.put_bytes(websocket.build_request())
+            self._outbox.put_bytes(request)
         except errors.WebSocketError as error:
             if not self._outbox.has_failed:
                 raise errors.ConnectFail("unable to send the request; {}", error) from None
@@ -697,7 +706,7 @@ class GeventSession(HubSession):
         if life.is_forked or life.is_elsewhere:
             raise life.refusal()
         self._outbox.flush()
-        self._fail("disconnected; forced" if life.is_upgraded else "given up by the user")
+        self._fail(_FORCED if life.is_upgraded else _GIVEN_UP)
 
     def end(self) -> None:
         """Have the connection ended when what is queued has left, or after a second."""

@@ -142,6 +142,9 @@ class Turn:
                 # greenlet if it is meant to end the process; the others go on.
                 get_hub().handle_error(item, *sys.exc_info())
         self._is_flushing = False
+        if self._queued and self._prepare is not None:
+            # A signal handler has queued more meanwhile; that turn is over, too.
+            self._nudge.start(_do_nothing)
 
 
 def _do_nothing() -> None:

@@ -142,6 +142,13 @@ def test_item_queued_while_flushing_leaves_in_the_next_turn(setup: Setup) -> Non
     assert setup.flushed[-1] is late
 
 
+def test_item_queued_while_flushing_keeps_the_loop_awake(setup: Setup) -> None:
+    # On libuv the callback that is queued with it does that.
+    setup.queue(setup.make_item(work=lambda: setup.queue(setup.make_item())))
+    setup.end()
+    assert (setup.loop.nudge.callback is not None) == (setup.prepare is not None)
+
+
 @pytest.fixture
 def reported(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, BaseException]]:
     """The errors that the hub is told of, which it would print or raise."""
