@@ -89,6 +89,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "testing.behaviour",
         "testing.server",
         "testing",
+        "cli.streams",
         "cli.process",
         "cli.echo",
         "cli.tally",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import os
 import platform
 import signal
 import sys
@@ -13,8 +12,9 @@ from typing import Any, TypeVar
 
 import gevent
 
-from ..client import ClientOptions
+from ..client import Client, ClientOptions
 from ..constants import MAX_MESSAGE_SIZE, OPEN_TIMEOUT
+from ..errors import WebSocketError
 from ..implementation import COMPILED
 from ..protocol.handshake import check_field, check_protocols
 from ..url import parse_url
@@ -22,6 +22,13 @@ from ..version import __version__
 from .connect import run_connect
 from .echo import EchoOptions, run_echo
 from .load import LoadOptions, run_load
+from .streams import OutputError, escape, provide_streams, report, write_output, write_quietly
+
+# The largest size of a message of "load", in bytes: every connection has one under way.
+_MAX_SIZE = 1024 * 1024 * 1024
+
+# Numbers of a command line are smaller: timers and counters do not take more.
+_MAX_NUMBER = 2**62
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,7 +36,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     :param arguments: the arguments of the command line; None: those of this process.
     :returns: the exit status.
+    :raises SystemExit: the arguments are wrong, or ask for help.
     """
+    provide_streams()
+    try:
+        return _run(arguments)
+    except KeyboardInterrupt:  # before the command had begun to handle it
+        return 128 + signal.SIGINT
+    except OutputError as error:
+        if not error.is_reader_gone:
+            report(f"greenws: {error}")
+        return 1
+    except MemoryError:
+        report("greenws: not enough memory")
+        return 1
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     parser = _build_parser()
     options = parser.parse_args(arguments)
     if options.run is None:
@@ -38,16 +61,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     run: Callable[[argparse.Namespace], int] = options.run
     try:
         return run(options)
-    except KeyboardInterrupt:  # before the command had begun to handle it
-        return 128 + signal.SIGINT
-    except BrokenPipeError:
-        # The reader of stdout has gone. At exit Python would flush stdout, and fail again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+    except _WrongOption as error:
+        report(f"greenws: {error}")
+        return 2
 
 
-def _build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+class _WrongOption(Exception):
+    """An argument, or a variable of the environment, is no valid option of a client."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose help and complaints go where everything else of the command goes."""
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        # argparse prints everything by this method, and has no public one for the version.
+        if file is sys.stdout:
+            write_output(message)
+        else:
+            write_quietly(sys.stderr, escape(message))
+
+
+def _build_parser() -> _Parser:
+    parser = _Parser(
         prog="python -m greenws", description="WebSockets on gevent.", allow_abbrev=False
     )
     build = "compiled core" if COMPILED else "pure Python"
@@ -64,7 +99,7 @@ def _build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_load(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_load(commands: argparse._SubParsersAction[_Parser]) -> None:
     about = "Open many connections, exchange messages with an echo server, and report."
     parser = commands.add_parser(
         "load",
@@ -95,7 +130,7 @@ def _add_load(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     add(
         "--size",
         metavar="BYTES",
-        type=_natural,
+        type=_size,
         default=64,
         help="size of each message; default: 64",
     )
@@ -122,12 +157,12 @@ def _add_load(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     )
 
 
-def _add_echo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_echo(commands: argparse._SubParsersAction[_Parser]) -> None:
     about = "Run an echo server. The first line on stdout is its URL."
     parser = commands.add_parser("echo", help=about, description=about, allow_abbrev=False)
     parser.set_defaults(run=_run_echo)
     add = parser.add_argument
-    add("--host", default="127.0.0.1", help="address to listen on; default: 127.0.0.1")
+    add("--host", type=_host, default="127.0.0.1", help="address to listen on; default: 127.0.0.1")
     add("--port", type=_port, default=8765, help="port to listen on; 0: a free port; default: 8765")
     add("--certfile", metavar="PEM", help="certificate of the server, for wss")
     add("--keyfile", metavar="PEM", help="key of the certificate, if it is in another file")
@@ -141,7 +176,7 @@ def _add_echo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     add("--until-eof", action="store_true", help="end when stdin ends")
 
 
-def _add_connect(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_connect(commands: argparse._SubParsersAction[_Parser]) -> None:
     about = "Send the lines of stdin as text messages, and print the received messages."
     parser = commands.add_parser(
         "connect",
@@ -161,8 +196,8 @@ def _add_connect(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
 
 
-def _build_client_options() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(add_help=False)
+def _build_client_options() -> _Parser:
+    parser = _Parser(add_help=False)
     add = parser.add_argument_group("connection").add_argument
     add("--compress", action="store_true", help="offer permessage-deflate")
     add("--insecure", action="store_true", help="do not verify the server's certificate")
@@ -211,7 +246,11 @@ def _collect(kind: type[OptionsT], options: argparse.Namespace, **others: Any) -
 
 
 def _collect_client_options(options: argparse.Namespace) -> ClientOptions:
-    return {
+    """Collect the options of the clients.
+
+    :raises _WrongOption: a client does not take them.
+    """
+    client: ClientOptions = {
         "compress": options.compress,
         "ssl_verify": not options.insecure,
         "ssl_cafile": options.cafile,
@@ -219,6 +258,11 @@ def _collect_client_options(options: argparse.Namespace) -> ClientOptions:
         "protocols": options.protocol,
         "open_timeout": options.open_timeout,
     }
+    try:
+        Client(options.url or "ws://localhost/", **client)
+    except (TypeError, ValueError, OSError, WebSocketError) as error:
+        raise _WrongOption(str(error)) from error
+    return client
 
 
 def _run_load(options: argparse.Namespace) -> int:
@@ -246,6 +290,14 @@ def _url(text: str) -> str:
         parse_url(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+    return text
+
+
+def _host(text: str) -> str:
+    try:
+        text.encode("idna")
+    except UnicodeError:
+        raise argparse.ArgumentTypeError(f"must be a name or an address: {text!r}") from None
     return text
 
 
@@ -279,6 +331,13 @@ def _positive(text: str) -> int:
     return _number(text, int, 1, "a whole number, 1 or more")
 
 
+def _size(text: str) -> int:
+    size = _number(text, int, 0, "a whole number, 0 or more")
+    if size > _MAX_SIZE:
+        raise argparse.ArgumentTypeError(f"must be {_MAX_SIZE:,} or less: {text!r}")
+    return size
+
+
 def _port(text: str) -> int:
     port = _number(text, int, 0, "a port")
     if port > 65535:
@@ -301,6 +360,8 @@ def _number(text: str, kind: type[NumberT], least: NumberT, wanted: str) -> Numb
         pass  # reported below
     else:
         # "not number < least" would accept NaN, which is neither less nor more than a number.
-        if least <= number < float("inf"):
+        if least <= number < _MAX_NUMBER:
             return number
+        if _MAX_NUMBER <= number < float("inf"):
+            wanted += ", and less than 2 ** 62"
     raise argparse.ArgumentTypeError(f"must be {wanted}: {text!r}")

@@ -6,13 +6,17 @@ import ssl
 import sys
 from dataclasses import dataclass
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import gevent
 from gevent.event import Event
-from gevent.subprocess import PIPE, Popen, TimeoutExpired
 
 from ..testing import EchoServer
 from .process import raise_descriptor_limit, read_stdin, signals_handled
+from .streams import report, write_output
+
+if TYPE_CHECKING:
+    from gevent.subprocess import Popen
 
 # Seconds that the process may take to listen, and to end. Both usually take less than a second;
 # the limits are for a busy machine.
@@ -37,13 +41,14 @@ def run_echo(options: EchoOptions) -> int:
 
     The first line on stdout is the URL of the server.
 
-    :returns: the exit status.
+    :returns: the exit status: 1 if the server could not start or stdin could not be read, else 0.
+    :raises OutputError: stdout does not take the URL.
     """
     raise_descriptor_limit()
     try:
         context = _load_certificate(options)
     except OSError as error:
-        print(f"greenws: cannot load the certificate: {error}", file=sys.stderr)
+        report(f"greenws: cannot load the certificate: {error}")
         return 1
     try:
         server = EchoServer(
@@ -53,21 +58,21 @@ def run_echo(options: EchoOptions) -> int:
             max_size=options.max_size or None,
             history=0,
         ).start()
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # the latter for a name that cannot be one
         where = f"{options.host}:{options.port}"
-        print(f"greenws: cannot listen on {where}: {error}", file=sys.stderr)
+        report(f"greenws: cannot listen on {where}: {error}")
         return 1
     stopped = Event()
     waiter = gevent.spawn(_wait_for_eof, stopped) if options.until_eof else None
     try:
-        print(server.url, flush=True)
+        write_output(f"{server.url}\n")
         with signals_handled(lambda number: stopped.set()):
             stopped.wait()
     finally:
         if waiter is not None:
             waiter.kill()
         server.stop()
-    return 0
+    return 1 if waiter is not None and waiter.value is False else 0
 
 
 def _load_certificate(options: EchoOptions) -> ssl.SSLContext | None:
@@ -78,10 +83,15 @@ def _load_certificate(options: EchoOptions) -> ssl.SSLContext | None:
     return context
 
 
-def _wait_for_eof(stopped: Event) -> None:
+def _wait_for_eof(stopped: Event) -> bool:
+    """Wait for the end of stdin; return whether stdin could be read until then."""
     try:
         while read_stdin():
-            pass
+            gevent.sleep(0)  # a file or /dev/zero keeps nobody waiting
+        return True
+    except OSError as error:
+        report(f"greenws: cannot read stdin: {error.strerror}")
+        return False
     finally:
         stopped.set()
 
@@ -103,6 +113,9 @@ class EchoProcess:
         self.url: str = ""
 
     def __enter__(self) -> EchoProcess:
+        # Where Python cannot start a process, the other commands can be used all the same.
+        from gevent.subprocess import PIPE, Popen
+
         command = [sys.executable, "-m", "greenws", "echo", "--port=0", "--until-eof"]
         process: Popen[bytes] = Popen(
             [*command, f"--max-size={self._max_size}"],
@@ -137,6 +150,8 @@ class EchoProcess:
         if process is None:
             return
         self._process = None
+        from gevent.subprocess import TimeoutExpired
+
         assert process.stdin is not None and process.stdout is not None
         process.stdin.close()
         try:

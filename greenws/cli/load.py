@@ -23,6 +23,7 @@ from ..url import parse_url
 from .echo import EchoProcess
 from .process import raise_descriptor_limit, read_memory, signals_handled
 from .progress import Progress
+from .streams import escape_line, report, write_output
 from .tally import Tally
 
 # Descriptors beyond those of the connections: the hub, pipes, libraries, name lookups.
@@ -183,7 +184,7 @@ class LoadRun:
         if before is Stage.OVER:
             return
         client.stage = Stage.OVER
-        self._tally.failures[reason] += 1
+        self._tally.failures[escape_line(reason)] += 1
         if before is Stage.CONNECTING:
             self._slots.release()
         if before is Stage.CONNECTING or before is Stage.TALKING:
@@ -266,15 +267,15 @@ def run_load(options: LoadOptions) -> int:
     """Run the command, and print the summary.
 
     :returns: the exit status.
+    :raises OutputError: stdout takes no more.
     """
     limit = raise_descriptor_limit()
     needed = options.connections + _SPARE_DESCRIPTORS
     if needed > limit:
-        print(
+        report(
             f"greenws: {options.connections:,} connections need {needed:,} descriptors, and this "
             f"process may have {limit:,}: raise the hard limit (ulimit -Hn {needed}), "
-            f"or ask for at most -c {max(0, limit - _SPARE_DESCRIPTORS)}",
-            file=sys.stderr,
+            f"or ask for at most -c {max(0, limit - _SPARE_DESCRIPTORS)}"
         )
         return 2
     tally = Tally(options.connections, options.messages)
@@ -285,22 +286,21 @@ def run_load(options: LoadOptions) -> int:
         else:
             try:
                 server = stack.enter_context(EchoProcess(max(options.size, MAX_MESSAGE_SIZE)))
-            except (OSError, RuntimeError) as error:
-                print(f"greenws: {error}", file=sys.stderr)
+            except (ImportError, OSError, RuntimeError) as error:
+                report(f"greenws: {error}")
                 return 1
             url = server.url
             where = f"{url} (started by this command)"
-        print(
+        write_output(
             f"load: {options.connections:,} connections to {where}, "
-            f"{options.messages:,} messages of {options.size:,} bytes on each",
-            flush=True,
+            f"{options.messages:,} messages of {options.size:,} bytes on each\n"
         )
         progress = gevent.spawn(Progress(tally, sys.stderr).follow)
         try:
             LoadRun(options, url, tally).run()
         finally:
             progress.kill()
-            print(tally.format_summary(), flush=True)
+            write_output(f"{tally.format_summary()}\n")
     return tally.exit_status
 
 

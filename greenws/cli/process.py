@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import resource
 import signal
-import stat
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,17 +11,31 @@ from typing import Any
 
 import gevent
 
+from .streams import READABLE, wait_for
+
+try:
+    import resource
+except ImportError:
+    HAS_RESOURCE = False  # Windows, for example
+else:
+    HAS_RESOURCE = True
+
 _STDIN = 0
 
 # The largest number of bytes of one read from stdin.
 _READ_SIZE = 65536
 
+# Seconds until the next try, where a non-blocking stdin has nothing after all.
+_RETRY = 0.01
+
 
 def raise_descriptor_limit() -> int:
     """Raise the soft limit of descriptors of this process, and of its children, to the hard limit.
 
-    :returns: the new limit.
+    :returns: the new limit; ``sys.maxsize`` where the system has none.
     """
+    if sys.platform == "win32" or not HAS_RESOURCE:
+        return sys.maxsize
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         try:
@@ -35,11 +47,14 @@ def raise_descriptor_limit() -> int:
 
 
 def _count(limit: int) -> int:
-    return sys.maxsize if limit == resource.RLIM_INFINITY else limit
+    # RLIM_INFINITY, which is -1 on some systems and the largest number on others.
+    return limit if 0 <= limit < sys.maxsize else sys.maxsize
 
 
 def read_memory() -> int:
-    """Return the resident set of this process (RSS), in bytes."""
+    """Return the resident set of this process (RSS), in bytes; 0 where the system tells none."""
+    if sys.platform == "win32" or not HAS_RESOURCE:
+        return 0
     try:
         with open("/proc/self/statm", "rb") as statm:
             return int(statm.read().split()[1]) * resource.getpagesize()
@@ -75,14 +90,16 @@ def signals_handled(callback: Callable[[int], object]) -> Iterator[None]:
 def read_stdin() -> bytes:
     """Wait until stdin has bytes, and return them; ``b""`` at the end of stdin.
 
-    stdin stays in blocking mode, because it may be a terminal that other processes share.
+    stdin stays in the mode that it has, because it may be a terminal that other processes share.
+
+    :raises OSError: stdin cannot be read: it is a directory, for example.
     """
-    # A regular file never blocks, and not every event loop accepts a regular file.
-    if not stat.S_ISREG(os.fstat(_STDIN).st_mode):
-        hub = gevent.get_hub()
-        watcher = hub.loop.io(_STDIN, 1)
+    if sys.platform == "win32":  # where a loop waits for sockets only
+        data: bytes = gevent.get_hub().threadpool.apply(os.read, (_STDIN, _READ_SIZE))
+        return data
+    while True:
+        wait_for(_STDIN, READABLE)
         try:
-            hub.wait(watcher)
-        finally:
-            watcher.close()
-    return os.read(_STDIN, _READ_SIZE)
+            return os.read(_STDIN, _READ_SIZE)
+        except BlockingIOError:
+            gevent.sleep(_RETRY)  # another process was faster

@@ -8,6 +8,7 @@ from typing import TextIO
 
 import gevent
 
+from .streams import write_quietly
 from .tally import Tally
 
 # Seconds between two updates: of the line on a terminal, and between two lines elsewhere.
@@ -39,8 +40,7 @@ class Progress:
                 self._show()
         finally:
             if self._is_live:
-                self._stream.write(_CLEAR_LINE)
-                self._stream.flush()
+                write_quietly(self._stream, _CLEAR_LINE)
 
     def _show(self) -> None:
         line = self._format_line()
@@ -49,10 +49,9 @@ class Progress:
         self._last_line = line
         if self._is_live:
             width = shutil.get_terminal_size().columns - 1
-            self._stream.write(_CLEAR_LINE + line[:width])
+            write_quietly(self._stream, _CLEAR_LINE + line[:width])
         else:
-            self._stream.write(line + "\n")
-        self._stream.flush()
+            write_quietly(self._stream, line + "\n")
 
     def _format_line(self) -> str:
         tally = self._tally

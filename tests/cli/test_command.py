@@ -19,7 +19,8 @@ import pytest
 from gevent import subprocess
 
 from greenws import __version__
-from greenws.cli import main
+from greenws.cli import command, main
+from greenws.cli.streams import OutputError
 from greenws.testing import (
     EchoServer,
     accept,
@@ -111,7 +112,11 @@ def test_no_command_shows_help(capsys: pytest.CaptureFixture[str]) -> None:
         (["load", "--protocol", "a b"], "must be a token"),
         (["load", "--compr"], "unrecognized arguments"),
         (["echo", "--port", "70000"], "must be a port"),
+        (["echo", "--host", "a..b"], "must be a name or an address"),
         (["connect"], "required: URL"),
+        (["load", "--size", "2000000000"], "must be 1,073,741,824 or less"),
+        (["load", "--open-timeout", "1e300"], "more than 0, and less than 2 ** 62"),
+        (["load", "--timeout", "inf"], "must be seconds, more than 0: 'inf'"),
     ],
 )
 def test_wrong_argument_is_refused(
@@ -121,6 +126,44 @@ def test_wrong_argument_is_refused(
         main(arguments)
     assert caught.value.code == 2
     assert complaint in capsys.readouterr().err
+
+
+def test_options_that_a_client_refuses_are_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(url: str, **options: Any) -> None:
+        raise ValueError("cafile must be the other one")
+
+    monkeypatch.setattr(command, "Client", refuse)
+    for name in ("load", "connect"):
+        assert main([name, "ws://127.0.0.1:1/"]) == 2
+        assert capsys.readouterr() == ("", "greenws: cafile must be the other one\n")
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "told"),
+    [
+        (MemoryError(), 1, "greenws: not enough memory\n"),
+        (KeyboardInterrupt(), 130, ""),
+        (OutputError(OSError(28, "No space left")), 1, "greenws: cannot write to stdout: No space"),
+        (OutputError(BrokenPipeError(32, "Broken pipe")), 1, ""),
+    ],
+)
+def test_what_ends_a_command_early_is_a_status(
+    error: BaseException,
+    status: int,
+    told: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fail(*args: Any) -> int:
+        raise error
+
+    monkeypatch.setattr(command, "run_connect", fail)
+    assert main(["connect", "ws://127.0.0.1:1/"]) == status
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.startswith(told) and bool(shown.err) == bool(told)
 
 
 # load

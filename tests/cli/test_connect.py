@@ -46,6 +46,43 @@ def test_bytes_that_are_not_utf8_are_replaced(feed: Feed) -> None:
         assert server.messages == ["a\ufffdb"]
 
 
+def test_bytes_of_a_character_that_stdin_cuts_off_are_replaced(feed: Feed) -> None:
+    feed(b"one\nab\xe2\x82")
+    with EchoServer() as server:
+        converse(server.url)
+        assert server.messages == ["one", "ab\ufffd"]
+
+
+def test_line_may_come_in_many_pieces(feed: Feed) -> None:
+    feed(*[b"x" * 1000] * 50, b"\r\nlast\n\n")
+    with EchoServer() as server:
+        assert converse(server.url) == 0
+        assert server.messages == ["x" * 50_000, "last", ""]
+
+
+def test_line_without_an_end_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(connect, "_MAX_LINE", 2000)
+    monkeypatch.setattr(connect, "read_stdin", lambda: bytes(1000))
+    with EchoServer() as server:
+        assert converse(server.url) == 1
+        assert server.messages == []
+    assert "not sent: a line of stdin has more than 2,000 characters\n" in capsys.readouterr().err
+
+
+def test_stdin_that_cannot_be_read_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail() -> bytes:
+        raise IsADirectoryError(21, "Is a directory")
+
+    monkeypatch.setattr(connect, "read_stdin", fail)
+    with EchoServer() as server:
+        assert converse(server.url) == 1
+    assert "cannot read stdin: Is a directory\n" in capsys.readouterr().err
+
+
 def test_texts_are_printed_and_binary_messages_in_hex(
     feed: Feed, capsys: pytest.CaptureFixture[str]
 ) -> None:

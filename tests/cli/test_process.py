@@ -55,6 +55,12 @@ def test_descriptor_limit_that_cannot_be_raised_stays(
     assert raise_descriptor_limit() == limits[0]
 
 
+def test_nothing_is_known_where_the_system_tells_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "HAS_RESOURCE", False)
+    assert raise_descriptor_limit() == sys.maxsize
+    assert read_memory() == 0
+
+
 def test_memory_grows_with_what_is_in_use() -> None:
     before = read_memory()
     data = b"x" * 64_000_000
@@ -126,3 +132,31 @@ def test_stdin_may_be_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
         monkeypatch.setattr(process, "_STDIN", file.fileno())
         assert read_stdin() == b"from a file"
         assert read_stdin() == b""
+
+
+def test_stdin_may_be_non_blocking(stdin: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.set_blocking(process._STDIN, False)
+    # Another process may take the bytes between the wait and the read.
+    monkeypatch.setattr(process, "wait_for", lambda descriptor, event: None)
+    reader = gevent.spawn(read_stdin)
+    gevent.sleep(0)
+    assert not reader.dead
+    os.write(stdin, b"a line\n")
+    assert reader.get(timeout=5) == b"a line\n"
+
+
+@pytest.mark.parametrize("path", ["/dev/null", "/dev/zero"])
+def test_stdin_may_be_a_device(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with open(path, "rb") as device:
+        monkeypatch.setattr(process, "_STDIN", device.fileno())
+        assert set(read_stdin()) <= {0}
+
+
+def test_stdin_that_is_a_directory_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    descriptor = os.open("/", os.O_RDONLY)
+    monkeypatch.setattr(process, "_STDIN", descriptor)
+    try:
+        with pytest.raises(IsADirectoryError):
+            read_stdin()
+    finally:
+        os.close(descriptor)
