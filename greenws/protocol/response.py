@@ -39,4 +39,4 @@ class Response(Head):
         return code is not None and 100 <= code < 200 and code != 101
 
     def __repr__(self) -> str:
-        return f"<response {printable(self.http_ver)} {self.status_code} {printable(self.status)}>"
+        return printable(f"<response {self.http_ver} {self.status_code} {self.status}>")
