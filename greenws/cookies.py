@@ -29,6 +29,9 @@ _MAX_COOKIES = 3000
 # attributes may take as much again.
 _MAX_PAIR = 4096
 _MAX_FIELD = 2 * _MAX_PAIR
+# The cookies of one response that are looked at, the last ones: those of its host, and of three
+# domains above. The head of a response has room for thousands, which would take 70 ms.
+_MAX_FIELDS = 4 * _MAX_PER_DOMAIN
 
 # A cookie with a control character is dropped (RFC 6265bis section 5.6), because the cookie could
 # not be sent back.
@@ -72,7 +75,8 @@ class Cookies:
 
         Received cookies beyond the limits are dropped, the oldest first.
         """
-        fields = [_shield(value) for value in response.get_all("set-cookie") if _is_fit(value)]
+        fields = response.get_all("set-cookie")[-_MAX_FIELDS:]
+        fields = [_shield(value) for value in fields if _is_fit(value)]
         if not fields:
             return
         jar, request = self._jar, _request(target)

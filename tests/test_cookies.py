@@ -148,6 +148,15 @@ def test_newest_cookies_of_a_domain_are_kept() -> None:
     assert {cookie.name for cookie in jar} == {"n0", *(f"n{n}" for n in range(131, 180))}
 
 
+def test_last_cookies_of_an_answer_are_looked_at() -> None:
+    jar = after(*(f"n{n}=x" for n in range(4000)))
+    assert {cookie.name for cookie in jar} == {f"n{n}" for n in range(3950, 4000)}
+    jar = after("first=x", *(f"n{n}=\x01" for n in range(200)))
+    assert len(jar) == 0
+    jar = after("first=x", *(f"n{n}=\x01" for n in range(199)))
+    assert [cookie.name for cookie in jar] == ["first"]
+
+
 def test_domains_are_bounded_apart() -> None:
     jar = CookieJar()
     for host in ("example.org", "other.example"):

@@ -300,7 +300,7 @@ class ClientProtocol:
         if isinstance(outcome, Upgraded):
             return self._upgrade(response, outcome.rest)
         if isinstance(outcome, Refused):
-            return self._reject(response, outcome.reason)
+            return self._reject(response, outcome.reason + _quote_message(response))
         self.hops = opening.hops
         target = opening.target
         tracer.tell(
@@ -388,3 +388,8 @@ class ClientProtocol:
         if self.phase is not CLOSED:
             self._step(CLOSED)
         self.stream.close()
+
+
+def _quote_message(response: Response) -> str:
+    message = response.message
+    return f"; the server says '{message}'" if message else ""

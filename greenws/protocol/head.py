@@ -255,7 +255,7 @@ def _clean_fields(fields: list[tuple[str, str]]) -> list[tuple[str, str]]:
 
 
 def _join_repeated(fields: list[tuple[str, str]]) -> dict[str, str]:
-    headers: dict[str, str] = {}
+    values: dict[str, list[str]] = {}
     for name, value in fields:
-        headers[name] = f"{headers[name]}, {value}" if name in headers else value
-    return headers
+        values.setdefault(name, []).append(value)
+    return {name: ", ".join(several) for name, several in values.items()}

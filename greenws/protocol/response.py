@@ -7,6 +7,12 @@ import re
 from ..redaction import printable
 from .head import Head
 
+# A body that is longer, in bytes, is a page and no message. Two lines of a terminal have 160.
+_SHORT = 160
+# The largest number of characters that an error shows of a body.
+_SHOWN = 120
+
+_BLANK = " \t"
 _BLANKS = re.compile(r"[ \t]+")
 _is_code = re.compile(r"[0-9]{3}").fullmatch
 
@@ -19,7 +25,7 @@ class Response(Head):
 
     def __init__(self, header_data: bytes) -> None:
         super().__init__(header_data)
-        parts = _BLANKS.split(self.start_line.strip(" \t"), maxsplit=2)
+        parts = _BLANKS.split(self.start_line.strip(_BLANK), maxsplit=2)
         while len(parts) < 3:
             parts.append("")
         version, code, status = parts
@@ -37,6 +43,30 @@ class Response(Head):
         """Whether another response follows this response: 1xx, but not the 101 of an upgrade."""
         code = self.status_code
         return code is not None and 100 <= code < 200 and code != 101
+
+    @property
+    def message(self) -> str:
+        """The first line of a short body that is text, or all of it if it is JSON; else empty. It
+        can be shown: control characters are escaped, and a long line is cut.
+        """
+        if not 0 < len(self.body) <= _SHORT or self.get("content-encoding", "") != "":
+            return ""
+        kind = (self.get("content-type") or "").partition(";")[0].strip(_BLANK).lower()
+        is_json = kind.endswith(("/json", "+json"))
+        if kind == "text/html" or not (is_json or not kind or kind.startswith("text/")):
+            return ""
+        try:
+            text = self.body.decode("utf-8")
+        except UnicodeDecodeError:
+            if not kind:
+                return ""
+            text = self.body.decode("latin-1")
+        text = text.strip()
+        if text.startswith("<"):
+            return ""
+        if text.startswith(("{", "[")):
+            return printable(" ".join(text.split()), _SHOWN)
+        return printable(text.partition("\n")[0].rstrip(), _SHOWN)
 
     def __repr__(self) -> str:
         return printable(f"<response {self.http_ver} {self.status_code} {self.status}>")

@@ -100,6 +100,8 @@ def check_reply(response: Response, proxy: str) -> int:
     if not _is_success(code):
         phrase = "".join(c if c.isprintable() else "?" for c in response.status[:_MAX_PHRASE])
         message = f"proxy {proxy} refused the tunnel: {code} {phrase}".rstrip()
+        if response.message:
+            message += f"; it says '{response.message}'"
         raise ProxyFail(message, response=response)
     return code
 

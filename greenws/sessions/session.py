@@ -455,7 +455,8 @@ class GeventSession(HubSession):
         try:
             size = self._inbox.read(view, limit)
         except OSError as error:
-            raise _End(f"socket fail; recv fail; {error}") from None
+            step = "" if self._life.is_upgraded else " while waiting for the answer to the upgrade"
+            raise _End(f"socket fail; recv fail; {error}{step}") from None
         if size > 0:
             reactor.busy_poll.received += size
             if self._schedule.ping_timeout != NEVER:
@@ -571,6 +572,8 @@ class GeventSession(HubSession):
                 # The peer may have said why before it closed: first what it has said.
                 self._attention = True
                 return
+            if self._outbox.has_failed and not life.is_upgraded:
+                raise _End(f"{life.reason} while sending the request")
             raise _End(life.reason)
         if not life.is_upgraded:
             now = monotonic()

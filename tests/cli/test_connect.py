@@ -124,7 +124,7 @@ def test_rejection_is_told_with_its_body(feed: Feed, capsys: pytest.CaptureFixtu
     with EchoServer(opening=reject(403, "Forbidden", body=b"no entry\n")) as server:
         assert converse(server.url) == 1
     assert capsys.readouterr().err.splitlines() == [
-        "rejected: Websocket upgrade failed (code=403)",
+        "rejected: Websocket upgrade failed (code=403); the server says 'no entry'",
         "no entry",
     ]
 

@@ -181,6 +181,18 @@ def test_a_body_ends_with_the_stream_where_it_has_no_length() -> None:
     assert show(rejected)[1][:2] == (500, b"all of it")
 
 
+def test_the_reason_has_the_message_of_a_rejection() -> None:
+    protocol = make(follows_redirects=True)
+    protocol.build_request()
+    list(protocol.feed(MOVED))
+    protocol.build_request()
+    (rejected,) = protocol.feed(FORBIDDEN + b"\x1bno\n")
+    assert rejected.reason == (
+        "Websocket upgrade failed (code=403); redirected to ws://other.example/there; "
+        r"the server says '\x1bno'"
+    )
+
+
 def test_a_driver_may_wait_no_longer_for_a_body() -> None:
     protocol = make()
     protocol.build_request()

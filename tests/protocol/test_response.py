@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -63,6 +65,47 @@ def test_repr_has_no_control_characters() -> None:
     response = Response(b"HTTP/1.1 200 \x1b]0;x\x07\x85" + b"y" * 999 + b"\r\n\r\n")
     assert repr(response).isprintable()
     assert len(repr(response)) <= 200
+
+
+def with_body(body: bytes, head: bytes = b"") -> Response:
+    response = Response(b"HTTP/1.1 403 No\r\n" + head + b"\r\n")
+    response.body = body
+    return response
+
+
+@pytest.mark.parametrize(
+    ("head", "body", "message"),
+    [
+        (b"", b"", ""),
+        (b"", b" \r\n ", ""),
+        (b"", b"token has expired", "token has expired"),
+        (b"", b"\r\n token has expired \r\nat line 5\r\n", "token has expired"),
+        (b"Content-Type: text/plain; charset=utf-8\r\n", "grün".encode(), "grün"),
+        (b"Content-Type: TEXT/plain\r\n", b"gr\xfcn", "grün"),
+        (b"", b"gr\xfcn", ""),
+        (b"", b"\x1b[31mred\x07\0\x7f", r"\x1b[31mred\x07\x00\x7f"),
+        (b"", "\u202egnp.exe\u2028x".encode(), r"\u202egnp.exe\u2028x"),
+        (b"", b"<html>no</html>", ""),
+        (b"Content-Type: text/html\r\n", b"no", ""),
+        (b"Content-Type: image/png\r\n", b"PNG", ""),
+        (b"Content-Encoding: gzip\r\n", b"no", ""),
+        (b"Content-Type: application/json\r\n", b'{\n  "error": "no"\n}\n', '{ "error": "no" }'),
+        (b"Content-Type: application/problem+json\r\n", b'["no",\n1]', '["no", 1]'),
+        (b"", b"x" * 160, "x" * 117 + "..."),
+        (b"", b"\x1b" * 160, r"\x1b" * 29 + r"\..."),
+        (b"", b"x" * 161, ""),
+    ],
+)
+def test_message_is_the_first_line_of_a_short_text(head: bytes, body: bytes, message: str) -> None:
+    assert with_body(body, head).message == message
+
+
+@given(st.binary(max_size=200))
+def test_message_can_be_shown(body: bytes) -> None:
+    for head in (b"", b"Content-Type: text/plain\r\n"):
+        message = with_body(body, head).message
+        assert len(message) <= 120
+        assert not {unicodedata.category(char) for char in message} & {"Cc", "Cs", "Zl", "Zp"}
 
 
 @pytest.mark.parametrize(

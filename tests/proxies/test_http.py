@@ -119,6 +119,10 @@ def test_refusal_has_the_body_that_came_with_it(head: bytes, sent: bytes, body: 
     response = ReplyReader(PROXY).feed(b"HTTP/1.1 403 No\r\n" + head + b"\r\n" + sent)
     assert response is not None
     assert response.body == body
+    said = f"; it says '{body.decode()}'" if body else ""
+    with pytest.raises(ProxyFail) as caught:
+        check_reply(response, PROXY)
+    assert str(caught.value) == f"proxy {PROXY} refused the tunnel: 403 No{said}"
 
 
 def test_endless_phrase_is_cut() -> None:

@@ -5,6 +5,7 @@ The public names of a session, and the calls that it refuses, are in ``test_sess
 
 from __future__ import annotations
 
+import errno
 import ssl
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +18,8 @@ import pytest
 
 import greenws
 from greenws.constants import MAX_BODY_SIZE
-from greenws.sessions import session
+from greenws.sessions import dial, session
+from greenws.sessions.plain import SocketTransport
 from tests.support.authority import Authority
 from tests.support.loopback import LoopbackServer, closed_port
 from tests.support.peer import (
@@ -434,6 +436,31 @@ def test_answer_cut_short_is_quoted(sent: bytes, drop: str) -> None:
     quoted = "'HT'" if sent == b"HT" else r"'HTTP/1.1 101 Switching\r'"
     assert failure.reason.endswith(f"; the server sent {quoted}")
     assert reasons == [failure.reason]
+
+
+def test_reset_before_the_answer_names_the_step() -> None:
+    def script(peer: RawServerPeer) -> None:
+        peer.read_head()
+        peer.reset()
+
+    with LoopbackServer(script) as server:
+        failure = follow(server.url).join()
+    assert "Connection reset by peer while waiting for the answer to the upgrade" in failure.reason
+    assert str(failure.error) == failure.reason
+
+
+def test_request_that_cannot_be_sent_names_the_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: Any, data: Any) -> int:
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    class Failing(SocketTransport):
+        send = fail
+
+    monkeypatch.setattr(dial, "SocketTransport", Failing)
+    with LoopbackServer(RawServerPeer.read_until_end) as server:
+        failure = follow(server.url).join()
+    assert failure.name == "connect_fail"
+    assert failure.reason.endswith("Broken pipe while sending the request")
 
 
 @pytest.mark.parametrize(
