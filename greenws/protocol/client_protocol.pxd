@@ -8,6 +8,7 @@ cdef class ClientProtocol:
     cdef readonly object close_code
     cdef readonly object close_reason
     cdef readonly object sent_code
+    cdef public object violation
     cdef object _opening
     cdef object _tracer
 

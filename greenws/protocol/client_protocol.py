@@ -90,6 +90,7 @@ class ClientProtocol:
         "phase",
         "sent_code",
         "stream",
+        "violation",
     )
 
     def __init__(
@@ -115,6 +116,8 @@ class ClientProtocol:
         self.close_reason: str = ""
         #: The close code of our own close frame, likewise.
         self.sent_code: int | None = None
+        #: How the server has violated the protocol, as far as the driver has noted that here.
+        self.violation: str = ""
         self._opening: Opening | None = Opening(
             url, request or RequestOptions(), follows_redirects, waits_for_body
         )
@@ -149,6 +152,11 @@ class ClientProtocol:
     def key(self) -> bytes:
         """The Sec-WebSocket-Key of the request, while there is no answer to it."""
         return b"" if self._opening is None else self._opening.key
+
+    @property
+    def rejection(self) -> str:
+        """The status of the answer, and why it is no upgrade; empty: there is no such answer."""
+        return "" if self._opening is None else self._opening.rejection
 
     # Opening
 
@@ -308,6 +316,7 @@ class ClientProtocol:
         reason = printable(reason, MAX_MESSAGE)  # may quote the server
         self._tracer.tell("handshake_rejected", reason=reason, status_code=code)
         self._step(CLOSED)
+        self._require_opening().rejection = _describe_rejection(response, reason)
         event = events.Rejected(response, reason)
         event.received_time = self.stream.received_time
         return event
@@ -367,3 +376,11 @@ class ClientProtocol:
         if self.phase is not CLOSED:
             self._step(CLOSED)
         self.stream.close()
+
+
+def _describe_rejection(response: Response, reason: str) -> str:
+    """Return the reason of a rejection, with the status of the response in any case."""
+    code = response.status_code
+    if code is None or str(code) in reason:
+        return f"rejected; {reason}"
+    return f"rejected; {reason} (code={code})"

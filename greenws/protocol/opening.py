@@ -149,6 +149,7 @@ class Opening:
         "_response",
         "_url",
         "key",
+        "rejection",
         "requested_at",
         "target",
         "unread",
@@ -182,6 +183,8 @@ class Opening:
         self.target: URL = url
         #: The Sec-WebSocket-Key of the request.
         self.key: bytes = b""
+        #: What the answer was, if it was no upgrade; empty: there is no such answer.
+        self.rejection: str = ""
 
     def build_request(self) -> bytes:
         """Return the request (RFC 6455 section 4.1), with a key of its own."""

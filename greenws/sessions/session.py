@@ -240,7 +240,9 @@ class GeventSession(HubSession):
                 except _End as end:
                     reason, graceful = end.reason, end.graceful
                 break
-            if not self._life.is_upgraded and not graceful:
+            if websocket.rejection:
+                yield self._finish(websocket.rejection, False, started)
+            elif not self._life.is_upgraded and not graceful:
                 websocket.tracer.tell("upgrade", duration=monotonic() - asked, error=reason)
                 yield self._fail_opening(errors.ConnectFail(reason), started)
             else:
@@ -250,6 +252,8 @@ class GeventSession(HubSession):
 
     def _finish(self, reason: str, graceful: bool, started: float) -> events.Disconnected:
         life, tracer = self._life, self._websocket.tracer
+        # What fails after a violation comes of that.
+        reason = self._websocket.violation or reason
         code = 1006 if life.close_code is None else life.close_code
         facts = {"reason": reason, "graceful": graceful, "code": code, "sent_code": life.sent_code}
         transport = self._outbox.transport  # a rejected connection has none any more
@@ -690,7 +694,7 @@ class GeventSession(HubSession):
     def end(self) -> None:
         """Have the connection ended when what is queued has left, or after a second."""
         self._linger()
-        self._fail("disconnected; protocol error")
+        self._fail(self._websocket.violation or "disconnected; protocol error")
 
     def _fail(self, reason: str) -> None:
         """Note why the session is over, and have the greenlet yield it."""
