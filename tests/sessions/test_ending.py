@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
 import zlib
 from collections.abc import Iterator
@@ -384,6 +385,64 @@ def test_end_after_a_violation_names_the_violation(data: bytes, cause: str, how:
                 websocket.session.close()
     assert events[-2].error == cause
     assert events[-1].reason == f"disconnected; protocol error; {cause}"
+
+
+@pytest.mark.parametrize(
+    "code", [1000, 1001, 1008, 4004], ids=["normal", "going away", "policy", "own"]
+)
+def test_reason_of_the_end_is_that_of_the_servers_close(code: int) -> None:
+    def script(peer: RawServerPeer) -> None:
+        peer.accept(then=build_close(code, "Authentication failed"))
+        peer.read_until_end()
+
+    with LoopbackServer(script) as server:
+        last = list(make(server.url))[-1]
+    assert (last.reason, last.code, last.graceful) == ("Authentication failed", code, True)
+
+
+def test_reason_of_the_end_is_that_of_the_server_whose_answer_has_one() -> None:
+    def script(peer: RawServerPeer) -> None:
+        peer.accept()
+        peer.expect(CLOSE)
+        peer.send(build_close(4004, "Authentication failed"))
+
+    with LoopbackServer(script) as server:
+        websocket, run = start(server.url)
+        websocket.close()
+        last = run.join()
+    assert (last.reason, last.code, last.sent_code) == ("Authentication failed", 4004, 1000)
+
+
+@pytest.mark.parametrize("reason", ["", "goodbye"])
+def test_reason_of_the_end_is_not_the_servers_where_it_has_none_of_its_own(reason: str) -> None:
+    def script(peer: RawServerPeer) -> None:
+        peer.accept()
+        peer.expect(CLOSE)
+        peer.send(build_close(1000, reason))
+
+    with LoopbackServer(script) as server:
+        websocket, run = start(server.url)
+        websocket.close()
+        assert run.join().reason == "closed"
+
+
+def test_reason_of_the_server_survives_a_reset_while_a_handler_sends() -> None:
+    def script(peer: RawServerPeer) -> None:
+        peer.accept(then=build_close(1008, "no \x1b[2J"))
+        peer.reset()
+
+    with LoopbackServer(script) as server:
+        websocket = make(server.url)
+        events = []
+        for event in websocket:
+            events.append(event)
+            if event.name == "closing":
+                with contextlib.suppress(errors.WebSocketError):
+                    while True:
+                        websocket.send_binary(bytes(100_000))
+    # The event of the close frame has the reason as it came.
+    assert next(e for e in events if e.name == "closing").reason == "no \x1b[2J"
+    assert (events[-1].code, events[-1].reason) == (1008, "no \\x1b[2J")
 
 
 def answer(status: str, body: str = "") -> bytes:
