@@ -451,11 +451,15 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
             # Close what is open first: on_close finds the connection ended, also after a kill.
             connection.close()
             if self._ready_time is not None:
-                if last is None:
-                    last = events.Disconnected("killed")
-                self._dispatch(last, "close")
+                self._dispatch(last or self._describe_kill(), "close")
         # A session of others may end without a word.
         return failure or last or events.Disconnected("the session has ended")
+
+    def _describe_kill(self) -> events.Disconnected:
+        state = self.websocket.state
+        code = Status.ABNORMAL if state.close_code is None else state.close_code
+        reason = printable(state.close_reason, MAX_MESSAGE) or "killed"
+        return events.Disconnected(reason, False, code, state.sent_code)
 
     def _warn(self, event: events.ConnectFail | events.Rejected) -> None:
         """Log an opening that has failed, if no handler takes it and nobody has asked for it."""

@@ -138,6 +138,17 @@ class Endpoint(DrivenWebSocket):
 
     parser = stream
 
+    @property
+    def rejection(self) -> str:
+        """The answer of the present or last connection, if it was no upgrade; else empty."""
+        return self._protocol.rejection
+
+    @property
+    def violation(self) -> str:
+        """The violation that ends the present or last connection, as a reason; else empty."""
+        violation = self._protocol.violation
+        return f"disconnected; protocol error; {violation}" if violation else ""
+
     def is_driven_by(self, session: object) -> bool:
         """Whether ``session`` is the session of the present or last connection."""
         return self._session is session
@@ -243,7 +254,8 @@ class Endpoint(DrivenWebSocket):
                     return
                 yield event
         except (errors.ProtocolError, errors.CriticalProtocolError) as error:
-            self._tracer.tell("protocol_error", error=str(error))
+            protocol.violation = str(error)
+            self._tracer.tell("protocol_error", error=protocol.violation)
             self.close(error.code, fit_close_reason(str(error)))
             yield events.ProtocolError(str(error), error.critical)
             if driver is not None:

@@ -173,8 +173,10 @@ class Unresponsive(Event):
 class Disconnected(Event):
     """The connection has ended; the last event of an iteration.
 
-    :param reason: why.
-    :param graceful: True after a closing handshake, False after a failure.
+    :param reason: why: the server's reason, if its close frame has one of its own, with control
+        characters escaped; else the violation of the protocol, the status of a rejection, or the
+        failure.
+    :param graceful: True after a closing handshake, False after a failure or a rejection.
     :param code: the close code received: 1005 if the close frame had none, 1006 if there was no
         close frame.
     :param sent_code: the close code we sent (1005 for an empty close frame), or None.

@@ -73,7 +73,7 @@ class Handlers:
         called exactly once, whatever ended the connection, :meth:`kill` included.
 
         :param event: ``event.code`` is the close code received, ``event.reason`` says why the
-            connection ended.
+            connection ended: in the words of the server, if its close frame has any.
         """
 
     def on_error(self, error: Exception) -> None:

@@ -26,7 +26,7 @@ _HOST = re.compile(r"[\w.~-]*")
 _PORT = re.compile(r"[0-9]{0,5}")
 _PATH_PARAMETER = re.compile(r"(;[^/;=]*=)[^/;]+")
 # A bare word of a query that is no secret: nothing so short is a token.
-_FLAG = re.compile(r"[A-Za-z]{0,4}")
+_FLAG = re.compile(r"[A-Za-z]{0,5}")
 
 
 def printable(text: str, limit: int = MAX_QUOTED) -> str:

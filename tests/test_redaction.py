@@ -20,6 +20,7 @@ from greenws.redaction import MAX_QUOTED, printable, redact_url
         ("ws://h/?token=secret", "ws://h/?token=..."),
         ("ws://h/?a=secret&flag&b=secret=&c=", "ws://h/?a=...&flag&b=...&c="),
         ("ws://u:secret@h/?q=secret?secret/@x#part", "ws://h/?q=...#part"),
+        ("ws://h/?plain&secret&Secr3", "ws://h/?plain&...&..."),
         ("ws://h/@/a@b", "ws://h/@/a@b"),
         ("ws://h/a=b", "ws://h/a=b"),
         ("ws://[fe80::1%eth0]:81/@a", "ws://[fe80::1%eth0]:81/@a"),

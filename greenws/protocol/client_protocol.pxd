@@ -9,6 +9,7 @@ cdef class ClientProtocol:
     cdef readonly object close_reason
     cdef readonly object sent_code
     cdef readonly Py_ssize_t hops
+    cdef public object violation
     cdef object _opening
     cdef object _tracer
 

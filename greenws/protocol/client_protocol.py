@@ -92,6 +92,7 @@ class ClientProtocol:
         "phase",
         "sent_code",
         "stream",
+        "violation",
     )
 
     def __init__(
@@ -121,6 +122,8 @@ class ClientProtocol:
         self.close_reason: str = ""
         #: The close code of our own close frame, likewise.
         self.sent_code: int | None = None
+        #: How the server has violated the protocol, as far as the driver has noted that here.
+        self.violation: str = ""
         self._opening: Opening | None = Opening(
             url, request or RequestOptions(), follows_redirects, waits_for_body
         )
@@ -167,6 +170,11 @@ class ClientProtocol:
     def aside(self) -> str:
         """What is known beside the reason of a failed opening: the end of its message, or empty."""
         return "" if self._opening is None else self._opening.aside
+
+    @property
+    def rejection(self) -> str:
+        """The status of the answer, and why it is no upgrade; empty: there is no such answer."""
+        return "" if self._opening is None else self._opening.rejection
 
     # Opening
 
@@ -329,6 +337,7 @@ class ClientProtocol:
         reason = printable(reason, MAX_MESSAGE)  # may quote the server
         self._tracer.tell("handshake_rejected", reason=reason, status_code=code)
         self._step(CLOSED)
+        self._require_opening().rejection = _describe_rejection(response, reason)
         event = events.Rejected(response, reason)
         event.received_time = self.stream.received_time
         return event
@@ -393,3 +402,11 @@ class ClientProtocol:
 def _quote_message(response: Response) -> str:
     message = response.message
     return f"; the server says '{message}'" if message else ""
+
+
+def _describe_rejection(response: Response, reason: str) -> str:
+    """Return the reason of a rejection, with the status of the response in any case."""
+    code = response.status_code
+    if code is None or str(code) in reason:
+        return f"rejected; {reason}"
+    return f"rejected; {reason} (code={code})"

@@ -153,6 +153,7 @@ class Opening:
         "hops",
         "is_at_end",
         "key",
+        "rejection",
         "requested_at",
         "target",
         "unread",
@@ -192,6 +193,8 @@ class Opening:
         self.hops: int = 0
         #: The Sec-WebSocket-Key of the request.
         self.key: bytes = b""
+        #: What the answer was, if it was no upgrade; empty: there is no such answer.
+        self.rejection: str = ""
 
     def build_request(self) -> bytes:
         """Return the request (RFC 6455 section 4.1), with a key of its own.

@@ -7,6 +7,7 @@ from greenws.events cimport Binary, Event, Text
 cdef Text _spare_text
 cdef Binary _spare_binary
 cdef bint _IS_COMPILED
+cdef int _UNBEGUN
 
 
 cdef class Stream:
@@ -70,6 +71,8 @@ cdef class Stream:
 
     @cython.locals(head=bytes)
     cdef long long _long_length(self, Py_ssize_t pos) except -1
+
+    cdef _check_first_head(self, int first, int second)
 
     @cython.locals(opcode=int)
     cdef _check_head(self, int first, int second)

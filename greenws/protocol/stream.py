@@ -34,6 +34,13 @@ if TYPE_CHECKING:
 _spare_text: Text | None = None
 _spare_binary: Binary | None = None
 
+# In place of the opcode of a message that is being joined, while no frame has come at all. The
+# first head is then checked off the fast path, which costs the heads that follow nothing.
+_UNBEGUN = -1
+
+# Bytes that an error quotes of a stream that does not begin with a frame.
+_QUOTED = 200
+
 #: What :meth:`Stream.receive` may write in front of a chunk: the longest tail there is, a masked
 #: control frame that lacks one byte, rounded up.
 HEADROOM = 256
@@ -111,7 +118,7 @@ class Stream:
         self._key: bytes = b""
         # The message that is being joined; opcode 0: there is none.
         self._message: bytearray | None = None
-        self._message_opcode: int = 0
+        self._message_opcode: int = _UNBEGUN
         self._message_deflated: bool = False
         self._utf8_rest: bytes = b""
         # The event, or the error, that digest() has left for next_event().
@@ -330,7 +337,21 @@ class Stream:
             raise PayloadTooLarge("payload is too large")
         return length
 
+    def _check_first_head(self, first: int, second: int) -> None:
+        """Check the head of the first frame. If it is none, the bytes are something else, an error
+        in the form of HTTP for example, and their reader wants to see them.
+        """
+        self._message_opcode = 0
+        try:
+            self._check_head(first, second)
+        except ProtocolError as error:
+            began = _quote(bytes(self._chunk[self._pos : self._end]))
+            raise ProtocolError(f"{error}; the stream begins with {began}") from None
+
     def _check_head(self, first: int, second: int) -> None:
+        if self._message_opcode == _UNBEGUN:
+            self._check_first_head(first, second)
+            return
         opcode = first & 0x0F
         if first & 0x30 or (first & 0x40 and (self.deflate is None or opcode not in (1, 2))):
             raise ProtocolError("reserved bits set")
@@ -530,6 +551,15 @@ class Stream:
 
     def _refuse_size(self) -> None:
         raise PayloadTooLarge("message is larger than max_size ({} bytes)", self._max_size)
+
+
+def _quote(data: bytes) -> str:
+    more = "..." if len(data) > _QUOTED else ""
+    data = data[:_QUOTED]
+    try:
+        return repr(utf_8_decode(data, "strict", False)[0]) + more
+    except UnicodeDecodeError:
+        return repr(data) + more
 
 
 def _bad_utf8(error: UnicodeDecodeError) -> CriticalProtocolError:

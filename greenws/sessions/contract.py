@@ -214,6 +214,16 @@ class DrivenWebSocket(TransportDefaults):
         """Whether the connection is over for the WebSocket."""
         raise NotImplementedError
 
+    @property
+    def rejection(self) -> str:
+        """The answer that was no upgrade, for the reason of the last event; empty: none was."""
+        raise NotImplementedError
+
+    @property
+    def violation(self) -> str:
+        """The violation of the protocol that ends the connection, likewise; empty: none."""
+        raise NotImplementedError
+
     def is_driven_by(self, session: Session) -> bool:
         """Whether the present connection is this session's, and not a later one's."""
         raise NotImplementedError

@@ -12,6 +12,8 @@ cdef class Lifecycle:
     cdef readonly object errors
     cdef readonly object reason
     cdef public object close_code
+    cdef public object close_reason
     cdef public object sent_code
+    cdef public bytes sent_reason
 
     cpdef step(self, int state)

@@ -72,7 +72,17 @@ class Lifecycle:
     :param errors: the module of the errors that refusals are made of: ours or lomond's.
     """
 
-    __slots__ = ("close_code", "errors", "is_upgraded", "reason", "sent_code", "state", "thread")
+    __slots__ = (
+        "close_code",
+        "close_reason",
+        "errors",
+        "is_upgraded",
+        "reason",
+        "sent_code",
+        "sent_reason",
+        "state",
+        "thread",
+    )
 
     def __init__(self, errors: ModuleType) -> None:
         self.errors: ModuleType = errors
@@ -86,8 +96,12 @@ class Lifecycle:
         self.reason: str | None = None
         #: The close code received, 1005 for an empty close frame; None: no close frame.
         self.close_code: int | None = None
+        #: The reason in the close frame received; may be empty.
+        self.close_reason: str = ""
         #: The close code sent, 1005 for an empty close frame; None: no close frame was sent.
         self.sent_code: int | None = None
+        #: The reason in our close frame, if the peer had not closed before; may be empty.
+        self.sent_reason: bytes = b""
 
     def step(self, state: int) -> None:
         """Go on to another state.
@@ -117,6 +131,12 @@ class Lifecycle:
     def is_forked(self) -> bool:
         """Whether the connection belongs to the parent process."""
         return self.state == FORKED
+
+    @property
+    def reason_of_peer(self) -> str:
+        """The reason in the close frame received; empty if the frame only echoes ours."""
+        is_echo = self.close_reason.encode("utf-8", "replace") == self.sent_reason
+        return "" if is_echo else self.close_reason
 
     @property
     def is_shaken(self) -> bool:

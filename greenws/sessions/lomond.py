@@ -158,6 +158,15 @@ class ForeignWebSocket(DrivenWebSocket):
     def is_closed(self) -> bool:
         return bool(self._websocket.is_closed)
 
+    @property
+    def rejection(self) -> str:
+        # lomond's users find a graceful end, with the reason "closed", after a rejection.
+        return ""
+
+    @property
+    def violation(self) -> str:
+        return ""
+
     def is_driven_by(self, session: Session) -> bool:
         return getattr(self._websocket, "session", session) is session
 

@@ -55,6 +55,7 @@ from ..options import RunDefaults
 from ..protocol.frame import Payload
 from ..protocol.opcode import Opcode
 from ..protocol.stream import HEADROOM, Stream
+from ..redaction import MAX_MESSAGE, printable
 from . import threads
 from .approach import Approach
 from .clock import NEVER
@@ -254,7 +255,9 @@ class GeventSession(HubSession):
                 except _End as end:
                     reason, graceful = end.reason, end.graceful
                 break
-            if not self._life.is_upgraded and not graceful:
+            if websocket.rejection:
+                yield self._finish(websocket.rejection, False, started)
+            elif not self._life.is_upgraded and not graceful:
                 websocket.tracer.tell("upgrade", duration=monotonic() - asked, error=reason)
                 yield self._fail_opening(errors.ConnectFail(reason), started)
             else:
@@ -264,6 +267,9 @@ class GeventSession(HubSession):
 
     def _finish(self, reason: str, graceful: bool, started: float) -> events.Disconnected:
         life, tracer = self._life, self._websocket.tracer
+        # The peer knows best why it has closed. What fails after a violation comes of that.
+        said = printable(life.reason_of_peer, MAX_MESSAGE)
+        reason = said or self._websocket.violation or reason
         code = 1006 if life.close_code is None else life.close_code
         facts = {"reason": reason, "graceful": graceful, "code": code, "sent_code": life.sent_code}
         transport = self._outbox.transport  # a rejected connection has none any more
@@ -371,6 +377,7 @@ class GeventSession(HubSession):
                     else:
                         if event.name == "closing" or event.name == "closed":
                             life.close_code = 1005 if event.code is None else event.code
+                            life.close_reason = event.reason
                         yield event
                     if self._attention:
                         yield from self._attend()
@@ -684,6 +691,8 @@ class GeventSession(HubSession):
     def _begin_closing(self, payload: Payload) -> None:
         life = self._life
         life.sent_code = int.from_bytes(payload[:2], "big") if payload else 1005
+        if life.close_code is None:
+            life.sent_reason = bytes(payload[2:])
         if life.state == READY:
             life.step(CLOSING)
         if self._schedule.close_timeout != NEVER:
@@ -714,7 +723,7 @@ class GeventSession(HubSession):
     def end(self) -> None:
         """Have the connection ended when what is queued has left, or after a second."""
         self._linger()
-        self._fail("disconnected; protocol error")
+        self._fail(self._websocket.violation or "disconnected; protocol error")
 
     def _fail(self, reason: str) -> None:
         """Note why the session is over, and have the greenlet yield it."""

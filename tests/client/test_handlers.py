@@ -255,6 +255,48 @@ def test_on_close_is_called_once_and_last(
     assert feed.websocket.is_closed
 
 
+@pytest.mark.parametrize(
+    ("handler", "reason"),
+    [
+        (close_with(4004, "Authentication failed"), "Authentication failed"),
+        (close_with(1000, "done"), "done"),
+        (close_with(4004), "closed"),
+        (send_raw(b"\x83\x00"), "disconnected; protocol error; opcode is reserved"),
+        (send_raw(b"\x81\x7e\xff\xff"), "message is larger than max_size (1000 bytes)"),
+    ],
+)
+@pytest.mark.parametrize("compress", [False, True])
+def test_on_close_says_what_ended_the_connection(handler: Any, reason: str, compress: bool) -> None:
+    with EchoServer(handler, close_timeout=0.5) as server:
+        feed = Closer(server.url, max_size=1000, compress=compress)
+        feed.how = "send"
+        feed.run()
+    assert reason in feed.last("close").reason
+    if reason == "closed":
+        assert feed.last("close").reason == reason
+
+
+@pytest.mark.parametrize(
+    ("close", "reason"), [((4004, "Authentication failed"), "Authentication failed"), ((4004,), "")]
+)
+def test_kill_in_on_closing_leaves_code_and_reason_of_the_server(
+    close: tuple[Any, ...], reason: str
+) -> None:
+    class Feed(Closer):
+        def react_closing(self, event: Any) -> None:
+            self.kill()
+
+    with EchoServer(close_with(*close), close_timeout=0.5) as server:
+        feed = Feed(server.url)
+        feed.how = "send"
+        feed.start()
+        feed.join(PATIENCE)
+    event = feed.last("close")
+    assert event.code == 4004
+    assert not event.graceful
+    assert not reason or event.reason == reason
+
+
 def test_on_close_is_called_after_an_error_of_a_handler(server: EchoServer) -> None:
     feed = Closer(server.url)
     feed.how = "error"

@@ -240,6 +240,10 @@ def test_another_status_is_rejected(pair: Pair) -> None:
     assert names(found)[-2:] == ["rejected", "disconnected"]
     response = by_name(found, "rejected").response
     assert (response.status_code, response.get("x-why")) == (404, "gone")
+    # lomond calls this end a graceful one.
+    is_lomonds = pair is not PAIRS["greenws on greenws"]
+    assert found[-1].graceful is is_lomonds
+    assert ("404" in found[-1].reason) is not is_lomonds
 
 
 def test_lost_connection_is_not_graceful(pair: Pair) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
 import zlib
 from collections.abc import Iterator
@@ -347,6 +348,139 @@ def test_violation_gets_its_close_code(name: str, compress: bool) -> None:
     assert names[2:] == ["ready", "text", "protocol_error", "disconnected"]
     assert events[4].critical == (code == 1007)
     assert (events[-1].code, events[-1].sent_code, events[-1].graceful) == (1006, code, False)
+
+
+@pytest.mark.parametrize(
+    ("data", "cause"),
+    [
+        (build_text("x" * 11), "message is larger than max_size (10 bytes)"),
+        (b"\x81\x01\xff", "payload contains invalid utf-8; invalid start byte at byte 0"),
+        (build(3), "opcode is reserved"),
+        (
+            build_close(1006, "Slow Consumer"),
+            "reserved close code (1006) in a close frame, with the reason 'Slow Consumer'",
+        ),
+    ],
+)
+@pytest.mark.parametrize("how", ["linger", "reset", "reset at once", "force_disconnect", "drop"])
+def test_end_after_a_violation_names_the_violation(data: bytes, cause: str, how: str) -> None:
+    def script(peer: RawServerPeer) -> None:
+        peer.accept(then=build_text("before") + data)
+        if how == "reset":
+            peer.expect(CLOSE)
+            peer.reset()
+        elif how == "reset at once":
+            peer.reset()
+        else:
+            peer.read_until_end()
+
+    with LoopbackServer(script) as server:
+        websocket = make(server.url, max_size=10)
+        events = []
+        for event in websocket:
+            events.append(event)
+            if event.name == "protocol_error" and how == "force_disconnect":
+                websocket.force_disconnect()
+            elif event.name == "protocol_error" and how == "drop":
+                websocket.session.close()
+    assert events[-2].error == cause
+    assert events[-1].reason == f"disconnected; protocol error; {cause}"
+
+
+@pytest.mark.parametrize(
+    "code", [1000, 1001, 1008, 4004], ids=["normal", "going away", "policy", "own"]
+)
+def test_reason_of_the_end_is_that_of_the_servers_close(code: int) -> None:
+    def script(peer: RawServerPeer) -> None:
+        peer.accept(then=build_close(code, "Authentication failed"))
+        peer.read_until_end()
+
+    with LoopbackServer(script) as server:
+        last = list(make(server.url))[-1]
+    assert (last.reason, last.code, last.graceful) == ("Authentication failed", code, True)
+
+
+def test_reason_of_the_end_is_that_of_the_server_whose_answer_has_one() -> None:
+    def script(peer: RawServerPeer) -> None:
+        peer.accept()
+        peer.expect(CLOSE)
+        peer.send(build_close(4004, "Authentication failed"))
+
+    with LoopbackServer(script) as server:
+        websocket, run = start(server.url)
+        websocket.close()
+        last = run.join()
+    assert (last.reason, last.code, last.sent_code) == ("Authentication failed", 4004, 1000)
+
+
+@pytest.mark.parametrize("reason", ["", "goodbye"])
+def test_reason_of_the_end_is_not_the_servers_where_it_has_none_of_its_own(reason: str) -> None:
+    def script(peer: RawServerPeer) -> None:
+        peer.accept()
+        peer.expect(CLOSE)
+        peer.send(build_close(1000, reason))
+
+    with LoopbackServer(script) as server:
+        websocket, run = start(server.url)
+        websocket.close()
+        assert run.join().reason == "closed"
+
+
+def test_reason_of_the_server_survives_a_reset_while_a_handler_sends() -> None:
+    def script(peer: RawServerPeer) -> None:
+        peer.accept(then=build_close(1008, "no \x1b[2J"))
+        peer.reset()
+
+    with LoopbackServer(script) as server:
+        websocket = make(server.url)
+        events = []
+        for event in websocket:
+            events.append(event)
+            if event.name == "closing":
+                with contextlib.suppress(errors.WebSocketError):
+                    while True:
+                        websocket.send_binary(bytes(100_000))
+    # The event of the close frame has the reason as it came.
+    assert next(e for e in events if e.name == "closing").reason == "no \x1b[2J"
+    assert (events[-1].code, events[-1].reason) == (1008, "no \\x1b[2J")
+
+
+def answer(status: str, body: str = "") -> bytes:
+    return f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
+
+
+@pytest.mark.parametrize("how", ["whole", "eof", "reset", "force_disconnect", "close"])
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (answer("403 Forbidden"), "403"),
+        (answer("200 OK"), "200"),
+        (answer("302 Found"), "302"),
+        (b"HTTP/1.1 101 Switching Protocols\r\n\r\n", "101"),
+        (b"HTTP/1.1 503 x\r\nContent-Length: 9\r\n\r\nbusy", "503"),
+    ],
+)
+def test_end_after_a_rejection_names_the_status(head: bytes, status: str, how: str) -> None:
+    def script(peer: RawServerPeer) -> None:
+        peer.read_head()
+        peer.send(head)
+        if how == "reset":
+            peer.reset()
+        elif how == "whole" and status != "503":
+            peer.read_until_end()
+
+    with LoopbackServer(script) as server:
+        websocket = make(server.url)
+        events = []
+        for event in websocket:
+            events.append(event)
+            if event.name == "rejected" and how in ("force_disconnect", "close"):
+                getattr(websocket, how)()
+    assert [event.name for event in events[-2:]] == ["rejected", "disconnected"]
+    last = events[-1]
+    assert last.reason.startswith("rejected; ")
+    assert status in last.reason
+    assert (last.graceful, last.code, last.sent_code) == (False, 1006, None)
 
 
 def test_inflated_message_beyond_the_limit_gets_1009() -> None:

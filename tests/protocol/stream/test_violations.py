@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from greenws.errors import ProtocolError
+from greenws.protocol.compression import Deflate
 from greenws.protocol.stream import Stream
 from tests.protocol.stream.checks import (
     DEFLATED,
@@ -114,6 +117,49 @@ def test_length_beyond_any_memory_is_too_large(length: int, max_size: int | None
 def test_length_without_a_limit_is_waited_for(length: int) -> None:
     data = b"\x82\x7f" + length.to_bytes(8, "big") + b"begin"
     assert feed_every_way(data, max_size=None) == []
+
+
+@pytest.mark.parametrize("agreement", [None, DEFLATED], ids=["plain", "deflate"])
+@pytest.mark.parametrize(
+    ("data", "shown"),
+    [
+        (
+            b"HTTP/1.1 400 Bad Request\r\n\r\nSession ID unknown",
+            r"'HTTP/1.1 400 Bad Request\r\n\r\nSession ID unknown'",
+        ),
+        (b"\x1b[2J{0}", r"'\x1b[2J{0}'"),
+        ("grün ✓".encode(), "'grün ✓'"),
+        (b"SSH-2.0-\xff", r"b'SSH-2.0-\xff'"),
+        (b"\xff\xff", r"b'\xff\xff'"),
+        (b"<html>" + b"x" * 1000, f"'<html>{'x' * 194}'..."),
+        (b"<" + "ü".encode() * 1000, f"'<{'ü' * 99}'..."),
+    ],
+)
+def test_bytes_that_are_no_frames_at_all_are_quoted(
+    data: bytes, shown: str, agreement: dict[str, Any] | None
+) -> None:
+    for stream in (Stream(), Stream(is_client=False)):
+        stream.deflate = None if agreement is None else Deflate(**agreement)
+        with pytest.raises(ProtocolError) as caught:
+            drain(stream, data)
+        assert str(caught.value).endswith(f"; the stream begins with {shown}")
+        assert "{0}" not in shown or "{0}" in str(caught.value)
+
+
+@pytest.mark.parametrize("first", [frame(1, b"first"), frame(9, b""), frame(1, b"a", fin=False)])
+def test_bytes_after_a_frame_are_not_quoted(first: bytes) -> None:
+    # They may be the payload of a message.
+    with pytest.raises(ProtocolError) as caught:
+        drain(Stream(), first + b"HTTP/1.1 secret")
+    assert "secret" not in str(caught.value)
+    assert "stream begins" not in str(caught.value)
+
+
+def test_bytes_that_are_no_frames_are_quoted_as_far_as_they_have_come() -> None:
+    stream = Stream()
+    assert drain(stream, b"H") == []
+    with pytest.raises(ProtocolError, match=r"the stream begins with 'HTTP'$"):
+        drain(stream, b"TTP")
 
 
 def test_message_after_a_violation_is_not_parsed() -> None:
