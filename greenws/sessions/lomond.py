@@ -75,7 +75,7 @@ class ForeignWebSocket(DrivenWebSocket):
     defaults.
     """
 
-    __slots__ = ("__dict__", "_tracer", "_websocket")
+    __slots__ = ("__dict__", "__weakref__", "_tracer", "_websocket")
 
     def __init__(self, websocket: Any) -> None:
         self._websocket = websocket
