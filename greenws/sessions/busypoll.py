@@ -18,7 +18,7 @@ from __future__ import annotations
 import os
 from time import monotonic, thread_time
 
-from .clock import Watcher
+from .clock import Watcher, close_watcher
 
 #: The environment variable for :data:`LIMIT`, in microseconds.
 VARIABLE = "GREENWS_BUSY_POLL"
@@ -147,6 +147,12 @@ class BusyPoll:
         self.is_looking = False
         self._wakes = 0
         self._sleep()
+
+    def close(self) -> None:
+        """Poll no more: the loop is over."""
+        self.is_looking = self._is_awake = False
+        self._limit = 0.0
+        close_watcher(self._idle)
 
     def _measure(self, now: float) -> None:
         self._wakes = 0

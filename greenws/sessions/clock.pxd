@@ -20,6 +20,9 @@ cdef class Clock:
     @cython.locals(alarms=list, place=Py_ssize_t, last=Alarm)
     cdef _remove(self, Alarm alarm)
 
+    @cython.locals(alarm=Alarm)
+    cpdef close(self)
+
     @cython.locals(
         alarms=list, size=Py_ssize_t, above=Py_ssize_t, below=Py_ssize_t, other=Alarm, sibling=Alarm
     )

@@ -20,6 +20,17 @@ Watcher = Any
 NEVER = float("inf")
 
 
+def close_watcher(watcher: Watcher) -> None:
+    """Stop a watcher for good, also after its loop was destroyed."""
+    try:
+        watcher.stop()
+        watcher.close()
+    except Exception:
+        # The loop was destroyed, and watches nothing any more; each kind of loop has an error of
+        # its own for that. gevent never frees a watcher that was started, but lets go of this.
+        watcher.callback = None
+
+
 class Alarm:
     """Rung by a :class:`Clock` when it is due. To be subclassed."""
 
@@ -73,6 +84,14 @@ class Clock:
                 alarms.append(alarm)
             self._settle(alarm, place)
         self._arm()
+
+    def close(self) -> None:
+        """Forget all alarms: the loop is over."""
+        for alarm in self._alarms:
+            alarm._place = -1
+            alarm._due_at = NEVER
+        self._alarms.clear()
+        self._stop()
 
     def _remove(self, alarm: Alarm) -> None:
         alarms = self._alarms
@@ -133,11 +152,10 @@ class Clock:
             self._timer.start(self._ring, update=True)
 
     def _stop(self) -> None:
-        if self._timer is not None:
-            self._timer.stop()
-            self._timer.close()
-            self._timer = None
-            self._timer_due = NEVER
+        timer, self._timer = self._timer, None
+        self._timer_due = NEVER
+        if timer is not None:
+            close_watcher(timer)
 
     def _ring(self) -> None:
         self._stop()

@@ -14,7 +14,7 @@ from typing import Any
 from gevent import getcurrent
 from greenlet import greenlet
 
-from .clock import Alarm, Watcher
+from .clock import Alarm, Watcher, close_watcher
 
 # The unbound method, so that a switch looks nothing up. gevent's Hub.switch would first ask the
 # current greenlet for a switch_out(), which ours does not have.
@@ -150,6 +150,14 @@ class Crowd:
         if self.is_crowded:
             self.is_crowded = False
             self._check.stop()
+
+    def close(self) -> None:
+        """Forget who is ready, for good: the loop is over."""
+        self.clear()
+        self.is_crowded = False
+        self._size = 0
+        if self._check is not None:
+            close_watcher(self._check)
 
     def clear(self) -> None:
         """Forget who is ready."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .clock import Loop, Watcher
+from .clock import Loop, Watcher, close_watcher
 from .transport import Transport
 from .wait import READ
 
@@ -66,10 +66,9 @@ class Inbox:
         """Forget the transport, which the caller closes; idempotent."""
         self.transport = None
         self._is_watching = False
-        if self._watcher is not None:
-            self._watcher.stop()
-            self._watcher.close()
-            self._watcher = None
+        watcher, self._watcher = self._watcher, None
+        if watcher is not None:
+            close_watcher(watcher)
 
     def watch(self, callback: Callable[[], object], is_libuv: bool) -> None:
         """Have ``callback`` called when there is something to read, until :meth:`unwatch`.

@@ -89,7 +89,7 @@ class ForeignWebSocket(DrivenWebSocket):
     :raises ValueError: the host is beyond ASCII, and is not a host name.
     """
 
-    __slots__ = ("__dict__", "_target", "_tracer", "_websocket")
+    __slots__ = ("__dict__", "__weakref__", "_target", "_tracer", "_websocket")
 
     def __init__(self, websocket: Any) -> None:
         self._websocket = websocket

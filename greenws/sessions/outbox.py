@@ -19,7 +19,7 @@ from gevent.event import Event as Room
 from ..constants import MAX_CONTROL_PAYLOAD
 from ..protocol.frame import Payload, append_frame
 from . import threads
-from .clock import Alarm, Watcher
+from .clock import Alarm, Watcher, close_watcher
 from .lifecycle import READY, Lifecycle
 from .reactor import Reactor
 from .transport import Transport
@@ -312,6 +312,8 @@ class Outbox(Flushable):
     def _check_lasting(self) -> None:
         """Raise the error of a send whose session ended before the message was queued."""
         life = self._life
+        if life.is_forked:
+            raise life.refusal()
         if life.reason is not None or self.transport is None:
             raise life.errors.TransportFail("{}", life.reason or "the connection has ended")
 
@@ -353,7 +355,6 @@ class Outbox(Flushable):
             self._reactor.clock.set(self._alarm, monotonic())
 
     def _unwatch(self) -> None:
-        if self._watcher is not None:
-            self._watcher.stop()
-            self._watcher.close()
-            self._watcher = None
+        watcher, self._watcher = self._watcher, None
+        if watcher is not None:
+            close_watcher(watcher)

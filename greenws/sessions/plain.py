@@ -84,7 +84,9 @@ class SocketTransport(Transport):
                 sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_LINGER, off)
         except OSError:
             pass  # a kind of socket that knows no lingering
-        try:
-            sock.close()
-        except OSError:
-            pass  # a late report about bytes nobody waits for; the descriptor is gone
+        finally:
+            # Also if a signal handler of the user's has just raised.
+            try:
+                sock.close()
+            except OSError:
+                pass  # a late report about bytes nobody waits for; the descriptor is gone

@@ -13,10 +13,13 @@ cdef class HubSession(Member):
 
     cpdef _detach(self)
     cpdef _abandon(self)
+    cpdef _expire(self)
 
 
 cdef class Reactor:
     cdef readonly object loop
+    cdef readonly object hub
+    cdef object _process
     cdef readonly Clock clock
     cdef readonly Crowd crowd
     cdef readonly Turn turn

@@ -9,6 +9,11 @@ connections, and only bytes whose handling was interrupted are ever copied.
 runs next (:mod:`.crowd`), the turn has frames leave when it ends (:mod:`.turn`), the busy poll
 looks for the answers of quick peers before the loop sleeps (:mod:`.busypoll`).
 
+**Its end.** A thread refers to its reactor, and each reactor belongs to one hub. When the thread
+ends, or when the hub was destroyed, the reactor closes all that is still open, and lets the buffer
+go: nobody will ever run those sessions again. gevent tells nobody that a hub was destroyed. So the
+next use of one of its connections, or of a new hub, or the end of the thread, closes all of them.
+
 **A fork.** In a forked child the hub goes on running, on the parent's sockets. So every session of
 the process is told, and lets go of its descriptor without a byte.
 """
@@ -18,9 +23,9 @@ from __future__ import annotations
 import os
 import sys
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from gevent import get_hub
+from gevent.monkey import get_original
 
 from ..native import buffers
 from ..protocol.stream import HEADROOM
@@ -68,16 +73,25 @@ class HubSession(Member):
         """
         raise NotImplementedError
 
+    def _expire(self) -> None:
+        """Close the descriptor: the hub was destroyed, or its thread has ended."""
+        raise NotImplementedError
+
 
 class Reactor:
-    """The shared state of the sessions of one hub. Get it by :func:`get_reactor`."""
+    """The shared state of the sessions of one hub. Get it by :func:`get_reactor`.
+
+    :param hub: gevent's hub, of the thread that calls.
+    """
 
     __slots__ = (
+        "_process",
         "buffer",
         "busy_poll",
         "clock",
         "crowd",
         "holder",
+        "hub",
         "is_libuv",
         "loop",
         "pool",
@@ -87,9 +101,14 @@ class Reactor:
         "view",
     )
 
-    def __init__(self, loop: Loop) -> None:
+    def __init__(self, hub: Any) -> None:
+        #: gevent's hub; None: it is over, and with it this reactor.
+        self.hub: Any = hub
+        loop = hub.loop
         #: gevent's loop.
         self.loop: Loop = loop
+        # The process whose descriptors the sessions have.
+        self._process = os.getpid()
         self.clock: Clock = Clock(loop)
         #: Empty buffers for frames.
         self.pool: BufferPool = BufferPool()
@@ -164,8 +183,41 @@ class Reactor:
             self.busy_poll.stop()
             self.turn.stop()
 
+    def forget(self, session: HubSession) -> None:
+        """Forget a session of a loop that was destroyed; called in any thread."""
+        self.sessions.discard(session)
+        self.give_back(session)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the hub was destroyed, or its thread has ended."""
+        return self.hub is None or self.hub.loop is None
+
+    def expire(self) -> None:
+        """Close everything: the hub was destroyed, or its thread ends. Idempotent."""
+        _reactors.discard(self)
+        self.hub = None
+        if self._process != os.getpid():
+            # A child ends the other threads of its parent before it calls the hooks of a fork.
+            self.abandon()
+        sessions = list(self.sessions)
+        self.sessions.clear()
+        for session in sessions:
+            try:
+                session._expire()
+            except Exception:
+                sys.excepthook(*sys.exc_info())
+        self.clock.close()
+        self.turn.close()
+        self.busy_poll.close()
+        self.holder = None
+        # Whoever keeps a session or a client keeps the reactor, but not its memory.
+        self.view = memoryview(b"")
+        self.buffer = bytearray()
+
     def abandon(self) -> None:
         """Let go of everything: this process is a forked child, and all of it is its parent's."""
+        self._process = os.getpid()
         sessions = list(self.sessions)
         self.sessions.clear()
         self.turn.clear()
@@ -184,20 +236,47 @@ class Reactor:
                     sys.excepthook(*sys.exc_info())
 
 
-_reactors: WeakKeyDictionary[Any, Reactor] = WeakKeyDictionary()
+class _Home:
+    """What a thread refers to: it goes when the thread ends, and then the reactor is over."""
+
+    __slots__ = ("_is_exiting", "reactor")
+
+    def __init__(self, reactor: Reactor) -> None:
+        self.reactor = reactor
+        self._is_exiting = sys.is_finalizing  # at the very end, modules lose their names
+
+    def __del__(self) -> None:
+        if not self._is_exiting():
+            self.reactor.expire()
+
+
+# In a patched process, _thread._local() is of a greenlet.
+class _Thread(get_original("_thread", "_local")):  # type: ignore[misc]
+    home: _Home | None = None
+
+
+_thread = _Thread()
+
+# Those of all threads.
+_reactors: set[Reactor] = set()
 
 
 def get_reactor() -> Reactor:
     """Return the reactor of this thread's hub."""
     hub = get_hub()
-    reactor = _reactors.get(hub)
-    if reactor is None or reactor.loop is not hub.loop:
-        reactor = _reactors[hub] = Reactor(hub.loop)
+    home = _thread.home
+    if home is not None and home.reactor.hub is hub:
+        return home.reactor
+    if home is not None:  # the hub before was destroyed
+        home.reactor.expire()
+    reactor = Reactor(hub)
+    _reactors.add(reactor)
+    _thread.home = _Home(reactor)
     return reactor
 
 
 def _abandon_all() -> None:
-    for reactor in list(_reactors.values()):
+    for reactor in list(_reactors):
         try:
             reactor.abandon()
         except Exception:

@@ -32,8 +32,10 @@ cdef class GeventSession(HubSession):
     cdef object _approach
     cdef object _late_pong
     cdef double _late_since
-    cdef object _websocket
-    cdef readonly object websocket
+    cdef object _given
+    cdef object _reference
+    cdef object _kept
+    cdef bint _is_left
 
     @cython.locals(reactor=Reactor, size=Py_ssize_t, now=double)
     cdef Py_ssize_t _pump(self, Stream stream) except? -2

@@ -32,10 +32,16 @@ _fail(reason)      nothing by itself: notes why the session   any greenlet of th
 _linger()          our half of the stream, and waits for the  the greenlet that runs the session
                    peer's
 _abandon()         the parent's connection, in a child        the fork hook
+_expire()          the connection of a hub that is over       the reactor
 _let_go()          the socket and its watchers                all of the above
-_release()         everything; the last one                   the greenlet that runs the session,
-                                                              and the fork hook
+_release()         everything; the last one                   whoever ends the iteration, in any
+                                                              thread; fork hook; reactor
 ================== ========================================== ==================================
+
+**Who keeps whom.** Loop, clock and reactor keep a session that runs. Such a session does not keep
+its WebSocket: the iteration does. So an iteration that was abandoned can be collected, though its
+WebSocket refers to it, by a headers callback for example. The end of the iteration is the end of
+the session. The garbage collector may run in another thread than the hub.
 
 Two exceptions steer: ``_End`` leaves the loop, with the reason for ``disconnected``;
 ``Interrupted`` gets the greenlet out of a dial, which waits in many places (:mod:`.approach`).
@@ -43,9 +49,10 @@ Two exceptions steer: ``_End`` leaves the loop, with the reason for ``disconnect
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from time import monotonic, time
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 from gevent import get_hub
 
@@ -106,6 +113,18 @@ _TEXT = int(Opcode.TEXT)
 _CLOSE = int(Opcode.CLOSE)
 
 
+# Why a session ends whose hub was destroyed.
+_HUB_IS_OVER = "the hub of this connection was destroyed"
+
+
+def _refer(value: Any) -> Callable[[], Any]:
+    """Return a weak reference to a WebSocket, or a strong one to what allows no weak one."""
+    try:
+        return ref(value)
+    except TypeError:
+        return lambda: value
+
+
 class _End(Exception):
     """Leaves the loop of a session, with the reason for ``disconnected``."""
 
@@ -131,28 +150,33 @@ class GeventSession(HubSession):
     __slots__ = (
         "_approach",
         "_attention",
+        "_given",
         "_inbox",
+        "_is_left",
+        "_kept",
         "_late_pong",
         "_late_since",
         "_life",
         "_outbox",
+        "_reference",
         "_schedule",
         "_start_time",
-        "_websocket",
-        "websocket",
     )
 
     def __init__(self, websocket: Any) -> None:
         HubSession.__init__(self)
-        #: The WebSocket that made this session.
-        self.websocket: Any = websocket  # ours, or lomond's
-        self._websocket: DrivenWebSocket = adapt_websocket(websocket)
-        self._life = Lifecycle(self._websocket.errors)
+        driven = adapt_websocket(websocket)
+        # The WebSocket that made this session, ours or lomond's, and what the session drives.
+        self._given = _refer(websocket)
+        self._reference = _refer(driven)
+        # The latter again, kept alive; None while the iteration keeps it.
+        self._kept: DrivenWebSocket | None = driven
+        # Whether the iteration was left in the midst of its events.
+        self._is_left = False
+        self._life = Lifecycle(driven.errors)
         self._schedule = Schedule()
         self._inbox = Inbox()
-        self._outbox = Outbox(
-            self._life, self, self._websocket.write_limit, self._websocket.send_timeout
-        )
+        self._outbox = Outbox(self._life, self, driven.write_limit, driven.send_timeout)
         # The dial that is under way, where only an exception reaches the greenlet; or None.
         self._approach: Approach | None = None
         # When the session became ready, in seconds of the monotonic clock; 0.0: not yet.
@@ -166,6 +190,22 @@ class GeventSession(HubSession):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self._websocket!r}>"
+
+    @property
+    def websocket(self) -> Any:
+        """The WebSocket that made this session; None if it is gone."""
+        return self._given()
+
+    @property
+    def _websocket(self) -> DrivenWebSocket:
+        """What the session drives. Outside of the iteration it may be gone, and be None: a look at
+        :meth:`_has_websocket` comes first.
+        """
+        websocket = self._kept
+        return self._reference() if websocket is None else websocket
+
+    def _has_websocket(self) -> bool:
+        return self._kept is not None or self._reference() is not None
 
     @property
     def follows_redirects(self) -> bool:
@@ -228,6 +268,7 @@ class GeventSession(HubSession):
         self._crowd = self._reactor.crowd
         self._reactor.add(self)
         schedule, websocket = self._schedule, self._websocket
+        self._kept = None
         schedule.poll = poll or NEVER
         schedule.ping_rate = ping_rate or NEVER
         schedule.ping_timeout = ping_timeout or NEVER
@@ -263,6 +304,8 @@ class GeventSession(HubSession):
             else:
                 yield self._finish(reason, graceful, started)
         finally:
+            # Whoever collects an iteration clears weak references first.
+            self._kept = websocket
             self._release()
 
     def _finish(self, reason: str, graceful: bool, started: float) -> events.Disconnected:
@@ -363,24 +406,28 @@ class GeventSession(HubSession):
                     data = bytes(reactor.view[:size])
                     reactor.give_back(self)
                     happened = websocket.feed(data)
-                for event in happened:
-                    if event.name == "ready":
-                        if life.state != UPGRADING:  # another greenlet has given up meanwhile
-                            raise _End(life.reason or "closed")
-                        self._begin()
-                        yield event
-                        self._attention = True
-                    elif event.name == "ping":
-                        if auto_pong:
-                            self._send_pong(event.data)
-                        yield event
-                    else:
-                        if event.name == "closing" or event.name == "closed":
-                            life.close_code = 1005 if event.code is None else event.code
-                            life.close_reason = event.reason
-                        yield event
-                    if self._attention:
-                        yield from self._attend()
+                try:
+                    for event in happened:
+                        if event.name == "ready":
+                            if life.state != UPGRADING:  # another greenlet has given up meanwhile
+                                raise _End(life.reason or "closed")
+                            self._begin()
+                            yield event
+                            self._attention = True
+                        elif event.name == "ping":
+                            if auto_pong:
+                                self._send_pong(event.data)
+                            yield event
+                        else:
+                            if event.name == "closing" or event.name == "closed":
+                                life.close_code = 1005 if event.code is None else event.code
+                                life.close_reason = event.reason
+                            yield event
+                        if self._attention:
+                            yield from self._attend()
+                except GeneratorExit:
+                    self._is_left = True
+                    raise
                 # An idle connection keeps none of its last events.
                 event = happened = None  # type: ignore[assignment]
                 reactor.give_back(self)
@@ -453,7 +500,10 @@ class GeventSession(HubSession):
         if not self._attention and inbox.transport is not None:
             inbox.watch(self, self._reactor.is_libuv)
             self._park()
-        return self._read()
+        size = self._read()
+        if size == NOTHING and self._is_over():
+            raise _End(_HUB_IS_OVER)  # to wait for a hub that is over would be no waiting
+        return size
 
     def _read(self) -> int:
         reactor = self._reactor
@@ -612,7 +662,7 @@ class GeventSession(HubSession):
             self._arm()
 
     def _send_ping(self) -> None:
-        if not self._outbox.has_room_for_control:
+        if not self._outbox.has_room_for_control or not self._has_websocket():
             return  # the ping could not leave; and any received byte counts as life without it
         try:
             self._websocket.send_ping()
@@ -620,7 +670,7 @@ class GeventSession(HubSession):
             pass  # closing, or closed already
 
     def _send_pong(self, data: bytes) -> None:
-        if len(data) > constants.MAX_CONTROL_PAYLOAD:
+        if len(data) > constants.MAX_CONTROL_PAYLOAD or not self._has_websocket():
             return  # lomond's WebSocket lets it in, but not out
         if not self._outbox.has_room_for_control:
             self._postpone_pong(data)
@@ -689,6 +739,8 @@ class GeventSession(HubSession):
         self._outbox.put_bytes(data)
 
     def _begin_closing(self, payload: Payload) -> None:
+        if self._is_over():
+            return
         life = self._life
         life.sent_code = int.from_bytes(payload[:2], "big") if payload else 1005
         if life.close_code is None:
@@ -705,7 +757,11 @@ class GeventSession(HubSession):
         """Close the socket; the iteration ends. Returns at once; idempotent."""
         life = self._life
         if life.is_elsewhere:
+            if self._is_left:
+                return  # the WebSocket knows that nobody reads on; _release() is about to follow
             raise life.refusal()
+        if self._is_over():
+            return
         self._let_go()
         if not life.has_ended:
             if life.state != DROPPED:
@@ -717,6 +773,8 @@ class GeventSession(HubSession):
         life = self._life
         if life.is_forked or life.is_elsewhere:
             raise life.refusal()
+        if self._is_over():
+            return
         self._outbox.flush()
         self._fail(_FORCED if life.is_upgraded else _GIVEN_UP)
 
@@ -768,26 +826,53 @@ class GeventSession(HubSession):
         self._attention = True
         if self._approach is not None:
             self._wake()
-        stream = self._websocket.parser
-        if stream is not None:
-            stream.close()  # what is left of a chunk is the parent's, too
+        try:
+            if self._has_websocket():
+                stream = self._websocket.parser
+                if stream is not None:
+                    stream.close()  # what is left of a chunk is the parent's, too
+        finally:
+            self._release()
+
+    def _expire(self) -> None:
+        """End without a byte: no loop will ever run this session again."""
+        self._life.fail(_HUB_IS_OVER)
         self._release()
+
+    def _is_over(self) -> bool:
+        """Whether the hub was destroyed; if so, all of its sessions end."""
+        reactor = self._reactor
+        if reactor is None or not reactor.is_over:
+            return False
+        reactor.expire()
+        return True
 
     def _detach(self) -> None:
         """Copy what is left of the reactor's buffer: another session wants to read into it."""
-        stream = self._websocket.parser
-        if stream is not None:
-            stream.detach()
+        if self._has_websocket():
+            stream = self._websocket.parser
+            if stream is not None:
+                stream.detach()
 
     def _let_go(self) -> None:
         """Close the transport and all that watches it; idempotent."""
         transport = self._outbox.transport  # the inbox reads from the same one
-        self._inbox.close()
-        self._outbox.close()
-        if transport is not None:
-            tracer = self._websocket.tracer
-            if tracer.meter is transport:  # type: ignore[comparison-overlap]
-                tracer.meter = None
+        try:
+            self._inbox.close()
+        finally:
+            try:
+                self._outbox.close()
+            finally:
+                if transport is not None:
+                    self._close_transport(transport)
+
+    def _close_transport(self, transport: Transport) -> None:
+        try:
+            if self._has_websocket():
+                tracer = self._websocket.tracer
+                if tracer.meter is transport:  # type: ignore[comparison-overlap]
+                    tracer.meter = None
+        finally:
             transport.close()
 
     def _release(self) -> None:
@@ -796,13 +881,43 @@ class GeventSession(HubSession):
         if life.state == ENDED:
             return
         if not life.is_forked:
-            self._life.step(ENDED)
-        self._let_go()
-        self._outbox.clear()
-        if self._reactor is not None:
-            self._reactor.clock.set(self, NEVER)
-            self._reactor.remove(self)
+            if life.is_elsewhere and self._hand_over():
+                return
+            life.step(ENDED)
+        try:
+            self._let_go()
+        finally:
+            self._outbox.clear()
+            self._leave()
         # If the websocket was connected again before this iteration was dropped, its present
         # connection is not ours.
-        if not life.is_forked and self._websocket.is_driven_by(self):
+        if not life.is_forked and self._has_websocket() and self._websocket.is_driven_by(self):
             self._websocket.on_disconnect()
+
+    def _hand_over(self) -> bool:
+        """Have the hub, which is another thread's, release the session: nobody else may touch its
+        watchers.
+
+        :returns: False: the hub is over, and nothing watches any more.
+        """
+        loop = self._hub.loop
+        if loop is None:
+            return False
+        try:
+            loop.run_callback_threadsafe(self._release)
+        except Exception:
+            return False  # the loop was destroyed just now; each kind has an error of its own
+        return True
+
+    def _leave(self) -> None:
+        """Be no session of the reactor's any more."""
+        reactor = self._reactor
+        if reactor is None:
+            return
+        if not reactor.is_over:
+            reactor.clock.set(self, NEVER)
+            reactor.remove(self)
+        elif self._life.is_elsewhere:
+            reactor.forget(self)
+        else:
+            reactor.expire()

@@ -265,8 +265,10 @@ class TLSTransport(Transport):
             pass  # the connection is gone already, and with it our half
 
     def close(self) -> None:
-        self._remember()
-        self._lower.close()
+        try:
+            self._remember()
+        finally:
+            self._lower.close()
 
     def _read(self, buffer: bytearray | memoryview, size: int) -> int | None:
         if self._error is not None:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from gevent import get_hub
 
-from .clock import Loop, Watcher
+from .clock import Loop, Watcher, close_watcher
 from .crowd import Crowd
 
 # Empty buffers that a pool keeps. Sessions take turns with a few of them: a session hands its
@@ -98,6 +98,14 @@ class Turn:
         """Forget what is queued: this process is a forked child, and the queues its parent's."""
         self._queued.clear()
         self._crowd.clear()
+
+    def close(self) -> None:
+        """Forget what is queued, for good: the loop is over."""
+        self._queued.clear()
+        self._crowd.close()
+        close_watcher(self._nudge)
+        if self._prepare is not None:
+            close_watcher(self._prepare)
 
     def flush_later(self, item: Flushable) -> None:
         """Have ``item`` flushed before this turn of the loop is over."""

@@ -40,26 +40,32 @@ SLOW, FAST = 0.008, 0.002
 
 class Watcher:
     priority = 0
+    is_closed = False
 
     def start(self, callback: Any) -> None: ...
 
     def stop(self) -> None: ...
 
+    def close(self) -> None:
+        self.is_closed = True
+
 
 class Loop:
-    """A loop that watches nothing. Any loop that is not libev's counts as one of libuv's."""
+    """A loop that watches nothing, and its hub. Any loop that is not libev's counts as one of
+    libuv's.
+    """
 
     def __init__(self) -> None:
+        self.loop: Any = self
         self.reinits = 0
         self.error: Exception | None = None
+        self.watchers: list[Watcher] = []
 
     def idle(self, ref: bool = True) -> Watcher:
-        return Watcher()
+        self.watchers.append(Watcher())
+        return self.watchers[-1]
 
-    prepare = check = idle
-
-    def timer(self, seconds: float) -> Watcher:
-        return Watcher()
+    prepare = check = timer = idle
 
     def reinit(self) -> None:
         self.reinits += 1
@@ -80,7 +86,13 @@ class Session:
         self.told.append("detach")
 
     def _abandon(self) -> None:
-        self.told.append("abandon")
+        self._tell("abandon")
+
+    def _expire(self) -> None:
+        self._tell("expire")
+
+    def _tell(self, what: str) -> None:
+        self.told.append(what)
         if self.error is not None:
             raise self.error
 
@@ -401,10 +413,9 @@ def test_loop_that_fails_keeps_nobody_from_being_told(printed: list[BaseExceptio
     sessions = [Session(), Session()]
     broken.add(sessions[0])
     whole.add(sessions[1])
-    hubs = [Loop(), Loop()]  # whatever can be referred to weakly
-    for hub, reactor in zip(hubs, (broken, whole), strict=True):
-        twin._reactors[hub] = reactor
+    twin._reactors.update((broken, whole))
     twin._abandon_all()
+    twin._reactors.clear()
     assert [session.told for session in sessions] == [["abandon"]] * 2
     assert printed == [broken.loop.error]
 
@@ -415,6 +426,80 @@ def test_session_of_a_hub_has_to_define_how_it_lets_go() -> None:
         session._detach()
     with pytest.raises(NotImplementedError):
         session._abandon()
+    with pytest.raises(NotImplementedError):
+        session._expire()
+
+
+# The end of a hub
+
+
+@pytest.mark.parametrize("loop_class", [LibevLoop, Loop], ids=["libev", "libuv"])
+def test_each_session_ends_with_its_hub_whatever_another_one_does(
+    loop_class: type[Loop], printed: list[BaseException]
+) -> None:
+    reactor = twin.Reactor(loop_class())
+    error = LookupError("session")
+    sessions = [Session(), Session(error), Session()]
+    for session in sessions:
+        reactor.add(session)
+    reactor.borrow(sessions[0])
+    assert not reactor.is_over
+    reactor.expire()
+    reactor.expire()
+    assert [session.told for session in sessions] == [["expire"]] * 3
+    assert printed == [error]
+    assert reactor.is_over and reactor.holder is None
+    assert len(reactor.buffer) == len(reactor.view) == 0
+    assert all(watcher.is_closed for watcher in reactor.loop.watchers)
+
+
+def test_hub_without_a_loop_is_over(reactor: Any) -> None:
+    session = Session()
+    reactor.add(session)
+    reactor.borrow(session)
+    reactor.hub.loop = None
+    assert reactor.is_over
+    reactor.forget(session)
+    assert reactor.sessions == set() and reactor.holder is None
+
+
+def test_reactor_of_a_parents_thread_is_abandoned(
+    reactor: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = Session()
+    reactor.add(session)
+    monkeypatch.setattr("os.getpid", lambda: -1)
+    reactor.expire()
+    assert session.told == ["abandon"]
+
+
+@pytest.mark.parametrize("is_finalizing", [False, True])
+def test_thread_that_ends_takes_its_reactor_along(
+    reactor: Any, is_finalizing: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # At the end of the interpreter the system closes what is open.
+    monkeypatch.setattr("sys.is_finalizing", lambda: is_finalizing)
+    home = twin._Home(reactor)
+    assert not reactor.is_over
+    del home
+    assert reactor.is_over is not is_finalizing
+
+
+def test_hub_that_was_destroyed_is_followed_by_a_new_reactor() -> None:
+    found = []
+
+    def look() -> None:
+        for _ in range(2):
+            found.append(get_reactor())
+            assert found[-1] is get_reactor()
+            gevent.get_hub().destroy(destroy_loop=True)
+        assert found[0] is not found[1]
+        assert found[0].hub is None and found[1].hub is not None
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join(PATIENCE)
+    assert len(found) == 2 and found[1].hub is None
 
 
 # Threads
