@@ -78,7 +78,7 @@ from .outbox import Outbox
 from .reactor import HubSession, get_reactor
 from .schedule import Schedule
 from .transport import Transport
-from .wait import Interrupted, take_turn
+from .wait import Interrupted
 
 if TYPE_CHECKING:
     from ..events import AnyEvent
@@ -449,8 +449,8 @@ class GeventSession(HubSession):
         if inbox.transport is None:
             raise self._say_closed()
         if inbox.has_bytes():
-            if inbox.take_burst():
-                take_turn()
+            if inbox.take_burst() or self._reactor.rota.is_over():
+                self._reactor.rota.wait()
             return self._read()
         outbox = self._outbox
         if outbox.is_dirty or outbox.is_stalled:
