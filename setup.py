@@ -24,6 +24,7 @@ INLINED = (
     "greenws/native/*.pxd",
     "greenws/sessions/syscalls.pxd",
     "greenws/sessions/threads.pxd",
+    "greenws/sessions/ticks.pxd",
 )
 
 DIRECTIVES = {

@@ -51,8 +51,14 @@ _MAX_JOINED = 4096
 # The largest number of streams in one message; BFINAL ends a stream. Each stream costs a
 # decompressor, 0.1 us or more, for as little as two bytes on the wire.
 _MAX_STREAMS = 4096
-# zlib copies the bytes after the end of a stream. This size of a step, in bytes, bounds each copy.
+# zlib copies the bytes that it has no room to inflate, and those after the end of a stream. These
+# sizes of a step, in bytes, bound each copy: for the first stream of a message, and for the others.
+_STEP = 16 * 1024
 _STREAM_STEP = 4096
+# Steps in a row before go_on() returns: 0.3 ms of streams that hold nothing.
+_STEPS_AT_ONCE = 128
+# Bytes that decompress() has zlib inflate at once.
+_MAX_PIECE = 1 << 20
 
 # For raw deflate, zlib has no window of 256 bytes (wbits=8). A window of 512 bytes takes its place.
 # References in that window could reach back further than a peer with 256 bytes can see, so a full
@@ -111,6 +117,14 @@ class Deflate:
         self._tail = _TAIL + _END_OF_STREAM if reset_decompress else _TAIL
         self._is_open = False  # whether a stream has begun that no BFINAL has ended
         self._streams = 0  # streams that BFINAL has ended within this message
+        #: Whether the piece that begin() was given is inflated to its end.
+        self.is_whole = True
+        # The piece, with the tail if _tail_size is not 0, and how much of it zlib has taken.
+        self._wire: bytes | bytearray | memoryview = b""
+        self._tail_size = 0
+        self._position = 0
+        self._is_final = False  # whether the message ends with the piece
+        self._is_full = False  # whether zlib may hold inflated bytes for which it had no room
 
     def __repr__(self) -> str:
         return (
@@ -146,85 +160,125 @@ class Deflate:
         :raises CriticalProtocolError: the data is not a valid stream. A stream that is cut short is
             detected at once if the peer forgets its window; otherwise only by the next message.
         """
-        limit = max_length + 1 if 0 <= max_length < sys.maxsize else 0  # 0: no limit, for zlib
+        limit = max_length + 1 if max_length >= 0 else sys.maxsize
+        inflated = self.begin(data, final, min(limit, _MAX_PIECE))
+        if self.is_whole or len(inflated) == limit:
+            return inflated
+        pieces = [inflated]
+        length = len(inflated)
+        while not self.is_whole and length < limit:
+            pieces.append(self.go_on(min(limit - length, _MAX_PIECE)))
+            length += len(pieces[-1])
+        return b"".join(pieces)
+
+    def begin(self, wire: bytes | bytearray | memoryview, final: bool, limit: int) -> bytes:
+        """Begin to inflate a piece of a message; :meth:`go_on` until :attr:`is_whole`.
+
+        :param wire: kept until it is inflated; its bytes must not change.
+        :param final: whether the message ends with this piece.
+        :param limit: the largest number of bytes to return, at least 1.
+        :raises CriticalProtocolError: as :meth:`decompress`.
+        """
+        self._is_final = final
+        self._is_full = False
+        self._position = self._tail_size = 0
+        if not final or not 0 < len(wire) <= _MAX_JOINED:
+            self._wire = wire
+            return self.go_on(limit)
+        tail = self._tail
+        wire = b"".join((wire, tail))
+        decompressor = self._decompressor
+        if decompressor is None:
+            decompressor = self._decompressor = decompressobj(self._inflate_wbits)
         try:
-            if not final:
-                return self._inflate(data, b"", limit)
-            if 0 < len(data) <= _MAX_JOINED:
-                inflated = self._inflate(b"".join((data, self._tail)), self._tail, limit)
-            else:
-                inflated = self._inflate_apart(data, limit)
+            inflated = decompressor.decompress(wire, limit)
         except zlib_error as error:
-            self._decompressor = None
-            raise CriticalProtocolError(f"broken deflate stream ({error})") from error
-        if self.reset_decompress:
-            if self._is_open and not (limit and len(inflated) >= limit):
-                self._decompressor = None
-                raise CriticalProtocolError("broken deflate stream (cut short)")
-            self._decompressor = None
-        self._is_open = False
-        self._streams = 0
+            raise self._break(error) from error
+        self._is_open = True
+        if len(inflated) < limit and not decompressor.eof:  # all of it, as nearly always
+            self.is_whole = True
+            self._end_message()
+            return inflated
+        self._wire = wire
+        self._tail_size = len(tail)
+        self._note_step(decompressor, len(wire), len(inflated) == limit)
         return inflated
 
-    def _inflate_apart(self, data: bytes | bytearray | memoryview, limit: int) -> bytes:
-        """Inflate the last piece of a message, and then the tail in a call of its own."""
-        inflated = self._inflate(data, b"", limit) if data else b""
+    def go_on(self, limit: int) -> bytes:
+        """Inflate some more of the piece; returns after a bounded amount of work.
+
+        :param limit: the largest number of bytes to return, at least 1.
+        :raises CriticalProtocolError: as :meth:`decompress`.
+        """
+        pieces = []
+        room = limit
+        self._check_whole()
+        try:
+            for _ in range(_STEPS_AT_ONCE):
+                if self.is_whole or not room:
+                    break
+                decompressor = self._decompressor
+                if decompressor is None:
+                    decompressor = self._decompressor = decompressobj(self._inflate_wbits)
+                start = self._position
+                size = _STREAM_STEP if self._streams else _STEP
+                step = memoryview(self._wire)[start : start + size]
+                pieces.append(decompressor.decompress(step, room))
+                room -= len(pieces[-1])
+                if step:
+                    self._is_open = True
+                self._note_step(decompressor, len(step), not room)
+        except zlib_error as error:
+            raise self._break(error) from error
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _note_step(self, decompressor: _Decompress, size: int, is_full: bool) -> None:
+        """Take note of what a call of zlib with ``size`` bytes has left over."""
+        self._is_full = is_full
+        self._position += size - len(decompressor.unconsumed_tail) - len(decompressor.unused_data)
+        if decompressor.eof:
+            # A block may have BFINAL set (RFC 7692 section 7.2.3.4); then another stream follows.
+            self._decompressor = None
+            self._is_open = self._is_full = False
+            self._streams += 1
+            if self._streams > _MAX_STREAMS:
+                raise CriticalProtocolError("broken deflate stream (too many final blocks)")
+        self._check_whole()
+
+    def _check_whole(self) -> None:
+        """See whether the piece is inflated; after the last one, let the tail follow."""
+        self.is_whole = False
+        if self._is_full:
+            return
+        left = len(self._wire) - self._position
         # A message that is already whole gets no tail. Two such messages occur in practice, though
         # neither is right (RFC 7692 sections 7.2.3.4 and 7.2.3.6): a message that ends right after
         # a block with BFINAL, and an empty message without the empty block. The meaning of both is
         # clear, and a tail would corrupt the messages after them.
-        if not self._is_open or (limit and len(inflated) >= limit):
-            return inflated
-        return inflated + self._inflate(self._tail, self._tail, limit and limit - len(inflated))
+        if left and (left != self._tail_size or self._is_open):
+            return
+        if self._is_final and self._is_open and not self._tail_size:
+            self._wire = self._tail
+            self._tail_size = len(self._tail)
+            self._position = 0
+            return
+        self.is_whole = True
+        if self._is_final:
+            self._end_message()
 
-    def _inflate(self, wire: bytes | bytearray | memoryview, tail: bytes, limit: int) -> bytes:
-        """Inflate ``wire``, which ends with ``tail``."""
-        decompressor = self._decompressor
-        if decompressor is None:
-            decompressor = self._decompressor = decompressobj(self._inflate_wbits)
-        inflated = decompressor.decompress(wire, limit)
-        if not decompressor.eof:
-            if wire:
-                self._is_open = True
-            return inflated
-        self._decompressor = None
+    def _end_message(self) -> None:
+        self._wire = b""
+        self._is_final = False
+        self._tail_size = self._position = self._streams = 0
+        if self.reset_decompress:
+            self._decompressor = None
+            if self._is_open:
+                raise CriticalProtocolError("broken deflate stream (cut short)")
         self._is_open = False
-        rest = decompressor.unused_data
-        if not rest or rest == tail or (limit and len(inflated) >= limit):
-            self._count_stream()
-            return inflated
-        return self._inflate_streams(inflated, rest, tail, limit)
 
-    def _inflate_streams(self, inflated: bytes, rest: bytes, tail: bytes, limit: int) -> bytes:
-        # A block may have BFINAL set (RFC 7692 section 7.2.3.4); then another stream follows. The
-        # data is fed in small steps, because zlib copies the rest of its input at the end of each
-        # stream.
-        pieces = [inflated]
-        length = len(inflated)
-        view = memoryview(rest)
-        position = 0
-        while True:
-            self._count_stream()
-            if position in (len(rest), len(rest) - len(tail)):
-                break
-            decompressor = decompressobj(self._inflate_wbits)
-            while position < len(rest) and not decompressor.eof:
-                step = view[position : position + _STREAM_STEP]
-                pieces.append(decompressor.decompress(step, limit and limit - length))
-                length += len(pieces[-1])
-                if limit and length >= limit:
-                    return b"".join(pieces)
-                position += len(step) - len(decompressor.unused_data)
-            if not decompressor.eof:
-                self._decompressor = decompressor
-                self._is_open = True
-                break
-        return b"".join(pieces)
-
-    def _count_stream(self) -> None:
-        self._streams += 1
-        if self._streams > _MAX_STREAMS:
-            raise CriticalProtocolError("broken deflate stream (too many final blocks)")
+    def _break(self, error: Exception) -> CriticalProtocolError:
+        self._decompressor = None
+        return CriticalProtocolError(f"broken deflate stream ({error})")
 
 
 def _new_compressor(wbits: int) -> _Compress:

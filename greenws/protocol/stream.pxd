@@ -3,11 +3,19 @@ cimport cython
 cimport greenws.native.references as references
 cimport greenws.native.utf8 as utf8
 from greenws.events cimport Binary, Event, Text
+from greenws.protocol.allowance cimport Allowance
 
 cdef Text _spare_text
 cdef Binary _spare_binary
 cdef bint _IS_COMPILED
 cdef int _UNBEGUN
+cdef Py_ssize_t _SLICE
+cdef int _UNIT_BITS
+cdef Py_ssize_t _FREE
+cdef Py_ssize_t _UNLIMITED
+cdef int _NOTHING
+cdef int _INFLATING
+cdef int _DECODING
 
 
 cdef class Stream:
@@ -16,6 +24,7 @@ cdef class Stream:
     cdef object _export
     cdef Py_ssize_t _pos
     cdef Py_ssize_t _end
+    cdef Py_ssize_t _units
     cdef public double received_time
     cdef bytes _tail
     cdef long long _need
@@ -30,7 +39,11 @@ cdef class Stream:
     cdef public bint skip_text
     cdef public bint skip_binary
     cdef public bint is_closed
+    cdef readonly bint is_paused
+    cdef int _stage
 
+    cdef public Allowance allowance
+    cdef list _texts
     cdef bint _fin
     cdef bint _message_deflated
     cdef bytearray _message
@@ -49,6 +62,8 @@ cdef class Stream:
         self, chunk, Py_ssize_t start, Py_ssize_t stop, double received_time
     ) except -1
 
+    cpdef bint resume(self) except -1
+
     cpdef next_event(self)
 
     @cython.locals(
@@ -64,6 +79,8 @@ cdef class Stream:
         stop="long long",
     )
     cdef _parse(self)
+
+    cdef bint _may_go_on(self) except -1
 
     cdef _stop(self)
 
@@ -85,8 +102,16 @@ cdef class Stream:
     @cython.locals(taken=Py_ssize_t, piece=bytes)
     cdef Py_ssize_t _take_payload(self, Py_ssize_t pos, Py_ssize_t end) except -1
 
-    @cython.locals(message=bytearray, room="long long")
     cdef _absorb(self, bytes piece, bint final)
+
+    @cython.locals(message=bytearray, room="long long")
+    cdef Py_ssize_t _inflate_limit(self) except -1
+
+    @cython.locals(message=bytearray)
+    cdef _append(self, bytes piece)
+
+    @cython.locals(message=bytearray, start=Py_ssize_t, size=Py_ssize_t, used=Py_ssize_t)
+    cdef _advance(self)
 
     @cython.locals(used=Py_ssize_t, rest=bytes)
     cdef _check_utf8(self, bytes piece)

@@ -10,6 +10,10 @@ payloads. What a chunk ends in the middle of is kept in one of two ways:
   one buffer, whatever the number of frames and chunks it came in.
 
 A message that lies in the chunk as one whole frame, the common case, needs none of this.
+
+The parser may share its thread with others, so its work comes in units, none of which is long: a
+frame; a slice of a message that is inflated; a slice of a long text that is decoded. A driver that
+sets :attr:`Stream.allowance` is asked after every few units, and may have the parser pause.
 """
 
 from __future__ import annotations
@@ -27,6 +31,7 @@ from .frame import parse_close_payload
 from .mask import mask
 
 if TYPE_CHECKING:
+    from .allowance import Allowance
     from .compression import Deflate
 
 # An event that its handler has not kept is used again for the next message: nobody can tell, and it
@@ -44,6 +49,23 @@ _QUOTED = 200
 #: What :meth:`Stream.receive` may write in front of a chunk: the longest tail there is, a masked
 #: control frame that lacks one byte, rounded up.
 HEADROOM = 256
+
+# Bytes that are inflated, or decoded, in one unit of work: 0.3 to 1 ms for a message that was
+# deflated to next to nothing, or for text of three bytes a character.
+_SLICE = 256 * 1024
+
+# Inflated bytes that are as much work as a frame, as a power of two.
+_UNIT_BITS = 12
+
+# Units of work of the next chunk that need no grant.
+_FREE = 1
+# Units that are never used up: four hundred days of frames.
+_UNLIMITED = 1 << 48
+
+# What a message that is joined waits for, beside bytes.
+_NOTHING = 0
+_INFLATING = 1  # a piece of it has not been inflated to its end
+_DECODING = 2  # its bytes are complete, and the text is not
 
 
 # The class is over 400 lines long: it is one loop over the bytes, with what the loop calls for each
@@ -72,12 +94,17 @@ class Stream:
         "_need",
         "_offset",
         "_pos",
+        "_stage",
         "_tail",
+        "_texts",
+        "_units",
         "_utf8_rest",
+        "allowance",
         "binary_handler",
         "deflate",
         "handler_failed",
         "is_closed",
+        "is_paused",
         "received_time",
         "skip_binary",
         "skip_text",
@@ -102,6 +129,12 @@ class Stream:
         self.is_closed: bool = False
         #: Epoch seconds at which the current chunk was received.
         self.received_time: float = 0.0
+        #: Whether next_event() returned None only because no more work was granted.
+        self.is_paused: bool = False
+        #: Asked for grants of work; None: work is not limited.
+        self.allowance: Allowance | None = None
+        # Units of work that are granted already.
+        self._units: int = 1
 
         self._is_client: bool = is_client
         self._max_size: int = -1 if max_size is None else max_size
@@ -121,6 +154,9 @@ class Stream:
         self._message_opcode: int = _UNBEGUN
         self._message_deflated: bool = False
         self._utf8_rest: bytes = b""
+        self._stage: int = _NOTHING
+        # The text so far, while the stage is _DECODING; _offset is where to go on.
+        self._texts: list[str] = []
         # The event, or the error, that digest() has left for next_event().
         self._event: AnyEvent | None = None
         self._error: ProtocolError | CriticalProtocolError | None = None
@@ -141,6 +177,9 @@ class Stream:
         if self._pos < self._end:  # an iteration was left early: nothing of it may be lost
             self._keep_tail()
         self.received_time = received_time
+        self.is_paused = False
+        if self.allowance is not None:
+            self._units = _FREE  # what is left of the last grant may be of another turn
         tail = self._tail
         if tail is not None:
             self._tail = None
@@ -173,6 +212,9 @@ class Stream:
         self._tail = None
         self._message = None
         self._need = 0
+        self._stage = _NOTHING
+        self._texts = []
+        self.is_paused = False
         self._event = self._error = None
         self.text_handler = self.binary_handler = self.handler_failed = None
         self.tracer = None
@@ -183,16 +225,25 @@ class Stream:
         :returns: True if that was all; False if something is left for :meth:`next_event`.
         """
         self.receive(chunk, start, stop, received_time)
+        return self.resume()
+
+    def resume(self) -> bool:
+        """Go on with the bytes at hand, after a pause; as :meth:`digest`.
+
+        :returns: True if that was all; False if something is left for :meth:`next_event`, or if
+            the parser has paused again.
+        """
         try:
             self._event = self._parse()
         except (ProtocolError, CriticalProtocolError) as error:
             self._stop()
             self._error = error
             return False
-        return self._event is None
+        return self._event is None and not self.is_paused
 
     def next_event(self) -> AnyEvent | None:
-        """Return the next event in the bytes at hand, or None when no whole one is left.
+        """Return the next event in the bytes at hand, or None when no whole one is left, or when
+        the parser has paused (:attr:`is_paused`); the next call goes on then.
 
         A close frame comes out as :class:`~greenws.events.Closing`, and is the last.
 
@@ -216,6 +267,7 @@ class Stream:
     def _stop(self) -> None:
         """Parse nothing more, after a violation."""
         self.is_closed = True
+        self.is_paused = False
         self._export = None
 
     def _parse(self) -> AnyEvent | None:
@@ -223,25 +275,45 @@ class Stream:
         data = chunk  # a C pointer when compiled
         pos = self._pos
         end = self._end
+        self.is_paused = False
         while not self.is_closed:
-            if self._need:
-                pos = self._take_payload(pos, end)
-                self._pos = pos
-                if self._need:
-                    break
-                if self._fin:
-                    event = self._finish_message()
+            if self._message_opcode != 0:  # one look for two: a message is being joined
+                if self._stage != _NOTHING:
+                    if self._units <= 0 and not self._may_go_on():
+                        return None
+                    self._units -= 1
+                    event = self._advance()
                     if event is not None:
                         return event
                     chunk = self._chunk
                     data = chunk  # a C pointer when compiled
                     pos = self._pos
                     end = self._end
-                continue
+                    continue
+
+                if self._need:
+                    pos = self._take_payload(pos, end)
+                    self._pos = pos
+                    if self._stage != _NOTHING:
+                        continue
+                    if self._need:
+                        break
+                    if self._fin:
+                        event = self._finish_message()
+                        if event is not None:
+                            return event
+                        chunk = self._chunk
+                        data = chunk  # a C pointer when compiled
+                        pos = self._pos
+                        end = self._end
+                    continue
 
             available = end - pos
             if available < 2:
                 break
+            if self._units <= 0 and not self._may_go_on():
+                return None
+            self._units -= 1
             first = data[pos]
             second = data[pos + 1]
             length = second & 0x7F
@@ -309,7 +381,7 @@ class Stream:
             self._pos = pos = start
             if length == 0:
                 self._absorb(b"", self._fin)
-                if self._fin:
+                if self._fin and self._stage == _NOTHING:
                     event = self._finish_message()
                     if event is not None:
                         return event
@@ -321,6 +393,16 @@ class Stream:
             self._keep_tail()
         self._export = None
         return None
+
+    def _may_go_on(self) -> bool:
+        """Ask for the next units; if there are none, pause."""
+        allowance = self.allowance
+        if allowance is None:
+            self._units = _UNLIMITED
+            return True
+        self._units = allowance.grant()
+        self.is_paused = self._units <= 0
+        return not self.is_paused
 
     def _keep_tail(self) -> None:
         self._tail = bytes(self._chunk[self._pos : self._end])
@@ -430,17 +512,63 @@ class Stream:
         return pos + taken
 
     def _absorb(self, piece: bytes, final: bool) -> None:
-        message = self._message
-        assert message is not None
+        """Take the next bytes of a message; ``final``: they are the last ones."""
         if self._message_deflated:
             assert self.deflate is not None
-            room = self._max_size - len(message) if self._max_size >= 0 else -1
-            piece = self.deflate.decompress(piece, room, final)
-            if len(piece) > room >= 0:
-                self._refuse_size()
+            self._stage = _INFLATING
+            piece = self.deflate.begin(piece, final, self._inflate_limit())
+            if self.deflate.is_whole:
+                self._stage = _NOTHING
+        self._append(piece)
+
+    def _inflate_limit(self) -> int:
+        """Return how many bytes may be inflated at once: a slice, or one more than there is room
+        for.
+        """
+        if self._max_size < 0:
+            return _SLICE
+        message = self._message
+        room = self._max_size - (0 if message is None else len(message))
+        return min(room + 1, _SLICE)
+
+    def _append(self, piece: bytes) -> None:
+        message = self._message
+        assert message is not None
+        if len(message) + len(piece) > self._max_size >= 0:
+            self._refuse_size()
         if self._message_opcode == 1:
             self._check_utf8(piece)
         message += piece
+
+    def _advance(self) -> AnyEvent | None:
+        """Do one unit of work on the message that is being joined."""
+        if self._stage == _INFLATING:
+            assert self.deflate is not None
+            self._units = 0
+            piece = self.deflate.go_on(self._inflate_limit())
+            if self.deflate.is_whole:
+                self._stage = _NOTHING
+            self._append(piece)
+            if self._stage or self._need or not self._fin:
+                return None
+            return self._finish_message()
+        message = self._message
+        assert message is not None
+        start = self._offset
+        size = len(message)
+        if start < size:
+            with memoryview(message) as view:
+                text, used = utf_8_decode(view[start : start + _SLICE], "strict", False)
+            self._texts.append(text)
+            self._offset = start + used
+            return None
+        # To join the pieces is one step, whatever the size.
+        texts = self._texts
+        self._texts = []
+        self._message = None
+        self._message_opcode = 0
+        self._stage = _NOTHING
+        return self._emit_text("".join(texts), size)
 
     def _check_utf8(self, piece: bytes) -> None:
         """Check the next bytes of a text, failing as soon as they can no longer be right."""
@@ -460,17 +588,31 @@ class Stream:
         opcode = self._message_opcode
         message = self._message
         assert message is not None
+        if opcode == 1:
+            if self._utf8_rest:
+                raise CriticalProtocolError(
+                    "payload contains invalid utf-8; it ends in a character"
+                )
+            if len(message) > _SLICE:
+                self._stage = _DECODING
+                self._offset = 0
+                return None
         self._message = None
         self._message_opcode = 0
         if opcode == 2:
             return self._emit_binary(bytes(message))
-        if self._utf8_rest:
-            raise CriticalProtocolError("payload contains invalid utf-8; it ends in a character")
         return self._emit_text(message.decode("utf-8"), len(message))
 
     def _emit_inflated(self, opcode: int, piece: bytes) -> AnyEvent | None:
         assert self.deflate is not None
-        payload = self.deflate.decompress(piece, self._max_size, True)
+        payload = self.deflate.begin(piece, True, self._inflate_limit())
+        self._units -= len(payload) >> _UNIT_BITS
+        if not self.deflate.is_whole:
+            # More than a slice. _advance() goes on.
+            self._begin_frame(0xC0, opcode, 0)
+            self._stage = _INFLATING
+            self._append(payload)
+            return None
         if len(payload) > self._max_size >= 0:
             self._refuse_size()
         if opcode == 2:

@@ -133,6 +133,10 @@ class Inbox:
         count = transport.recv_into(view, size)
         if count is None:
             self.is_dry = True
+            if self._is_buffering and transport.is_paused:
+                # Not the descriptor, but the next turn of the loop says when to read on.
+                self.is_dry = False
+                self._burst = _BURST
             return _NOTHING
         self.is_dry = not count
         return count

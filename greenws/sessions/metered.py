@@ -69,6 +69,10 @@ class MeteredTransport(Transport):
         return self._lower.wants_read
 
     @property
+    def is_paused(self) -> bool:
+        return self._lower.is_paused
+
+    @property
     def has_buffered(self) -> bool:
         return self._lower.has_buffered
 

@@ -4,6 +4,7 @@ cimport greenws.native.buffers as buffers
 from greenws.sessions.busypoll cimport BusyPoll
 from greenws.sessions.clock cimport Clock
 from greenws.sessions.crowd cimport Crowd, Member
+from greenws.sessions.rota cimport Rota
 from greenws.sessions.turn cimport BufferPool, Turn
 
 
@@ -23,6 +24,7 @@ cdef class Reactor:
     cdef readonly Clock clock
     cdef readonly Crowd crowd
     cdef readonly Turn turn
+    cdef readonly Rota rota
     cdef readonly BufferPool pool
     cdef readonly BusyPoll busy_poll
     cdef readonly bytearray buffer
@@ -35,4 +37,5 @@ cdef class Reactor:
     @cython.locals(holder=HubSession)
     cpdef borrow(self, session)
     cpdef give_back(self, session)
+    cpdef note_pause(self)
     cpdef bint note_read(self, Py_ssize_t size, double seconds) except *

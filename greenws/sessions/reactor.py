@@ -6,8 +6,9 @@ session that wants to read has the first one copy the rest. One buffer serves an
 connections, and only bytes whose handling was interrupted are ever copied.
 
 **Leaf objects**, each with one job: the clock rings alarms (:mod:`.clock`), the crowd decides who
-runs next (:mod:`.crowd`), the turn has frames leave when it ends (:mod:`.turn`), the busy poll
-looks for the answers of quick peers before the loop sleeps (:mod:`.busypoll`).
+runs next (:mod:`.crowd`), the rota how long a turn lasts (:mod:`.rota`), the turn has frames leave
+when it ends (:mod:`.turn`), the busy poll looks for the answers of quick peers before the loop
+sleeps (:mod:`.busypoll`).
 
 **Its end.** A thread refers to its reactor, and each reactor belongs to one hub. When the thread
 ends, or when the hub was destroyed, the reactor closes all that is still open, and lets the buffer
@@ -32,6 +33,7 @@ from ..protocol.stream import HEADROOM
 from .busypoll import BusyPoll
 from .clock import Clock, Loop, Watcher
 from .crowd import Crowd, Member
+from .rota import Rota
 from .turn import BufferPool, Turn
 
 #: Bytes that one read takes at most. A larger read costs less for each byte: 768 KiB instead of 512
@@ -43,9 +45,9 @@ READ_SIZE = 768 * 1024
 _FIRST_READ_SIZE = 64 * 1024
 _MIN_READ_SIZE = 8 * 1024
 
-# Seconds that the messages of one read may take, as other connections wait meanwhile. Beside one
-# flooded connection, 99 of 100 round trips of 50 others have to stay below 50 ms. 8 ms are a sixth
-# of that, as more than one connection may be slow. Below _FAST_READ, reads may grow.
+# Seconds that the messages of one read take at most, or the next read is smaller. A session that
+# needs longer pauses (the rota sees to that), and the rest of its bytes is copied meanwhile: reads
+# shrink so that there is little to copy. Below _FAST_READ, they may grow.
 _SLOW_READ = 0.008
 _FAST_READ = 0.002
 
@@ -96,6 +98,7 @@ class Reactor:
         "loop",
         "pool",
         "read_size",
+        "rota",
         "sessions",
         "turn",
         "view",
@@ -136,8 +139,10 @@ class Reactor:
             idle.priority = prepare.priority = check.priority = _LAST
         #: Who runs next.
         self.crowd: Crowd = Crowd(check)
+        #: How long a turn lasts, and who goes on in the next one.
+        self.rota: Rota = Rota(loop, not self.is_libuv)
         #: What leaves at the end of a turn.
-        self.turn: Turn = Turn(loop, prepare, self.crowd)
+        self.turn: Turn = Turn(loop, prepare, self.crowd, self.rota)
         #: Whether the loop sleeps as soon as there is nothing to do.
         self.busy_poll: BusyPoll = BusyPoll(idle)
 
@@ -157,7 +162,7 @@ class Reactor:
     def note_read(self, size: int, seconds: float) -> bool:
         """Take note of how long it took to handle ``size`` bytes of messages.
 
-        A flood whose handler is slow would keep the hub: 12,000 messages fit into one read.
+        12,000 messages fit into one read, and their handler may be slow.
 
         :returns: whether the handling was so quick that more may be read at once.
         """
@@ -169,6 +174,10 @@ class Reactor:
             elif seconds < _FAST_READ:
                 self.read_size = min(self.read_size * 2, READ_SIZE)
         return seconds < _FAST_READ
+
+    def note_pause(self) -> None:
+        """Take note that a session pauses in the midst of what it has read: that was too much."""
+        self.read_size = max(self.read_size // 2, _MIN_READ_SIZE)
 
     def add(self, session: HubSession) -> None:
         """Take in a session that runs now, so that it is told of a fork."""

@@ -27,6 +27,7 @@ cdef class GeventSession(HubSession):
     cdef Outbox _outbox
     cdef Schedule _schedule
     cdef bint _attention
+    cdef bint _has_paused
 
     cdef double _start_time
     cdef object _approach
@@ -37,8 +38,10 @@ cdef class GeventSession(HubSession):
     cdef object _kept
     cdef bint _is_left
 
-    @cython.locals(reactor=Reactor, size=Py_ssize_t, now=double)
+    @cython.locals(reactor=Reactor, size=Py_ssize_t, is_done=bint)
     cdef Py_ssize_t _pump(self, Stream stream) except? -2
+    @cython.locals(reactor=Reactor)
+    cdef Py_ssize_t _pause(self) except? -2
     @cython.locals(reactor=Reactor)
     cdef _note_read(self, Py_ssize_t size, double since)
     @cython.locals(inbox=Inbox, outbox=Outbox, size=Py_ssize_t)

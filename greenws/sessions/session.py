@@ -86,7 +86,7 @@ from .outbox import Outbox
 from .reactor import HubSession, get_reactor
 from .schedule import Schedule
 from .transport import Transport
-from .wait import Interrupted, take_turn
+from .wait import Interrupted
 
 if TYPE_CHECKING:
     from ..events import AnyEvent
@@ -151,6 +151,7 @@ class GeventSession(HubSession):
         "_approach",
         "_attention",
         "_given",
+        "_has_paused",
         "_inbox",
         "_is_left",
         "_kept",
@@ -187,6 +188,8 @@ class GeventSession(HubSession):
         self._late_since = 0.0
         # Whether the greenlet has to call _attend: something other than bytes came up.
         self._attention = False
+        # Whether the handling of what was read last had to pause.
+        self._has_paused = False
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self._websocket!r}>"
@@ -387,6 +390,8 @@ class GeventSession(HubSession):
         """
         websocket, life, reactor = self._websocket, self._life, self._reactor
         stream = websocket.parser
+        if stream is not None:
+            stream.allowance = reactor.rota
         while True:
             happened: Iterable[AnyEvent] | None
             is_parsed = stream is not None and life.is_upgraded
@@ -425,16 +430,19 @@ class GeventSession(HubSession):
                             yield event
                         if self._attention:
                             yield from self._attend()
+                        if stream is None and reactor.rota.is_over():
+                            reactor.rota.wait()  # a parser of others, which cannot pause by itself
                 except GeneratorExit:
                     self._is_left = True
                     raise
                 # An idle connection keeps none of its last events.
                 event = happened = None  # type: ignore[assignment]
-                reactor.give_back(self)
+                if stream is None or not stream.is_paused:
+                    reactor.give_back(self)
+                    if stream is not None:
+                        self._note_read(size, stream.received_time)
                 if not life.is_upgraded and websocket.awaits_body:
                     self._schedule.linger_due = monotonic() + BODY_SILENCE
-                if stream is not None:
-                    self._note_read(size, stream.received_time)
             elif size == 0:
                 yield from self._take_eof()
             if self._attention or not life.is_upgraded:
@@ -454,21 +462,48 @@ class GeventSession(HubSession):
         """
         reactor = self._reactor
         while True:
-            size = self._receive()
-            if size <= 0:
-                return size
-            now = time()
-            if not stream.digest(reactor.buffer, HEADROOM, HEADROOM + size, now):
-                return size
-            self._note_read(size, now)
+            if stream.is_paused:
+                size = self._pause()
+                is_done = stream.resume()
+            else:
+                size = self._receive()
+                if size <= 0:
+                    return size
+                is_done = stream.digest(reactor.buffer, HEADROOM, HEADROOM + size, time())
+            if not is_done:
+                if not stream.is_paused:
+                    return size
+                if self._attention:
+                    return NOTHING
+                continue
+            self._note_read(size, stream.received_time)
             # Handlers have taken all of it.
             if reactor.holder is self:  # nobody else has read while a handler switched
                 reactor.holder = None
             if self._attention:
                 return NOTHING
 
+    def _pause(self) -> int:
+        """Wait for another turn, in the midst of what was read.
+
+        :returns: 1, which stands for some bytes.
+        """
+        self._has_paused = True
+        reactor = self._reactor
+        reactor.note_pause()
+        reactor.rota.wait()
+        if self._inbox.transport is None:
+            raise self._say_closed()
+        return 1
+
+    def _say_closed(self) -> Exception:
+        return self._life.refusal() if self._life.is_forked else _End("closed")
+
     def _note_read(self, size: int, since: float) -> None:
         """Take note that ``size`` bytes, read at the time ``since``, have been handled."""
+        if self._has_paused:
+            self._has_paused = False
+            return
         reactor = self._reactor
         if size < LARGE_READ and size < reactor.read_size:
             return
@@ -483,12 +518,10 @@ class GeventSession(HubSession):
         """
         inbox = self._inbox
         if inbox.transport is None:
-            if self._life.is_forked:
-                raise self._life.refusal()
-            raise _End("closed")
+            raise self._say_closed()
         if inbox.has_bytes():
-            if inbox.take_burst():
-                take_turn()
+            if inbox.take_burst() or self._reactor.rota.is_over():
+                self._reactor.rota.wait()
             return self._read()
         outbox = self._outbox
         if outbox.is_dirty or outbox.is_stalled:
@@ -625,7 +658,7 @@ class GeventSession(HubSession):
         if life.is_forked:
             raise life.refusal()
         if life.reason is not None:
-            if self._outbox.has_failed and not self._inbox.is_dry:
+            if self._outbox.has_failed and self._has_unread:
                 # The peer may have said why before it closed: first what it has said.
                 self._attention = True
                 return
@@ -647,7 +680,7 @@ class GeventSession(HubSession):
         now = monotonic()
         schedule.note_taken(self._outbox.taken_at)
         if schedule.is_silent(now):
-            if not self._inbox.is_dry:
+            if self._has_unread:
                 # Handlers were slow, and there may be bytes to read: judge after the next read.
                 self._attention = True
             elif not schedule.take_excuse(now):
@@ -660,6 +693,12 @@ class GeventSession(HubSession):
             yield events.Poll()
         if not life.has_ended:
             self._arm()
+
+    @property
+    def _has_unread(self) -> bool:
+        """Whether there may be bytes of the peer that are not parsed yet."""
+        stream = self._websocket.parser
+        return not self._inbox.is_dry or (stream is not None and stream.is_paused)
 
     def _send_ping(self) -> None:
         if not self._outbox.has_room_for_control or not self._has_websocket():

@@ -20,6 +20,9 @@ cdef class TLSTransport(Transport):
     cdef bint _is_over
     cdef bint _is_renegotiating
     cdef bint _is_shut
+    cdef bint _is_paused
+    cdef bint _is_full
+    cdef Py_ssize_t _step
 
     cpdef bint advance_handshake(self) except -1
     @cython.locals(sent=Py_ssize_t, size=Py_ssize_t)

@@ -72,6 +72,13 @@ class Transport:
         """Whether ``recv_into`` may have something although the descriptor has not."""
         raise NotImplementedError
 
+    @property
+    def is_paused(self) -> bool:
+        """Whether ``recv_into`` has returned None although there was more to read: the bytes so far
+        were work without data, and others have their turn before it goes on.
+        """
+        return False
+
     def unread(self, data: bytes) -> None:
         """Give back bytes that were read too far; the next ``recv_into`` yields them first."""
         raise NotImplementedError

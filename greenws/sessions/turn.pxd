@@ -1,6 +1,7 @@
 cimport cython
 
 from greenws.sessions.crowd cimport Crowd
+from greenws.sessions.rota cimport Rota
 
 cdef Py_ssize_t _MAX_POOLED
 
@@ -21,6 +22,7 @@ cdef class BufferPool:
 
 cdef class Turn:
     cdef Crowd _crowd
+    cdef Rota _rota
     cdef list _queued
     cdef bint _is_armed
     cdef bint _is_flushing

@@ -14,6 +14,7 @@ from gevent import get_hub
 
 from .clock import Loop, Watcher, close_watcher
 from .crowd import Crowd
+from .rota import Rota
 
 # Empty buffers that a pool keeps. Sessions take turns with a few of them: a session hands its
 # buffer back as soon as the frames have left, which is at the latest when it parks.
@@ -61,15 +62,25 @@ class Turn:
 
     :param loop: gevent's loop.
     :param prepare: a watcher of the loop that is called when a turn ends; None: there is none.
-    :param crowd: told of the end of each turn.
+    :param crowd: told of the end of each turn; likewise ``rota``.
     """
 
-    __slots__ = ("_crowd", "_is_armed", "_is_flushing", "_loop", "_nudge", "_prepare", "_queued")
+    __slots__ = (
+        "_crowd",
+        "_is_armed",
+        "_is_flushing",
+        "_loop",
+        "_nudge",
+        "_prepare",
+        "_queued",
+        "_rota",
+    )
 
-    def __init__(self, loop: Loop, prepare: Watcher, crowd: Crowd) -> None:
+    def __init__(self, loop: Loop, prepare: Watcher, crowd: Crowd, rota: Rota) -> None:
         self._loop = loop
         self._prepare = prepare
         self._crowd = crowd
+        self._rota = rota
         self._nudge = loop.timer(0)
         self._queued: list[Flushable] = []
         # Whether the end of this turn will be seen: _end or _flush_once is going to be called.
@@ -134,6 +145,7 @@ class Turn:
 
     def _end(self) -> None:
         self._crowd.end_turn()
+        self._rota.begin_turn()
         if self._queued:
             self._flush_all()
 

@@ -11,13 +11,18 @@ from typing import Any
 
 import gevent
 import gevent.event
+import lomond
 import pytest
 
 import greenws
 from greenws.sessions.reactor import get_reactor
+from tests.support.authority import Authority
+from tests.support.loopback import LoopbackServer
+from tests.support.peer import RawServerPeer, build, build_close
 from tests.support.run import Run
 from tests.support.servers import ForeignServer
 from tests.support.stopwatch import Stopwatch
+from tests.support.streams import deflate
 from tests.support.ticker import Ticker
 from tests.support.waiting import PATIENCE, wait_until
 
@@ -178,6 +183,175 @@ def test_flood_that_is_iterated_slowly_leaves_the_hub_its_turn(
     texts, gap = iterate_flood(greenws.WebSocket(flood.url, proxies={}), ticking, SLOWLY)
     assert texts > 1000
     assert gap < LARGEST_GAP
+
+
+# Seconds that the hub's thread may work between two ticks of another greenlet, whatever is read.
+LARGEST_STEP = 0.05
+
+BOMB = build(2, deflate(bytes(16 * 1024 * 1024 - 1)), rsv=4)
+TEXT_BOMB = build(1, deflate(b"a" * (16 * 1024 * 1024 - 1)), rsv=4)
+FRAGMENTS = build(1, b"x", fin=False) + build(0, b"x", fin=False) * 100_000 + build(0, b"x")
+
+#: What comes after a ramp of cheap messages, and how many events come of it.
+ATTACKS = {
+    "bombs": (BOMB * 6, 6),
+    "text bombs": (TEXT_BOMB * 3, 3),
+    "streams that end at once": (build(2, b"\x03\x00" * 4095, rsv=4) * 40, 40),
+    "empty pongs": (build(10) * 200_000, 200_000),
+    "pings": (build(9) * 50_000, 50_000),
+    "empty texts": (build(1) * 200_000, 200_000),
+    "texts of a byte": (build(1, b"x") * 200_000, 200_000),
+    "fragments of a byte": (FRAGMENTS * 2, 2),
+    "empty fragments": (
+        build(1, fin=False) + build(0, fin=False) * 200_000 + build(0),
+        1,
+    ),
+}
+
+RAMP = build(2, b"x" * 4000) * 1000
+
+
+def attack(peer: RawServerPeer, *pieces: bytes) -> None:
+    """Send the pieces as fast as they are taken, and drop what comes back."""
+    peer.accept(b"Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover\r\n")
+    draining = gevent.spawn(peer.read_until_end)
+    for piece in pieces:
+        for start in range(0, len(piece), 64 * 1024):  # the peer is on the same hub
+            peer.send(piece[start : start + 64 * 1024])
+            gevent.sleep(0)
+    peer.send(build_close(1000))
+    draining.join()
+
+
+class Attacked(greenws.Client):
+    """Counts the events after the ramp."""
+
+    compress = True
+    ping_rate = 0
+    count = -1000
+
+    def __init__(self, url: str, **options: Any) -> None:
+        super().__init__(url, proxies={}, **options)
+
+    def on_text(self, event: Any) -> None:
+        self.count += 1
+
+    on_binary = on_ping = on_pong = on_text
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["tcp", "tls"])
+@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize("handles", [True, False], ids=["handlers", "iteration"])
+def test_no_bytes_of_a_peer_hold_the_hub(
+    name: str, handles: bool, secure: bool, authority: Authority, ticking: Ticker
+) -> None:
+    data, events = ATTACKS[name]
+    context = authority.server_context() if secure else None
+    with LoopbackServer(lambda peer: attack(peer, RAMP, data), context) as server:
+        client = Attacked(server.url, ssl_cafile=authority.cafile)
+        ticking.reset()
+        if handles:
+            client.run()
+            count = client.count
+        else:
+            names = ("text", "binary", "ping", "pong")
+            count = sum(event.name in names for event in client.websocket.connect(ping_rate=0))
+            count -= 1000
+    assert count == events
+    assert ticking.largest_gap < LARGEST_STEP
+
+
+# Eight messages may be handled between two looks at the clock: 0.006 s each are the most.
+@pytest.mark.parametrize("seconds", [0.0005, 0.002, 0.005])
+@pytest.mark.parametrize("handles", [True, False], ids=["handler", "iteration"])
+def test_handler_that_becomes_slow_after_a_ramp_leaves_the_hub_its_turn(
+    seconds: float, handles: bool, ticking: Ticker
+) -> None:
+    count = int(0.3 / seconds)
+    with LoopbackServer(lambda peer: attack(peer, RAMP, build(1, b"x") * count)) as server:
+
+        class Slow(Attacked):
+            def on_text(self, event: Any) -> None:
+                work(seconds)
+
+        client = Slow(server.url)
+        ticking.reset()
+        if handles:
+            client.run()
+        else:
+            for event in client.websocket.connect(ping_rate=0):
+                if event.name == "text":
+                    work(seconds)
+    assert ticking.largest_gap < LARGEST_STEP
+
+
+def test_many_attacks_at_once_share_a_turn(ticking: Ticker) -> None:
+    data, events = ATTACKS["bombs"]
+    with LoopbackServer(lambda peer: attack(peer, RAMP, data)) as server:
+        clients = [Attacked(server.url) for _ in range(8)]
+        ticking.reset()
+        for client in clients:
+            client.start()
+        for client in clients:
+            client.join(PATIENCE)
+    assert [client.count for client in clients] == [events] * 8
+    assert ticking.largest_gap < 2 * LARGEST_STEP  # their servers work on the same hub
+
+
+def test_close_and_kill_end_a_client_that_pauses(ticking: Ticker) -> None:
+    data, _ = ATTACKS["bombs"]
+    with LoopbackServer(lambda peer: attack(peer, data * 20)) as server:
+        clients = [Attacked(server.url, close_timeout=0.1) for _ in range(3)]
+        for client in clients:
+            client.start()
+        wait_until(lambda: all(client.count > -1000 for client in clients))
+        clients[0].kill()
+        clients[1].close()
+        clients[2].websocket.force_disconnect()
+        for client in clients:
+            client.join(PATIENCE)
+        assert not any(client.is_running for client in clients)
+
+
+def test_what_is_left_of_a_read_is_handled_before_a_failed_write_ends_it() -> None:
+    def script(peer: RawServerPeer) -> None:
+        peer.accept()
+        peer.send(build(1, b"x") * 1000 + build_close(4321, "said"))
+        peer.reset()
+
+    class Slow(greenws.Client):
+        count = 0
+        code = 0
+
+        def on_text(self, event: Any) -> None:
+            work(0.0005)
+            self.count += 1
+            self.send_text("x" * 1000)
+
+        def on_close(self, event: Any) -> None:
+            self.code = event.code
+
+        def on_error(self, error: Exception) -> None:
+            pass  # of sending
+
+    with LoopbackServer(script) as server:
+        client = Slow(server.url, proxies={})
+        client.run()
+    assert (client.count, client.code) == (1000, 4321)
+
+
+def test_foreign_websocket_leaves_the_hub_its_turn(ticking: Ticker) -> None:
+    texts = 5000
+    with LoopbackServer(lambda peer: attack(peer, build(1, b"x" * 10) * texts)) as server:
+        websocket = lomond.WebSocket(server.url, proxies={})
+        ticking.reset()
+        events = websocket.connect(session_class=greenws.GeventSession, ping_rate=0)
+        count = 0
+        for event in events:
+            work(0.0002)
+            count += event.name == "text"
+    assert count == texts
+    assert ticking.largest_gap < LARGEST_STEP
 
 
 def test_smaller_reads_grow_again(flood: ForeignServer) -> None:

@@ -50,6 +50,7 @@ class Transport:
         self.pieces = list(pieces)
         self.is_buffering = is_buffering
         self.has_buffered = has_buffered
+        self.is_paused = False
 
     def fileno(self) -> int:
         return 7
@@ -196,3 +197,15 @@ def test_flow_ends_at_its_limit_and_begins_anew_after_a_wait() -> None:
     inbox.watch(callback, False)
     inbox.note_handled(1000, True, 5000)
     assert inbox.take_flow()
+
+
+def test_transport_that_pauses_is_read_again_after_a_turn() -> None:
+    transport = Transport(None, is_buffering=True, has_buffered=True)
+    transport.is_paused = True
+    inbox, _ = open_inbox(transport)
+    assert read(inbox)[0] == NOTHING
+    assert inbox.has_bytes()
+    assert inbox.take_burst()  # the loop has its turn first
+    transport.is_paused = False
+    assert read(inbox)[0] == NOTHING
+    assert not inbox.has_bytes()

@@ -64,6 +64,16 @@ class Crowd:
         self.told.append("clear")
 
 
+class Rota:
+    """A rota, as a turn sees it."""
+
+    def __init__(self) -> None:
+        self.turns = 0
+
+    def begin_turn(self) -> None:
+        self.turns += 1
+
+
 class Setup:
     """A turn with everything around it; ``has_prepare``: as on libev."""
 
@@ -71,7 +81,8 @@ class Setup:
         self.loop = Loop()
         self.prepare = FakeWatcher() if has_prepare else None
         self.crowd = Crowd()
-        self.turn = twin.Turn(self.loop, self.prepare, self.crowd)
+        self.rota = Rota()
+        self.turn = twin.Turn(self.loop, self.prepare, self.crowd, self.rota)
         self.turn.start()
         self.flushed: list[Any] = []
 

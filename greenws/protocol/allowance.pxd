@@ -1,0 +1,2 @@
+cdef class Allowance:
+    cpdef int grant(self) except -1

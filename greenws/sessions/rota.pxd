@@ -1,0 +1,26 @@
+cimport cython
+
+cimport greenws.sessions.ticks as ticks
+from greenws.protocol.allowance cimport Allowance
+
+cdef double _TURN
+cdef int _MAX_GRANT
+
+
+cdef class Rota(Allowance):
+    cdef object _loop
+    cdef object _timer
+    cdef object _waiting
+    cdef double _began
+    cdef double _looked
+    cdef int _grant
+    cdef bint _is_told
+
+    cpdef begin_turn(self)
+    @cython.locals(now=double)
+    cpdef bint is_over(self) except -1
+    @cython.locals(now=double)
+    cpdef int grant(self) except -1
+    cdef _begin(self, double now)
+    cdef _arm(self)
+    cdef _disarm(self)
