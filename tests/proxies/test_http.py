@@ -184,3 +184,17 @@ def test_any_bytes_give_a_reply_or_our_error(pieces: list[bytes]) -> None:
                 break
     except ProxyFail:
         pass
+
+
+@pytest.mark.parametrize("blank", [b"\r\n", b"\n\n", b"\r\n\r\n\r\n"])
+@pytest.mark.parametrize("before", [b"", b"HTTP/1.1 100 Continue\r\n\r\n"])
+def test_blank_lines_before_a_reply_are_skipped_however_the_reply_is_cut(
+    blank: bytes, before: bytes
+) -> None:
+    data = before + blank + REPLY
+    for place in range(1, len(data)):
+        reader = ReplyReader(PROXY)
+        assert reader.feed(data[:place]) is None
+        reply = reader.feed(data[place:])
+        assert reply is not None
+        assert reply.status_code == 200
