@@ -68,6 +68,16 @@ def test_cookies_of_http_and_of_websocket_are_the_same() -> None:
     assert (cookie.name, cookie.value, cookie.domain) == ("sid", "42", "example.org")
 
 
+def test_cookie_without_a_value_comes_back() -> None:
+    jar = after_bytes(b"a\xa0; Path=/", b"b=")
+    assert Cookies(jar).build_header(HERE).split(b"; ") == [b"a\xa0", b"b="]
+
+
+def test_jar_has_to_be_one() -> None:
+    with pytest.raises(TypeError, match="must be an http"):
+        Cookies({})  # type: ignore[arg-type]
+
+
 def test_expired_cookie_is_gone() -> None:
     jar = after("sid=42; Path=/")
     Cookies(jar).store(HERE, answer("sid=; Max-Age=0; Path=/"))

@@ -7,10 +7,10 @@ import re
 from ..redaction import printable
 from .head import Head
 
-# A body that is longer, in bytes, is a page and no message. Two lines of a terminal have 160.
-_SHORT = 160
-# The largest number of characters that an error shows of a body.
-_SHOWN = 120
+# A body that is longer, in bytes, is a page and no message.
+_SHORT = 1024
+# Nor is a line of more characters one: two lines of a terminal have 160.
+_LINE = 160
 
 _BLANK = " \t"
 _BLANKS = re.compile(r"[ \t]+")
@@ -47,7 +47,7 @@ class Response(Head):
     @property
     def message(self) -> str:
         """The first line of a short body that is text, or all of it if it is JSON; else empty. It
-        can be shown: control characters are escaped, and a long line is cut.
+        can be shown: control characters are escaped, and what is longer than a line then is cut.
         """
         if not 0 < len(self.body) <= _SHORT or self.get("content-encoding", "") != "":
             return ""
@@ -65,8 +65,10 @@ class Response(Head):
         if text.startswith("<"):
             return ""
         if text.startswith(("{", "[")):
-            return printable(" ".join(text.split()), _SHOWN)
-        return printable(text.partition("\n")[0].rstrip(), _SHOWN)
+            line = " ".join(text.split())
+        else:
+            line = text.partition("\n")[0].rstrip()
+        return printable(line, _LINE) if len(line) <= _LINE else ""
 
     def __repr__(self) -> str:
         return printable(f"<response {self.http_ver} {self.status_code} {self.status}>")

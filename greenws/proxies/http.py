@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from ..constants import MAX_HEAD_SIZE, USER_AGENT
 from ..errors import ProxyFail
 from ..protocol.body import BodyReader
-from ..protocol.head import RESPONSE_START, ForeignStart, HeadReader, HeadTooLarge
+from ..protocol.head import RESPONSE_START, ForeignStart, HeadReader, HeadTooLarge, quote_bytes
 from ..protocol.response import Response
 
 # The largest number of characters that an error shows of a proxy's reason phrase.
@@ -52,6 +52,12 @@ class ReplyReader:
         #: The bytes after the reply, which are the first bytes of the tunnel. Valid after
         #: :meth:`feed` has returned the reply.
         self.rest: bytes = b""
+
+    @property
+    def aside(self) -> str:
+        """The end of an error's message: the first line of an unfinished reply; may be empty."""
+        line = self._head.unfinished_line
+        return f"; it sent {quote_bytes(line)}" if line else ""
 
     def feed(self, data: bytes | bytearray | memoryview) -> Response | None:
         """Take the next piece.

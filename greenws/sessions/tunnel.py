@@ -35,7 +35,7 @@ def open_http_tunnel(transport: Transport, proxy: ProxyAddress, host: str, port:
             if count is None:
                 wait_read(transport.fileno())
             elif count == 0:
-                raise ProxyFail(f"proxy {name} closed the connection without a reply")
+                raise ProxyFail(f"proxy {name} closed the connection without a reply{reader.aside}")
             else:
                 response = reader.feed(buffer[:count])
                 if response is not None:

@@ -91,9 +91,12 @@ def with_body(body: bytes, head: bytes = b"") -> Response:
         (b"Content-Encoding: gzip\r\n", b"no", ""),
         (b"Content-Type: application/json\r\n", b'{\n  "error": "no"\n}\n', '{ "error": "no" }'),
         (b"Content-Type: application/problem+json\r\n", b'["no",\n1]', '["no", 1]'),
-        (b"", b"x" * 160, "x" * 117 + "..."),
-        (b"", b"\x1b" * 160, r"\x1b" * 29 + r"\..."),
+        (b"", b"x" * 160, "x" * 160),
+        (b"", b"\x1b" * 160, r"\x1b" * 39 + r"\..."),
         (b"", b"x" * 161, ""),
+        (b"", b"over\n" + b"x" * 1019, "over"),
+        (b"", b"over\n" + b"x" * 1020, ""),
+        (b"", b'{"error":\n"' + b"x" * 160 + b'"}', ""),
     ],
 )
 def test_message_is_the_first_line_of_a_short_text(head: bytes, body: bytes, message: str) -> None:
@@ -104,7 +107,7 @@ def test_message_is_the_first_line_of_a_short_text(head: bytes, body: bytes, mes
 def test_message_can_be_shown(body: bytes) -> None:
     for head in (b"", b"Content-Type: text/plain\r\n"):
         message = with_body(body, head).message
-        assert len(message) <= 120
+        assert len(message) <= 160
         assert not {unicodedata.category(char) for char in message} & {"Cc", "Cs", "Zl", "Zp"}
 
 

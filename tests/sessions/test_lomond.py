@@ -72,6 +72,7 @@ def test_it_is_the_websocket_to_whoever_looks() -> None:
     assert "s3cret" not in repr(greenws.GeventSession(secret))
     assert adapted.url == websocket.url
     assert adapted.target is adapted.home is websocket
+    assert (adapted.hops, adapted.aside, adapted.awaits_body) == (0, "", False)
     assert (adapted.target.host, adapted.target.port, adapted.target.is_secure) == (
         "127.0.0.1",
         1,
