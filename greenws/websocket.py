@@ -548,7 +548,7 @@ def _read_proxies(proxies: Mapping[str, str | None]) -> dict[str, str | None]:
     check_option("proxies", proxies)
     for key, url in proxies.items():
         if url is not None and url != "":
-            parse_proxy(url, f"proxies[{key!r}]")
+            parse_proxy(url, f"proxies[{redact_url(key)!r}]")
     return dict(proxies)
 
 
