@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import enum
 import logging
-from collections.abc import Callable
-from operator import attrgetter
+from collections.abc import Callable, Mapping
+from operator import attrgetter, is_not
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,7 +16,7 @@ from . import events
 from .backoff import Backoff, Outcome, find_retry_after
 from .constants import SHORTEST_WAIT
 from .errors import WebSocketClosing, WebSocketError
-from .handlers import HANDLER_NAMES, Handlers
+from .handlers import HANDLER_NAMES, Handlers, find_handler
 from .options import (
     RUN_OPTIONS,
     WEBSOCKET_OPTIONS,
@@ -25,6 +25,8 @@ from .options import (
     WebSocketDefaults,
     WebSocketOptions,
     check_option,
+    find_option,
+    refuse_option,
 )
 from .protocol.frame import Payload
 from .protocol.opcode import Opcode
@@ -35,7 +37,7 @@ from .sessions.lomond import is_gone
 from .sessions.roster import Roster, get_roster, is_in_hub
 from .sessions.session import GeventSession
 from .status import Status
-from .websocket import WebSocket, build_user_close, check_run_options
+from .websocket import WebSocket, build_user_close, check_run_options, check_session_class
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -131,10 +133,20 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
     #: defaults of :class:`~greenws.Backoff`), or a :class:`~greenws.Backoff`.
     reconnect: bool | Backoff = False
 
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        """Refuse a handler or an option whose name is a slip of the pen, or of another library.
+
+        :raises TypeError: there is one; the message has the right name.
+        """
+        super().__init_subclass__(**keywords)
+        for base in cls.__mro__:
+            if base not in Client.__mro__:
+                _check_names(cls.__name__, vars(base), is_own=base is cls)
+
     def __init__(self, url: str | None = None, **options: Unpack[ClientOptions]) -> None:
         for name, value in options.items():
             if name not in _OPTIONS:
-                raise TypeError(f"{type(self).__name__}() has no option {name!r}")
+                raise refuse_option(f"{type(self).__name__}()", name, _OPTIONS)
             setattr(self, name, value)
         if url is not None:
             self.url = url
@@ -143,8 +155,7 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
         self._backoff = _check_reconnect(self.reconnect)
         check_run_options(self.poll, self.ping_rate, self.ping_timeout, self.close_timeout)
         check_option("auto_pong", self.auto_pong)
-        if not callable(self.session_class):
-            raise TypeError("session_class must be callable, as a class is")
+        check_session_class(self.session_class)
         #: The WebSocket underneath: one object, whatever the number of connections.
         self.websocket: WebSocket = WebSocket(self.url, **self._websocket_options())
         # The state of the client; only _step() changes it.
@@ -497,7 +508,8 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
     def _websocket_options(self) -> dict[str, Any]:
         """The options that differ from their defaults."""
         values = _get_websocket_options(self)
-        if values == _WEBSOCKET_DEFAULTS:
+        # By identity: 1 equals True, and is no flag.
+        if not any(map(is_not, values, _WEBSOCKET_DEFAULTS)):
             return {}
         given = zip(WEBSOCKET_OPTIONS, values, _WEBSOCKET_DEFAULTS, strict=True)
         return {name: value for name, value, default in given if value is not default}
@@ -590,7 +602,38 @@ _COMBINATIONS: dict[frozenset[str], frozenset[str]] = {}
 
 _get_websocket_options = attrgetter(*WEBSOCKET_OPTIONS)
 _WEBSOCKET_DEFAULTS = _get_websocket_options(WebSocketDefaults)
-_OPTIONS = frozenset({*WEBSOCKET_OPTIONS, *RUN_OPTIONS, "session_class", "reconnect"})
+_OPTIONS = frozenset({*WEBSOCKET_OPTIONS, *RUN_OPTIONS, "session_class", "reconnect", "url"})
+# Attributes that a subclass may override.
+_MEMBERS = frozenset(dir(Client))
+
+
+# Options that may be methods of a subclass. A method of another option's name is the user's own.
+_CALLABLE_OPTIONS = frozenset({"headers", "trace", "ssl_password", "session_class"})
+
+
+def _check_names(owner: str, attributes: Mapping[str, object], is_own: bool) -> None:
+    """Check the names in a class.
+
+    :param is_own: whether it is a client's. A class that is mixed in may have attributes of any
+        name, but has no handlers of another one.
+    """
+    for name, value in attributes.items():
+        if name.startswith("_"):
+            continue
+        handler = find_handler(name)
+        if handler is not None:
+            raise TypeError(f"{owner}.{name} is no handler of a client; {handler} is meant")
+        if not is_own or name.startswith("on_") or name in _OPTIONS or name in _MEMBERS:
+            continue
+        option = find_option(name, _OPTIONS)
+        if option is None or (option not in _CALLABLE_OPTIONS and _is_member(value)):
+            continue
+        error = refuse_option(owner, name, _OPTIONS)
+        raise TypeError(f"{error}; an attribute of your own needs another name")
+
+
+def _is_member(value: object) -> bool:
+    return callable(value) or isinstance(value, (property, classmethod, staticmethod))
 
 
 def _check_reconnect(reconnect: bool | Backoff) -> Backoff | None:

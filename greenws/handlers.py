@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from . import events
+from .options import find_near_miss
 
 
 class Handlers:
@@ -96,3 +97,60 @@ HANDLER_NAMES: dict[str, str] = {
     for name in vars(Handlers)
     if name.startswith("on_") and name != "on_error"
 }
+
+#: Handlers of other libraries, with the names of ours.
+FOREIGN_HANDLERS: dict[str, str] = {
+    "on_connect": "on_ready",
+    "on_connection": "on_ready",
+    "on_connection_close": "on_close",
+    "on_connection_lost": "on_close",
+    "on_cont_message": "on_text or on_binary",
+    "on_data": "on_text or on_binary",
+    "on_disconnect": "on_close",
+    "on_exception": "on_error",
+    "on_fail": "on_connect_fail",
+    "on_message": "on_text or on_binary",
+    "on_msg": "on_text or on_binary",
+    "on_open": "on_ready",
+    "on_opened": "on_ready",
+    "on_receive": "on_text or on_binary",
+    "on_reconnect": "on_back_off",
+    "on_recv": "on_text or on_binary",
+    "on_ws_connected": "on_ready",
+    "on_ws_disconnected": "on_close",
+    "on_ws_frame": "on_text or on_binary",
+    "received_message": "on_text or on_binary",
+}
+
+_HANDLERS = (*HANDLER_NAMES.values(), "on_error")
+# A foreign word of so few letters has no slips.
+_SHORTEST = 3
+_WORDS = {name.removeprefix("on_"): name for name in _HANDLERS}
+_FOREIGN_WORDS = {
+    name.removeprefix("on_"): meant
+    for name, meant in FOREIGN_HANDLERS.items()
+    if len(name.removeprefix("on_")) > _SHORTEST
+}
+
+
+def find_handler(name: str) -> str | None:
+    """Find the handler that the name of an attribute means, although it is another name.
+
+    :returns: the name of the handler, or of two; None: the name is a handler's, or one of the
+        user's own.
+    """
+    if name in _HANDLERS:
+        return None
+    plain = name.lower().replace("_", "")
+    names = {**FOREIGN_HANDLERS, **dict(zip(_HANDLERS, _HANDLERS, strict=True))}
+    for known, meant in names.items():
+        if plain == known.replace("_", ""):
+            return meant
+    if not name.lower().startswith("on_"):
+        return None
+    # "on" is no part of the word that may have slips.
+    for words in (_WORDS, _FOREIGN_WORDS):
+        word = find_near_miss(name[3:], words)
+        if word is not None:
+            return words[word]
+    return None

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, TypedDict
+from functools import wraps
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict, TypeVar, cast, runtime_checkable
 
 from . import constants
 
@@ -30,6 +32,7 @@ Password = str | bytes | Callable[[], str | bytes]
 TraceCallback = Callable[[dict[str, Any]], object]
 
 
+@runtime_checkable
 class ConnectedSocket(Protocol):
     """A socket that the user has connected: the standard library's, patched or not, or gevent's."""
 
@@ -177,26 +180,56 @@ Check = Callable[[str, object], None]
 
 # The largest number that fits into the C integers of the compiled build, with room for a sum.
 _LARGEST = 1 << 62
+# The numbers that the system takes as a level, an option or a value of a socket: a C int.
+_C_INT = range(-(1 << 31), 1 << 31)
+_PORTS = range(1 << 16)
+# The largest number of characters that an error shows of a value.
+_SHOWN = 60
+
+
+def _show(value: object) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}... ({type(value).__name__})"
 
 
 def _check_flag(name: str, value: object) -> None:
     if not isinstance(value, bool):
-        raise TypeError(f"{name} must be True or False, not {value!r}")
+        raise TypeError(f"{name} must be True or False, not {_show(value)}")
 
 
 def _check_text(name: str, value: object) -> None:
     if value is not None and not isinstance(value, str):
-        raise TypeError(f"{name} must be str")
+        raise TypeError(f"{name} must be str, not {type(value).__name__}")
 
 
 def _check_path(name: str, value: object) -> None:
-    if value is not None and not isinstance(value, (str, os.PathLike)):
-        raise TypeError(f"{name} must be a path: str or os.PathLike")
+    if value is None:
+        return
+    if not isinstance(value, (str, os.PathLike)):
+        raise TypeError(f"{name} must be a path: str or os.PathLike, not {type(value).__name__}")
+    if b"\0" in _encode_path(name, value):
+        raise ValueError(f"{name} must be a path, which has no NUL")
 
 
 def _check_unix_path(name: str, value: object) -> None:
-    if value is not None and not isinstance(value, (str, bytes, os.PathLike)):
-        raise TypeError(f"{name} must be a path: str, bytes or os.PathLike")
+    if value is None:
+        return
+    if not isinstance(value, (str, bytes, os.PathLike)):
+        raise TypeError(
+            f"{name} must be a path: str, bytes or os.PathLike, not {type(value).__name__}"
+        )
+    path = _encode_path(name, value)
+    if b"\0" in path and not path.startswith(b"\0"):  # an abstract socket of Linux
+        raise ValueError(
+            f"{name} must be a path, which has no NUL but the first of an abstract one"
+        )
+
+
+def _encode_path(name: str, value: str | bytes | os.PathLike[Any]) -> bytes:
+    try:
+        return os.fsencode(value)
+    except UnicodeError:
+        raise ValueError(f"{name} must be a path that the file system can express") from None
 
 
 def _check_password(name: str, value: object) -> None:
@@ -210,7 +243,7 @@ def _check_bound(
     if value is None:
         return
     if not isinstance(value, kinds) or isinstance(value, bool):
-        raise TypeError(f"{name} must be {noun} or None")
+        raise TypeError(f"{name} must be {noun} or None, not {_show(value)}")
     if not 0 < value < _LARGEST:
         raise ValueError(f"{name} must be more than 0, and less than 2 ** 62")
 
@@ -235,13 +268,27 @@ def _check_max_redirects(name: str, value: object) -> None:
 
 
 def _check_proxies(name: str, value: Any) -> None:
-    if value is not None and type(value) is not dict and not isinstance(value, Mapping):
-        raise TypeError(f"{name} must be a mapping or None")
+    if value is None:
+        return
+    if type(value) is not dict and not isinstance(value, Mapping):
+        raise TypeError(
+            f"{name} must be a mapping such as {{'https': 'http://proxy:3128'}}, or None, "
+            f"not {type(value).__name__}"
+        )
+    for key in value:
+        if not isinstance(key, str):
+            raise TypeError(f"{name} must have keys that are str, not {type(key).__name__}")
+        if key.endswith("://"):
+            raise ValueError(f"{name} has the keys 'http', 'https' and 'all', not {key[:_SHOWN]!r}")
 
 
 def _check_protocols(name: str, value: object) -> None:
+    if value is None:
+        return
     if isinstance(value, (str, bytes)):
         raise TypeError(f"{name} must be a list of str, not one")
+    if not isinstance(value, Iterable) or isinstance(value, Mapping):
+        raise TypeError(f"{name} must be a list of str, not {type(value).__name__}")
 
 
 def _check_source_address(name: str, value: object) -> None:
@@ -252,13 +299,24 @@ def _check_source_address(name: str, value: object) -> None:
         or len(value) != 2
         or not isinstance(value[0], str)
         or not isinstance(value[1], int)
+        or isinstance(value[1], bool)
     ):
-        raise TypeError(f"{name} must be a pair of host (str) and port (int)")
+        raise TypeError(f"{name} must be a pair of host (str) and port (int), not {_show(value)}")
+    if value[1] not in _PORTS:
+        raise ValueError(f"{name} must have a port of 0 to 65535, not {value[1]}")
+
+
+def _check_socket(name: str, value: object) -> None:
+    # Any object may act as a socket; the dial sees whether it does.
+    if isinstance(value, (bool, int, str, bytes, tuple, list)):
+        raise TypeError(f"{name} must be a connected socket, not {type(value).__name__}")
 
 
 def _check_socket_options(name: str, value: object) -> None:
     if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
-        raise TypeError(f"{name} must be a list of (level, option, value)")
+        raise TypeError(
+            f"{name} must be a list of (level, option, value), not {type(value).__name__}"
+        )
     for option in value:
         if (
             not isinstance(option, (tuple, list))
@@ -267,23 +325,28 @@ def _check_socket_options(name: str, value: object) -> None:
             or not isinstance(option[1], int)
             or not isinstance(option[2], (int, bytes))
         ):
-            raise TypeError(f"{name} must be a list of (level, option, value), not of {option!r}")
+            raise TypeError(
+                f"{name} must be a list of (level, option, value), not of {_show(option)}"
+            )
+        if any(isinstance(number, int) and number not in _C_INT for number in option):
+            raise ValueError(f"{name} must have numbers of 32 bits, not {_show(option)}")
 
 
 def _check_callable(name: str, value: object) -> None:
     if value is not None and not callable(value):
-        raise TypeError(f"{name} must be callable")
+        raise TypeError(f"{name} must be callable, not {type(value).__name__}")
 
 
 def _check_nothing(name: str, value: object) -> None:
     """Leave the check to the module that uses the option."""
 
 
-def _check_seconds(name: str, value: object) -> None:
+def check_seconds(name: str, value: object) -> None:
+    """Check a number of seconds, or None; errors as :func:`check_option`."""
     if value is None:
         return
-    if not isinstance(value, (int, float)):
-        raise TypeError(f"{name} must be a number of seconds, or None")
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        raise TypeError(f"{name} must be a number of seconds, or None, not {_show(value)}")
     if not value >= 0:
         raise ValueError(f"{name} must not be negative")
 
@@ -309,15 +372,15 @@ CHECKS: dict[str, Check] = {
     "send_timeout": _check_timeout,
     "write_limit": _check_write_limit,
     "source_address": _check_source_address,
-    "socket": _check_nothing,  # checked by the dial, which knows the kinds of sockets
+    "socket": _check_socket,
     "unix_path": _check_unix_path,
     "socket_options": _check_socket_options,
     "trace": _check_callable,
-    "poll": _check_seconds,
-    "ping_rate": _check_seconds,
-    "ping_timeout": _check_seconds,
+    "poll": check_seconds,
+    "ping_rate": check_seconds,
+    "ping_timeout": check_seconds,
     "auto_pong": _check_flag,
-    "close_timeout": _check_seconds,
+    "close_timeout": check_seconds,
 }
 
 
@@ -328,3 +391,168 @@ def check_option(name: str, value: object) -> None:
     :raises ValueError: if the value is out of its range, likewise.
     """
     CHECKS[name](name, value)
+
+
+# Names. A wrong one is a TypeError that says which one is right.
+
+#: Options of other libraries, with the names of ours.
+FOREIGN_OPTIONS: dict[str, str] = {
+    "additional_headers": "headers",
+    "auto_reconnect": "reconnect",
+    "ca_certs": "ssl_cafile",
+    "cafile": "ssl_cafile",
+    "certfile": "ssl_certfile",
+    "compression": "compress",
+    "connect_timeout": "open_timeout",
+    "cookie": "cookies",
+    "cookie_jar": "cookies",
+    "cookiejar": "cookies",
+    "custom_headers": "headers",
+    "enable_compression": "compress",
+    "extra_headers": "headers",
+    "handshake_timeout": "open_timeout",
+    "header": "headers",
+    "heartbeat": "ping_rate",
+    "heartbeat_interval": "ping_rate",
+    "http_headers": "headers",
+    "http_proxy": "proxies",
+    "http_proxy_host": "proxies",
+    "http_proxy_port": "proxies",
+    "https_proxy": "proxies",
+    "keyfile": "ssl_keyfile",
+    "local_addr": "source_address",
+    "max_message_size": "max_size",
+    "max_msg_size": "max_size",
+    "max_payload_size": "max_size",
+    "max_queue_size": "write_limit",
+    "ping_interval": "ping_rate",
+    "pong_timeout": "ping_timeout",
+    "protocol": "protocols",
+    "proxy": "proxies",
+    "proxy_url": "proxies",
+    "receive_timeout": "ping_timeout",
+    "reconnect_interval": "reconnect",
+    "sock": "socket",
+    "sockopt": "socket_options",
+    "ssl": "ssl_context",
+    "ssl_options": "ssl_context",
+    "sslopt": "ssl_context",
+    "subprotocol": "protocols",
+    "subprotocols": "protocols",
+    "timeout": "open_timeout",
+    "uri": "url",
+    "user_agent": "agent",
+    "user_agent_header": "agent",
+    "verify": "ssl_verify",
+    "verify_ssl": "ssl_verify",
+    "write_timeout": "send_timeout",
+}
+
+# A word of this many letters may be another one by a single letter: on_next is no on_text. Longer
+# words of one topic differ by more than that.
+_SHORT, _LONG = 6, 10
+
+
+def find_option(name: str, known: Iterable[str]) -> str | None:
+    """Find the option that a wrong name means.
+
+    :param known: the names of the options.
+    :returns: one of ``known``; None: the name is like none of them.
+    """
+    known = tuple(known)
+    meant = FOREIGN_OPTIONS.get(name.lower())
+    if meant in known:
+        return meant
+    # Another ending makes another word: agents, tracer.
+    stem, ending = name[:-1], name[-1:]
+    return find_near_miss(
+        name, [word for word in known if word != stem or ending in (word[-1], "_")]
+    )
+
+
+def find_near_miss(name: str, known: Iterable[str]) -> str | None:
+    """Find the word that ``name`` is a slip of the pen for, or None.
+
+    A slip: capitals, a lost, doubled, foreign or swapped letter, an underscore too many or too few.
+    The first letter is right in nearly every slip.
+    """
+    plain = name.lower().replace("_", "")
+    nearest, fewest = None, 3
+    for word in known:
+        right = word.replace("_", "")
+        if plain[:1] != right[:1]:
+            continue
+        slips = _count_slips(plain, right, len(right) > _SHORT)
+        if slips < fewest and slips <= (2 if len(right) >= _LONG else 1):
+            nearest, fewest = word, slips
+    return nearest
+
+
+def _count_slips(written: str, right: str, has_replaced: bool) -> int:
+    """Count the slips between two words, as optimal string alignment does.
+
+    :param has_replaced: whether a letter in place of another one is one slip, or two.
+    """
+    if abs(len(written) - len(right)) > 2:
+        return 3
+    replaced = 1 if has_replaced else 2
+    before: list[int] = []
+    row = list(range(len(right) + 1))
+    for i, letter in enumerate(written, 1):
+        before, above, row = row, before, [i]
+        for j, other in enumerate(right, 1):
+            cost = 0 if letter == other else replaced
+            least = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + cost)
+            if i > 1 and j > 1 and letter == right[j - 2] and written[i - 2] == other:
+                least = min(least, above[j - 2] + 1)
+            row.append(least)
+    return row[-1]
+
+
+def refuse_option(
+    who: str, name: str, known: Iterable[str], others: Mapping[str, str] = MappingProxyType({})
+) -> TypeError:
+    """Return the error for an option that does not exist.
+
+    :param who: whose option it should be: ``"WebSocket()"``.
+    :param known: the names of the options that there are.
+    :param others: options of other calls, with the names of the calls.
+    """
+    meant, other = find_option(name, known), find_option(name, others)
+    if name in others:
+        hint = f"; it is an option of {others[name]}"
+    elif meant is not None:
+        hint = f"; the option is called {meant!r}"
+    elif other is not None:
+        hint = f"; the option is called {other!r}, and is one of {others[other]}"
+    else:
+        hint = ""
+    if hint and name.lower() == "timeout":
+        hint += ", and 'send_timeout', 'ping_timeout' and 'close_timeout' are further ones"
+    return TypeError(f"{who} has no option {name!r}{hint}")
+
+
+_FunctionT = TypeVar("_FunctionT", bound=Callable[..., Any])
+
+
+def names_options(
+    who: str, known: frozenset[str], others: Mapping[str, str]
+) -> Callable[[_FunctionT], _FunctionT]:
+    """Make a decorator that refuses a keyword that is no option by a hint to the right one.
+
+    :param who: whose options they are, for the error.
+    :param known: the keywords that there are.
+    :param others: the options of another call, with its name.
+    """
+
+    def decorate(function: _FunctionT) -> _FunctionT:
+        @wraps(function)
+        def call(*arguments: Any, **options: Any) -> Any:
+            for name in options:
+                if name not in known:
+                    raise refuse_option(who, name, known, others)
+            return function(*arguments, **options)
+
+        return cast(_FunctionT, call)
+
+    return decorate

@@ -18,6 +18,7 @@ from gevent.event import Event as GeventEvent
 from . import events
 from .backoff import find_retry_after
 from .constants import SHORTEST_WAIT
+from .options import WEBSOCKET_OPTIONS, check_option, check_seconds, refuse_option
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -53,6 +54,14 @@ class PersistOptions(TypedDict, total=False):
     close_timeout: float | None
 
 
+_CONNECT_OPTIONS = ("session_class", "auto_pong", "close_timeout")
+_OPTIONS = (
+    *("poll", "min_wait", "max_wait", "ping_rate", "ping_timeout", "exit_event"),
+    *("respect_retry_after", *_CONNECT_OPTIONS),
+)
+_OTHERS = dict.fromkeys(WEBSOCKET_OPTIONS, "WebSocket()")
+
+
 def persist(
     websocket: Connectable,
     poll: float | None = 5,
@@ -84,10 +93,18 @@ def persist(
         is a least wait.
     :param connect_options: ``session_class``, ``auto_pong`` and ``close_timeout``, which are passed
         to ``connect`` if given.
+    :raises TypeError: if there is no such option, or a value has a wrong type.
+    :raises ValueError: if a number is negative.
     """
-    unknown = connect_options.keys() - {"session_class", "auto_pong", "close_timeout"}
-    if unknown:
-        raise TypeError(f"persist() has no option {', '.join(sorted(unknown))}")
+    for name in connect_options:
+        if name not in _CONNECT_OPTIONS:
+            raise refuse_option("persist()", name, _OPTIONS, _OTHERS)
+    check_option("poll", poll)
+    check_option("ping_rate", ping_rate)
+    check_option("ping_timeout", ping_timeout)
+    check_option("close_timeout", connect_options.get("close_timeout"))
+    _check_wait("min_wait", min_wait)
+    _check_wait("max_wait", max_wait)
     options: dict[str, object] = {
         "poll": poll,
         "ping_rate": ping_rate,
@@ -96,6 +113,12 @@ def persist(
     }
     leave = GeventEvent() if exit_event is None else exit_event
     return _persist(websocket, min_wait, max_wait, leave, respect_retry_after, options)
+
+
+def _check_wait(name: str, value: object) -> None:
+    check_seconds(name, value)
+    if value is None:
+        raise TypeError(f"{name} must be a number of seconds")
 
 
 def _persist(

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from operator import is_not
 from typing import TYPE_CHECKING
 
 from . import constants
 from .endpoint import Endpoint
 from .options import (
+    RUN_OPTIONS,
     TRANSPORT_OPTIONS,
+    WEBSOCKET_OPTIONS,
     ConnectedSocket,
     HeaderSource,
     Password,
@@ -18,6 +21,7 @@ from .options import (
     SocketOption,
     TransportDefaults,
     check_option,
+    names_options,
 )
 from .protocol.client_protocol import CLOSED, CLOSING, OPEN
 from .protocol.frame import Payload, build_close_payload
@@ -29,7 +33,7 @@ from .redaction import redact_url
 from .sessions.context import check_context
 from .sessions.contract import Session, SessionClass
 from .sessions.lomond import adapt_session, is_gone
-from .sessions.session import GeventSession
+from .sessions.session import GeventSession, explain_text
 from .status import Status
 from .trace import Tracer
 from .url import encode_host, parse_url
@@ -45,6 +49,10 @@ _TRANSPORT_DEFAULTS = tuple(getattr(TransportDefaults, name) for name in TRANSPO
 
 _RATES = ("poll", "ping_rate", "ping_timeout", "close_timeout")
 _RATE_DEFAULTS = tuple(getattr(RunDefaults, name) for name in _RATES)
+
+
+_OPTIONS = frozenset({"url", *WEBSOCKET_OPTIONS})
+_CONNECT_OPTIONS = frozenset({"session_class", *RUN_OPTIONS})
 
 
 # The class is over 400 lines long, as lomond's API has all of these members on one object. A third
@@ -99,6 +107,7 @@ class WebSocket(Endpoint):
     # class. Other options, and attributes that a user adds, make a dict, which most never need.
     __slots__ = ("__dict__", "__weakref__", "given_proxies", "url")
 
+    @names_options("WebSocket()", _OPTIONS, dict.fromkeys(_CONNECT_OPTIONS, "connect()"))
     def __init__(
         self,
         url: str,
@@ -156,14 +165,15 @@ class WebSocket(Endpoint):
             unix_path,
             socket_options,
         )
-        if options != _TRANSPORT_DEFAULTS:
+        # By identity: 1 equals True, and is no flag.
+        if any(map(is_not, options, _TRANSPORT_DEFAULTS)):
             self._set_options(options)
         if compress is not False:
             check_option("compress", compress)
         if max_redirects is not constants.MAX_REDIRECTS:
             check_option("max_redirects", max_redirects)
         request = RequestOptions(
-            protocols=_list_protocols(protocols) if protocols else [],
+            protocols=[] if protocols is None else _list_protocols(protocols),
             agent=constants.USER_AGENT
             if agent is None
             else _check_field("agent", "User-Agent", agent),
@@ -310,11 +320,12 @@ class WebSocket(Endpoint):
             or the value has a line break or a NUL.
         """
         if not isinstance(header, bytes):
-            raise TypeError("'header' must be bytes")
+            raise TypeError(f"'header' must be bytes, not {type(header).__name__}")
         if not isinstance(value, bytes):
-            raise TypeError("'value' must be bytes")
+            raise TypeError(f"'value' must be bytes, not {type(value).__name__}")
         self._request.added_headers += (check_header(header, value),)
 
+    @names_options("connect()", _CONNECT_OPTIONS, dict.fromkeys(_OPTIONS, "WebSocket()"))
     def connect(
         self,
         session_class: SessionClass = GeventSession,
@@ -344,8 +355,9 @@ class WebSocket(Endpoint):
             connection at a time. An iteration that was abandoned has ended.
         """
         check_run_options(poll, ping_rate, ping_timeout, close_timeout)
-        if not callable(session_class):
-            raise TypeError("session_class must be callable, as a class is")
+        if auto_pong is not True:
+            check_option("auto_pong", auto_pong)
+        check_session_class(session_class)
         if self._is_busy:
             return self._connect_later(
                 session_class, poll, ping_rate, ping_timeout, auto_pong, close_timeout
@@ -410,7 +422,7 @@ class WebSocket(Endpoint):
             ``send_timeout`` seconds, after which it is dropped.
         """
         if not isinstance(text, str):
-            raise TypeError("text argument must not be bytes")
+            raise TypeError(explain_text(text))
         self._send_message(Opcode.TEXT, text.encode("utf-8"), compress)
 
     def send_binary(self, data: Payload, compress: bool = True) -> None:
@@ -424,7 +436,10 @@ class WebSocket(Endpoint):
         """
         if type(data) is not bytes:
             if not isinstance(data, (bytes, bytearray, memoryview)):
-                raise TypeError("data argument must be bytes")
+                raise TypeError(
+                    f"data argument must be bytes, not {type(data).__name__}; "
+                    f"send_text() sends str, and send_json() objects"
+                )
             if isinstance(data, memoryview):
                 data = bytes(data)  # its len() counts items, which may be larger than a byte
         self._send_message(Opcode.BINARY, data, compress)
@@ -519,7 +534,7 @@ class WebSocket(Endpoint):
     def _send_control(self, opcode: int, data: bytes) -> None:
         kind = "ping" if opcode == Opcode.PING else "pong"
         if not isinstance(data, bytes):
-            raise TypeError("data argument must be bytes")
+            raise TypeError(f"data argument must be bytes, not {type(data).__name__}")
         if len(data) > constants.MAX_CONTROL_PAYLOAD:
             raise ValueError(f"{kind} data should be <= 125 bytes")
         self._protocol.check_open()
@@ -543,8 +558,8 @@ def build_user_close(code: int | None, reason: str | bytes) -> bytes:
 def _read_proxies(proxies: Mapping[str, str | None]) -> dict[str, str | None]:
     check_option("proxies", proxies)
     for key, url in proxies.items():
-        if url:
-            parse_proxy(url, f"proxies[{key!r}]")
+        if url is not None and url != "":
+            parse_proxy(url, f"proxies[{redact_url(key)!r}]")
     return dict(proxies)
 
 
@@ -575,6 +590,18 @@ def _wrap_cookies(jar: CookieJar) -> CookieStore:
     from .cookies import Cookies
 
     return Cookies(jar)
+
+
+def check_session_class(session_class: object) -> None:
+    """Check the option ``session_class``.
+
+    :raises TypeError: if it cannot make sessions.
+    """
+    # A session is callable, too, for its watcher.
+    if not callable(session_class) or isinstance(session_class, GeventSession):
+        raise TypeError(
+            f"session_class must be callable, as a class is, not {type(session_class).__name__}"
+        )
 
 
 def check_run_options(

@@ -6,6 +6,7 @@ import http.cookiejar
 import inspect
 import math
 import os
+import re
 import ssl
 from pathlib import Path
 from typing import Any
@@ -177,6 +178,55 @@ WRONG: list[tuple[str, Any, type[Exception]]] = [
     ("socket_options", [(6, "1", 1)], TypeError),
     ("socket_options", [(6, 1, "1")], TypeError),
     ("trace", "yes", TypeError),
+    # Equal to the default, and of another type.
+    ("ssl_verify", 1, TypeError),
+    ("ssl_verify", 1.0, TypeError),
+    ("ssl_verify", None, TypeError),
+    ("compress", 0, TypeError),
+    ("max_size", float(WebSocketDefaults.max_size or 0), TypeError),
+    ("write_limit", float(WebSocketDefaults.write_limit), TypeError),
+    ("max_redirects", float(WebSocketDefaults.max_redirects), ValueError),
+    ("ssl_context", ssl.SSLContext, TypeError),
+    ("ssl_context", True, TypeError),
+    ("ssl_cafile", "a\0b", ValueError),
+    ("ssl_certfile", "\ud800", ValueError),
+    ("unix_path", "a\0b", ValueError),
+    ("unix_path", b"a\0", ValueError),
+    ("unix_path", "\ud800", ValueError),
+    ("unix_path", True, TypeError),
+    ("server_hostname", True, TypeError),
+    ("server_hostname", ["example.org"], TypeError),
+    ("cookies", "a=b", TypeError),
+    ("cookies", [], TypeError),
+    ("cookies", http.cookiejar.CookieJar, TypeError),
+    ("protocols", 5, TypeError),
+    ("protocols", {"chat": 1}, TypeError),
+    ("protocols", "", TypeError),
+    ("protocols", False, TypeError),
+    ("protocols", [None], TypeError),
+    ("proxies", {1: "http://proxy"}, TypeError),
+    ("proxies", {"http": 5}, TypeError),
+    ("proxies", {"http": False}, TypeError),
+    ("proxies", {"http": b"http://proxy"}, TypeError),
+    ("proxies", {"https://": "http://proxy"}, ValueError),
+    ("proxies", True, TypeError),
+    ("source_address", ("127.0.0.1", 65536), ValueError),
+    ("source_address", ("127.0.0.1", -1), ValueError),
+    ("source_address", ("127.0.0.1", True), TypeError),
+    ("source_address", 8080, TypeError),
+    ("socket", "127.0.0.1:80", TypeError),
+    ("socket", 5, TypeError),
+    ("socket", True, TypeError),
+    ("socket_options", [(1 << 40, 1, 1)], ValueError),
+    ("socket_options", [(1, 1, 1 << 31)], ValueError),
+    ("socket_options", {6: 1}, TypeError),
+    ("socket_options", [(1, 2, None)], TypeError),
+    ("origin", 5, TypeError),
+    ("agent", True, TypeError),
+    ("headers", True, TypeError),
+    ("headers", ["A: b"], TypeError),
+    ("headers", {"A": 5}, TypeError),
+    ("trace", [], TypeError),
 ]
 
 
@@ -199,10 +249,38 @@ def test_wrong_options_of_a_client_are_named(name: str, value: Any, error: type[
         type("Subclass", (greenws.Client,), {name: value})(URL)
 
 
+@pytest.mark.parametrize("option", ["ssl_verify", "compress", "auto_pong"])
+@pytest.mark.parametrize("value", ["true", "yes", "", "0", "False", 0, 1, None, []])
+def test_flag_of_another_type_is_named_with_its_value(option: str, value: Any) -> None:
+    is_run = option == "auto_pong"
+    match = re.escape(f"{option} must be True or False, not {value!r}")
+    with pytest.raises(TypeError, match=match):
+        if is_run:
+            greenws.WebSocket(URL).connect(**{option: value})
+        else:
+            greenws.WebSocket(URL, **{option: value})
+    with pytest.raises(TypeError, match=match):
+        greenws.Client(URL, **{option: value})
+    with pytest.raises(TypeError, match=match):
+        type("Subclass", (greenws.Client,), {option: value})(URL)
+
+
+def test_value_in_an_error_is_cut() -> None:
+    with pytest.raises(TypeError) as caught:
+        greenws.WebSocket(URL, ssl_verify="x" * 10_000)  # type: ignore[arg-type]
+    assert len(str(caught.value)) < 200
+
+
 @pytest.mark.parametrize("name", ["poll", "ping_rate", "ping_timeout", "close_timeout"])
 @pytest.mark.parametrize(
     ("value", "error"),
-    [("1", TypeError), ([], TypeError), (-1, ValueError), (math.nan, ValueError)],
+    [
+        ("1", TypeError),
+        ([], TypeError),
+        (True, TypeError),
+        (-1, ValueError),
+        (math.nan, ValueError),
+    ],
 )
 def test_wrong_numbers_of_a_run_are_named(name: str, value: Any, error: type[Exception]) -> None:
     with pytest.raises(error, match=name):
@@ -223,14 +301,110 @@ def test_other_wrong_options_of_a_client_are_named(name: str, value: Any) -> Non
 
 
 def test_a_session_class_that_cannot_be_called_is_named() -> None:
-    with pytest.raises(TypeError, match="session_class"):
-        greenws.WebSocket(URL).connect(session_class="gevent")  # type: ignore[arg-type]
+    websocket = greenws.WebSocket(URL)
+    # A session can be called, but not for a session.
+    for wrong in ("gevent", None, greenws.GeventSession(websocket)):
+        with pytest.raises(TypeError, match="session_class"):
+            websocket.connect(session_class=wrong)  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="session_class"):
+            greenws.Client(URL, session_class=wrong)  # type: ignore[typeddict-item]
 
 
 @pytest.mark.parametrize("options", [{"timeout": 5}, {"on_message": print}, {"header": {}}])
 def test_an_unknown_option_of_a_client_is_named(options: dict[str, Any]) -> None:
     with pytest.raises(TypeError, match=repr(next(iter(options)))):
         greenws.Client(URL, **options)
+
+
+HINTS = [
+    ("header", "headers"),
+    ("extra_headers", "headers"),
+    ("timeout", "open_timeout"),
+    ("subprotocols", "protocols"),
+    ("sslopt", "ssl_context"),
+    ("max_msg_size", "max_size"),
+    ("compres", "compress"),
+    ("Compress", "compress"),
+    ("maxSize", "max_size"),
+    ("ssl_verfiy", "ssl_verify"),
+    ("server_hostnme", "server_hostname"),
+    ("proxy", "proxies"),
+    ("headers_", "headers"),
+]
+
+
+@pytest.mark.parametrize(("name", "meant"), HINTS)
+def test_wrong_name_of_an_option_says_which_is_right(name: str, meant: str) -> None:
+    match = rf"has no option {name!r}; the option is called {meant!r}"
+    with pytest.raises(TypeError, match=rf"^WebSocket\(\) {match}"):
+        greenws.WebSocket(URL, **{name: 1})
+    with pytest.raises(TypeError, match=rf"^Client\(\) {match}"):
+        greenws.Client(URL, **{name: 1})
+    with pytest.raises(TypeError, match=rf"^Feed {match}"):
+        type("Feed", (greenws.Client,), {name: 1})
+    with pytest.raises(
+        TypeError, match=rf"{name!r}; the option is called {meant!r}.*WebSocket\(\)"
+    ):
+        greenws.WebSocket(URL).connect(**{name: 1})
+    with pytest.raises(
+        TypeError, match=rf"{name!r}; the option is called {meant!r}.*WebSocket\(\)"
+    ):
+        greenws.persist(greenws.WebSocket(URL), **{name: 1})
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("ping_interval", "ping_rate"), ("polll", "poll"), ("autopong", "auto_pong")],
+)
+def test_wrong_name_of_an_option_of_a_run_says_which_is_right(name: str, meant: str) -> None:
+    for call in (greenws.WebSocket(URL).connect, lambda **options: greenws.Client(URL, **options)):
+        with pytest.raises(TypeError, match=f"{name!r}; the option is called {meant!r}"):
+            call(**{name: 1})
+    with pytest.raises(TypeError, match=f"{name!r}.*{meant!r}"):
+        greenws.persist(greenws.WebSocket(URL), **{name: 1})
+    with pytest.raises(TypeError, match=rf"{name!r}.*{meant!r}, and is one of connect\(\)"):
+        greenws.WebSocket(URL, **{name: 1})
+
+
+def test_option_of_another_call_is_named_with_the_call() -> None:
+    with pytest.raises(TypeError, match=r"no option 'ping_rate'; it is an option of connect\(\)"):
+        greenws.WebSocket(URL, ping_rate=5)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match=r"no option 'compress'; it is an option of WebSocket\(\)"):
+        greenws.WebSocket(URL).connect(compress=True)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match=r"no option 'compress'; it is an option of WebSocket\(\)"):
+        greenws.persist(greenws.WebSocket(URL), compress=True)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("name", ["colour", "x", "_x", "on_text"])
+def test_name_that_is_like_no_option_gets_no_hint(name: str) -> None:
+    with pytest.raises(TypeError, match=f"has no option {name!r}$"):
+        greenws.WebSocket(URL, **{name: 1})
+
+
+# Headers, which have a grammar of their own
+
+
+@pytest.mark.parametrize(
+    ("headers", "words"),
+    [
+        (["Authorization: s3cret"], "pairs of name and value, .* not lines"),
+        ([b"Authorization: s3cret"], "pairs of name and value, .* not lines"),
+        (["ab"], "pairs of name and value, .* not lines"),  # two letters are no pair
+        ([("Authorization", "s3cret", "x")], "pairs of name and value, not a tuple of 3"),
+        ([{"Authorization": "s3cret"}], "pairs of name and value, not a dict"),
+        ([5], "pairs of name and value, not a int"),
+        (5, "a mapping or pairs of name and value, not int"),
+        ("Authorization: s3cret", "a mapping or pairs of name and value, not str"),
+        ({"A": 5}, "the value of header b'A' must be str or bytes, not int"),
+        ({"A": None}, "the value of header b'A' must be str or bytes, not NoneType"),
+        ({5: "s3cret"}, "the name of a header must be str or bytes, not int"),
+    ],
+)
+def test_wrong_headers_get_the_right_words(headers: Any, words: str) -> None:
+    for call in (greenws.WebSocket, greenws.Client):
+        with pytest.raises(TypeError, match=words) as caught:
+            call(URL, headers=headers)
+        assert "s3cret" not in str(caught.value)
 
 
 def test_a_client_needs_a_url() -> None:

@@ -81,6 +81,18 @@ def test_options_that_were_given_are_passed_on() -> None:
     assert fake.options == [{"poll": 1, "ping_rate": 2, "ping_timeout": 3, **given}] * 2
 
 
+@pytest.mark.parametrize(
+    "name", ["min_wait", "max_wait", "poll", "ping_rate", "ping_timeout", "close_timeout"]
+)
+def test_wrong_number_is_named_by_the_call(name: str) -> None:
+    for value, error in (("5", TypeError), (True, TypeError), (-1, ValueError)):
+        with pytest.raises(error, match=name):
+            persist(Fake(), **{name: value})
+    if name in ("min_wait", "max_wait"):
+        with pytest.raises(TypeError, match=name):
+            persist(Fake(), **{name: None})
+
+
 @pytest.mark.parametrize("name", ["session_class", "auto_pong", "close_timeout"])
 def test_single_option_is_passed_on_alone(name: str) -> None:
     fake = Fake()

@@ -5,9 +5,9 @@ section 4).
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import quote
 
 from .. import constants
@@ -55,6 +55,12 @@ def check_header(name: str | bytes, value: str | bytes) -> tuple[bytes, bytes]:
         name = name.encode("utf-8")
     if isinstance(value, str):
         value = value.encode("utf-8")
+    if not isinstance(name, bytes):
+        raise TypeError(f"the name of a header must be str or bytes, not {type(name).__name__}")
+    if not isinstance(value, bytes):
+        raise TypeError(
+            f"the value of header {name[:64]!r} must be str or bytes, not {type(value).__name__}"
+        )
     handshake.check_field(name, value)
     if name.lower() in _OWN_HEADERS:
         raise ValueError(f"header {name.decode()} is set by the opening handshake itself")
@@ -63,10 +69,27 @@ def check_header(name: str | bytes, value: str | bytes) -> tuple[bytes, bytes]:
 
 def check_headers(headers: HeaderSource) -> list[tuple[bytes, bytes]]:
     """Return the user's headers as pairs of bytes; errors as :func:`check_header`."""
-    if isinstance(headers, (str, bytes)):
-        raise TypeError("headers must be a mapping or pairs, not a string")
+    if isinstance(headers, (str, bytes)) or not isinstance(headers, Iterable):
+        raise TypeError(
+            f"headers must be a mapping or pairs of name and value, not {type(headers).__name__}"
+        )
     pairs = headers.items() if isinstance(headers, Mapping) else headers
-    return [check_header(name, value) for name, value in pairs]
+    return [check_header(*_check_pair(pair)) for pair in pairs]
+
+
+def _check_pair(pair: object) -> tuple[Any, Any]:
+    # No value is shown: it may be a credential.
+    if isinstance(pair, (str, bytes)):
+        raise TypeError(
+            "headers must be pairs of name and value, such as ('Name', 'value'), and not lines "
+            "such as 'Name: value'"
+        )
+    if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+        size = f" of {len(pair)}" if isinstance(pair, (tuple, list)) else ""
+        raise TypeError(
+            f"headers must be pairs of name and value, not a {type(pair).__name__}{size}"
+        )
+    return pair[0], pair[1]
 
 
 class CookieStore(Protocol):

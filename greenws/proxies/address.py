@@ -25,6 +25,16 @@ PROXY_PORTS = {
     "socks5h": 1080,
 }
 
+# Schemes that other programs take, and what to write here. Some desktops set all_proxy to socks://.
+_SCHEME_HINTS = {
+    "socks": (
+        "; in place of socks:// write socks5h://, if the proxy is to resolve names, or socks5://, "
+        "if this machine is"
+    ),
+    "socks4h": "; in place of socks4h:// write socks4a://",
+    "socks5a": "; in place of socks5a:// write socks5h://",
+}
+
 # The keys to look up, by whether the connection is secure; the first match wins. lomond has no keys
 # for ws and wss, so http and https stand for them, too.
 _KEYS = {False: ("ws", "http", "all"), True: ("wss", "https", "all")}
@@ -132,7 +142,8 @@ def parse_proxy(url: str, source: str = "proxy") -> ProxyAddress:
     scheme = scheme.lower()
     if scheme not in PROXY_PORTS:
         known = ", ".join(PROXY_PORTS)
-        raise ValueError(f"{source}: the scheme of a proxy's URL must be one of {known}")
+        hint = _SCHEME_HINTS.get(scheme, "")
+        raise ValueError(f"{source}: the scheme of a proxy's URL must be one of {known}{hint}")
     userinfo, _, location = rest.rpartition("@")
     host, port = _split_location(re.split(r"[/?#]", location, maxsplit=1)[0], source)
     user, colon, password = userinfo.partition(":")

@@ -183,6 +183,8 @@ class _Dial:
     def _adopt(self, theirs: ConnectedSocket) -> Transport:
         if isinstance(theirs, (ssl.SSLSocket, gevent.ssl.SSLSocket)):
             raise ConnectFail("the socket given speaks TLS already; give the plain one")
+        if not isinstance(theirs, ConnectedSocket):
+            raise ConnectFail(f"the socket given is no socket, but a {type(theirs).__name__}")
         started = monotonic()
         try:
             peer = theirs.getpeername()

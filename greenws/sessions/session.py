@@ -125,6 +125,14 @@ def _refer(value: Any) -> Callable[[], Any]:
         return lambda: value
 
 
+def explain_text(text: object) -> str:
+    """Return the message of the error for a text that is none."""
+    if isinstance(text, (bytes, bytearray, memoryview)):
+        return "text argument must not be bytes, but str; send_binary() sends bytes"
+    kind = type(text).__name__
+    return f"text argument must be str, not {kind}; send_json() sends objects"
+
+
 class _End(Exception):
     """Leaves the loop of a session, with the reason for ``disconnected``."""
 
@@ -754,7 +762,7 @@ class GeventSession(HubSession):
         :raises ValueError: if it has lone surrogates.
         """
         if not isinstance(text, str):
-            raise TypeError("text argument must not be bytes")
+            raise TypeError(explain_text(text))
         self._outbox.put(_TEXT, utf8.encode(text), False)
 
     def send_compressed(self, opcode: int, payload: Payload) -> None:

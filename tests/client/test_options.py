@@ -224,3 +224,111 @@ def test_trace_may_be_a_method(server: EchoServer) -> None:
 def test_repr_hides_credentials() -> None:
     assert "secret" not in repr(Client("ws://u:secret@example.org/"))
     assert repr(FullRecorder("ws://example.org/")).startswith("<FullRecorder ")
+
+
+# A class is checked when it is made
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("on_message", "on_text or on_binary"),
+        ("on_mesage", "on_text or on_binary"),
+        ("on_open", "on_ready"),
+        ("on_oepn", "on_ready"),
+        ("onMessage", "on_text or on_binary"),
+        ("received_message", "on_text or on_binary"),
+        ("on_disconnect", "on_close"),
+        ("on_Text", "on_text"),
+        ("on_txt", "on_text"),
+        ("on_tetx", "on_text"),
+        ("on_texts", "on_text"),
+        ("on_redy", "on_ready"),
+        ("on_backoff", "on_back_off"),
+        ("on_conected", "on_connected"),
+        ("on_bianry", "on_binary"),
+        ("on_eror", "on_error"),
+        ("on_protocol_eror", "on_protocol_error"),
+        ("on_unresponsvie", "on_unresponsive"),
+    ],
+)
+def test_handler_with_a_wrong_name_is_a_type_error_of_the_class(name: str, meant: str) -> None:
+    def handle(self: Any, event: Any) -> None:
+        raise AssertionError("never called")
+
+    match = f"^Feed.{name} is no handler of a client; {meant} is meant$"
+    with pytest.raises(TypeError, match=match):
+        type("Feed", (Client,), {name: handle})
+    with pytest.raises(TypeError, match=match):
+        type("Feed", (type("Mixin", (), {name: handle}), Client), {})
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "on_quote",
+        "on_next",
+        "on_test",
+        "on_lose",
+        "on_trade",
+        "on_post",
+        "on_heartbeat",
+        "on_",
+        "on",
+    ]
+    + ["online", "only", "_on_message", "on_order_rejected", "on_json", "text", "close_all"],
+)
+def test_method_of_the_users_own_is_none(name: str) -> None:
+    type("Feed", (Client,), {name: lambda self, event: None})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("symbols", ["a"]),
+        ("token", "t"),
+        ("name", "n"),
+        ("agents", []),
+        ("polls", []),
+        ("tracer", None),
+        ("reconnected", False),
+        ("idle_timeout", 5),
+        ("_compres", True),
+        ("heartbeat", lambda self: None),
+        ("timeout", property(lambda self: 5)),
+        ("verify", staticmethod(lambda: True)),
+    ],
+)
+def test_attribute_of_the_users_own_is_none(name: str, value: Any) -> None:
+    type("Feed", (Client,), {name: value})
+
+
+def test_foreign_option_of_a_mixed_in_class_is_its_own() -> None:
+    type("Feed", (type("Mixin", (), {"timeout": 5, "header": {}}), Client), {})
+
+
+@pytest.mark.parametrize("name", ["header", "heaers", "extra_headers", "trcae"])
+def test_method_with_a_wrong_name_of_an_option_is_refused(name: str) -> None:
+    # Only these options may be methods.
+    with pytest.raises(TypeError, match=f"^Feed has no option '{name}'"):
+        type("Feed", (Client,), {name: lambda self: {}})
+
+
+def test_every_handler_option_and_member_may_be_overridden() -> None:
+    for name in dir(Client):
+        if not name.startswith("_"):
+            type("Feed", (Client,), {name: getattr(Client, name)})
+
+
+def test_keywords_of_a_class_reach_the_class_beside() -> None:
+    class Beside:
+        def __init_subclass__(cls, topic: str, **keywords: Any) -> None:
+            super().__init_subclass__(**keywords)
+            cls.topic = topic  # type: ignore[attr-defined]
+
+    class Feed(Client, Beside, topic="trades"):
+        pass
+
+    assert Feed.topic == "trades"  # type: ignore[attr-defined]
+    with pytest.raises(TypeError):
+        type("Feed", (Client,), {}, topic="trades")

@@ -139,6 +139,29 @@ def test_scheme_decides_what_the_proxy_can(scheme: str, is_socks: bool, resolves
 
 
 @pytest.mark.parametrize(
+    ("scheme", "hint"),
+    [
+        ("socks", "in place of socks:// write socks5h://.* or socks5://"),
+        ("SOCKS", "in place of socks:// write socks5h://.* or socks5://"),
+        ("socks4h", "write socks4a://"),
+        ("socks5a", "write socks5h://"),
+    ],
+)
+def test_scheme_of_other_programs_gets_a_hint(
+    scheme: str, hint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"{scheme}://user:s3cret@127.0.0.1:1080/"
+    with pytest.raises(ValueError, match=hint) as caught:
+        parse_proxy(url)
+    assert "s3cret" not in str(caught.value)
+    monkeypatch.setenv("all_proxy", url)
+    for name in ("http_proxy", "HTTP_PROXY", "ws_proxy", "WS_PROXY", "no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(ValueError, match=f"all_proxy: .*{hint}"):
+        choose_proxy(False, "example.org", 80, None)
+
+
+@pytest.mark.parametrize(
     ("is_secure", "proxies", "host"),
     [
         (True, {}, None),

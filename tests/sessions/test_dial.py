@@ -236,6 +236,11 @@ def test_callers_socket_that_is_not_connected_stays_the_callers() -> None:
         dial(DialOptions("h", 1, socket=theirs))
 
 
+def test_callers_socket_that_is_none_is_refused() -> None:
+    with pytest.raises(ConnectFail, match="the socket given is no socket, but a dict"):
+        dial(DialOptions("h", 1, socket={}))
+
+
 def test_callers_tls_socket_is_refused() -> None:
     ours, theirs = socket.socketpair()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

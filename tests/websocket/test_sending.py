@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from greenws import WebSocket, errors
+from greenws import GeventSession, WebSocket, errors
 from greenws.protocol.compression import Deflate
 from greenws.protocol.mask import mask
 from greenws.testing import EchoServer
@@ -57,6 +57,31 @@ def test_memoryview_of_other_items_is_sent_as_bytes() -> None:
     numbers = array.array("H", [1, 2, 3])
     websocket.send_binary(memoryview(numbers))
     assert session.sent == [(2, numbers.tobytes())]
+
+
+@pytest.mark.parametrize(
+    ("method", "argument", "words"),
+    [
+        ("send_text", {}, r"text argument must be str, not dict; send_json\(\) sends objects"),
+        ("send_text", 5, r"text argument must be str, not int; send_json\(\)"),
+        ("send_text", b"", r"text argument must not be bytes, but str; send_binary\(\)"),
+        ("send_text", bytearray(), r"text argument must not be bytes, but str; send_binary\(\)"),
+        ("send_binary", "", r"data argument must be bytes, not str; send_text\(\) sends str"),
+        ("send_binary", {}, r"data argument must be bytes, not dict; .*send_json\(\) objects"),
+        ("send_ping", "", "data argument must be bytes, not str"),
+        ("send_pong", bytearray(), "data argument must be bytes, not bytearray"),
+    ],
+)
+def test_payload_of_another_type_gets_the_right_words(
+    method: str, argument: Any, words: str
+) -> None:
+    websocket = WebSocket(URL)
+    open_up(websocket)
+    with pytest.raises(TypeError, match=words):
+        getattr(websocket, method)(argument)
+    if method == "send_text":  # a session has it, too, for clients
+        with pytest.raises(TypeError, match=words):
+            GeventSession(websocket).send_text(argument)
 
 
 @pytest.mark.parametrize(
