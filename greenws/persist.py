@@ -18,6 +18,7 @@ from gevent.event import Event as GeventEvent
 from . import events
 from .backoff import find_retry_after
 from .constants import SHORTEST_WAIT
+from .sessions import forks
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -84,6 +85,8 @@ def persist(
         is a least wait.
     :param connect_options: ``session_class``, ``auto_pong`` and ``close_timeout``, which are passed
         to ``connect`` if given.
+    :raises WebSocketUnavailable: by the iteration, in a child that was forked off meanwhile: it
+        would connect beside its parent.
     """
     unknown = connect_options.keys() - {"session_class", "auto_pong", "close_timeout"}
     if unknown:
@@ -107,7 +110,9 @@ def _persist(
     options: dict[str, object],
 ) -> Iterator[AnyEvent]:
     failures = 0
+    generation = forks.generation
     while True:
+        forks.check(generation)
         failures += 1
         retry_after = None
         for event in websocket.connect(**options):
@@ -121,6 +126,7 @@ def _persist(
         if retry_after is not None:
             delay = max(delay, retry_after + max(0.0, random_part))
         yield events.BackOff(delay)
+        forks.check(generation)
         if _wait(leave, delay):
             return
 
