@@ -94,7 +94,7 @@ def test_ready_client_has_ended_in_the_child_and_begins_anew(
             fork,
         )
         connections = server.connections
-    found = [False, False, False, False, None, None, None]
+    found: list[Any] = [False, False, False, False, None, None, None]
     found += ["the connection belongs to the parent process", True, True, True]
     assert said == [
         repr((found, False, ["ready", "child", "close"])),
