@@ -15,7 +15,7 @@ from gevent.event import Event
 from . import events
 from .backoff import Backoff, Outcome, find_retry_after
 from .constants import SHORTEST_WAIT
-from .errors import WebSocketClosing, WebSocketError
+from .errors import WebSocketClosing, WebSocketError, WebSocketUnavailable
 from .handlers import HANDLER_NAMES, Handlers, find_handler
 from .options import (
     RUN_OPTIONS,
@@ -32,6 +32,7 @@ from .protocol.frame import Payload
 from .protocol.opcode import Opcode
 from .protocol.stream import Stream
 from .redaction import MAX_MESSAGE, printable
+from .sessions import forks
 from .sessions.contract import SessionClass
 from .sessions.lomond import is_gone
 from .sessions.roster import Roster, get_roster, is_in_hub
@@ -160,6 +161,8 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
         self.websocket: WebSocket = WebSocket(self.url, **self._websocket_options())
         # The state of the client; only _step() changes it.
         self._life = _IDLE
+        # The process in which it was started; what runs in a parent has ended in the child.
+        self._generation = forks.generation
         # The names of those events of _COSTLY that have a handler.
         self._handled: frozenset[str] = frozenset()
         self._greenlet: _ClientGreenlet | None = None
@@ -192,7 +195,7 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
         :raises RuntimeError: if it runs already.
         """
         self._begin()
-        self._greenlet = _ClientGreenlet.spawn(self._run)
+        self._greenlet = _ClientGreenlet.spawn(self._run_apart)
         return self
 
     def run(self) -> None:
@@ -202,6 +205,8 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
 
         :raises RuntimeError: if it runs already.
         :raises Exception: what came out of a handler, unless ``on_error`` has dealt with it.
+        :raises WebSocketUnavailable: this process was forked off meanwhile, and the client is its
+            parent's.
         """
         self._begin()
         self._greenlet = None
@@ -217,7 +222,7 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
         if self.is_running and self._may_wait(timeout):
             if self._ended is None:
                 self._ended = Event()
-            if not self._ended.wait(timeout):
+            if not _wait(self._ended, timeout):
                 return
         if self._error is not None:
             raise self._error
@@ -233,7 +238,7 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
         if not self.is_ready and self.is_running and self._may_wait(timeout):
             if self._settled is None:
                 self._settled = Event()
-            self._settled.wait(timeout)
+            _wait(self._settled, timeout)
         return self.is_ready or self._ready_time not in (None, before)
 
     @property
@@ -244,7 +249,7 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
     @property
     def is_running(self) -> bool:
         """Whether the client is connected, connecting, or waiting to connect again."""
-        return self._life not in (_IDLE, _ENDED)
+        return self._life not in (_IDLE, _ENDED) and self._generation == forks.generation
 
     def close(self, code: int | None = Status.NORMAL, reason: str | bytes = b"goodbye") -> None:
         """Begin the closing handshake, and stop reconnecting. Returns at once.
@@ -254,6 +259,8 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
 
         :raises ValueError: if the code must not be sent, or the reason is too long.
         """
+        if self._is_of_parent:
+            return
         roster = self._roster
         if roster is not None and roster.is_elsewhere:
             build_user_close(code, reason)  # a mistake is told to the caller
@@ -271,7 +278,7 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
         another thread, which is handed to the hub of the client.
         """
         roster = self._roster
-        if roster is None:  # it does not run
+        if roster is None or self._is_of_parent:  # it does not run
             return
         if roster.is_elsewhere:
             roster.hand_over(self.kill)
@@ -331,12 +338,22 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
     def _begin(self) -> None:
         if self.is_running:
             raise RuntimeError(f"{self!r} is running already")
+        if self._is_of_parent:
+            self._step(_ENDED)
+            self._direct = None
+        self._generation = forks.generation
         self._step(_CONNECTING)
+        self._ready_time = None
         self._error = None
         self._warned = None
         self._settled = self._ended = self._stopped = None
         self._roster = get_roster()
         self._roster.add(self)
+
+    @property
+    def _is_of_parent(self) -> bool:
+        """Whether this process is a forked child, in which the client has not begun anew."""
+        return self._life not in (_IDLE, _ENDED) and self._generation != forks.generation
 
     @property
     def _is_stopping(self) -> bool:
@@ -370,7 +387,17 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
             if event is not None:
                 event.set()
 
+    def _run_apart(self) -> None:
+        """Run in a greenlet of its own: in a forked child, the greenlet just ends."""
+        generation = self._generation
+        try:
+            self._run()
+        except WebSocketUnavailable:
+            if generation == forks.generation:
+                raise
+
     def _run(self) -> None:
+        generation = self._generation
         self._runner = getcurrent()
         try:
             self._handled = self._find_handled()
@@ -379,10 +406,13 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
             raise
         except BaseException as error:
             # Not only Exception: a gevent.Timeout of the user's derives from BaseException.
-            self._error = error
+            if generation == forks.generation:
+                self._error = error
             raise
         finally:
-            self._finish()
+            # In a child, the client may have begun anew.
+            if generation == forks.generation:
+                self._finish()
 
     def _find_handled(self) -> frozenset[str]:
         """Find which of the costly events have a handler, of a subclass or of this instance."""
@@ -392,9 +422,10 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
 
     def _run_connections(self) -> None:
         backoff = self._backoff
+        generation = self._generation
         failures = 0
         while not self._is_stopping:
-            outcome = self._run_connection()
+            outcome = self._run_connection(generation)
             if self._error is not None:
                 raise self._error
             if backoff is None or self._is_stopping:
@@ -409,13 +440,15 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
                 return
             delay = backoff.delay(failures, find_retry_after(outcome))
             del outcome  # an idle connection does not keep how the one before has ended
+            forks.check(generation)
             self._step(_WAITING)
             self._dispatch(events.BackOff(delay))
             if self._error is not None:
                 raise self._error
             if not self._is_stopping:
                 self._stopped = Event()
-                self._stopped.wait(max(SHORTEST_WAIT, delay))
+                _wait(self._stopped, max(SHORTEST_WAIT, delay))
+            forks.check(generation)
             if not self._is_stopping:
                 self._step(_CONNECTING)
 
@@ -431,7 +464,7 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
                     raise self._error from None
         return not self._is_stopping
 
-    def _run_connection(self) -> Outcome:
+    def _run_connection(self, generation: int) -> Outcome:
         """Run one connection; return the event that says what it has come to."""
         failure: events.ConnectFail | events.Rejected | None = None
         last: events.Disconnected | None = None
@@ -458,10 +491,11 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
         except Exception as error:  # of trace, as those of handlers do not get here
             self._handler_failed(error)
         finally:
-            self._direct = None
+            if generation == forks.generation:
+                self._direct = None
             # Close what is open first: on_close finds the connection ended, also after a kill.
             connection.close()
-            if self._ready_time is not None:
+            if self._ready_time is not None and generation == forks.generation:
                 self._dispatch(last or self._describe_kill(), "close")
         # A session of others may end without a word.
         return failure or last or events.Disconnected("the session has ended")
@@ -634,6 +668,15 @@ def _check_names(owner: str, attributes: Mapping[str, object], is_own: bool) -> 
 
 def _is_member(value: object) -> bool:
     return callable(value) or isinstance(value, (property, classmethod, staticmethod))
+
+
+def _wait(event: Event, seconds: float | None) -> bool:
+    """Wait for an event of a client; in a forked child, in which the client has ended, no more.
+
+    :returns: whether it was set.
+    """
+    with forks.set_in_child(event):
+        return bool(event.wait(seconds))
 
 
 def _check_reconnect(reconnect: bool | Backoff) -> Backoff | None:

@@ -16,6 +16,7 @@ from .protocol.frame import fit_close_reason
 from .protocol.opening import RequestOptions
 from .protocol.response import Response
 from .protocol.stream import Stream
+from .sessions import forks
 from .sessions.contract import DrivenWebSocket, FullSession, Session
 from .trace import Tracer
 from .url import URL
@@ -34,6 +35,7 @@ class Endpoint(DrivenWebSocket):
 
     __slots__ = (
         "_driver",
+        "_generation",
         "_has_ended",
         "_protocol",
         "_request",
@@ -69,6 +71,8 @@ class Endpoint(DrivenWebSocket):
             protocol.stream.tracer = tracer.tell_message
         self._session = session
         self._driver = driver
+        # The process whose connection it is.
+        self._generation = forks.generation
         self._has_ended = False
         self._sent_close_time: float | None = None
 

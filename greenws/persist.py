@@ -19,6 +19,7 @@ from . import events
 from .backoff import find_retry_after
 from .constants import SHORTEST_WAIT
 from .options import WEBSOCKET_OPTIONS, check_option, check_seconds, refuse_option
+from .sessions import forks
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -95,6 +96,8 @@ def persist(
         to ``connect`` if given.
     :raises TypeError: if there is no such option, or a value has a wrong type.
     :raises ValueError: if a number is negative.
+    :raises WebSocketUnavailable: by the iteration, in a child that was forked off meanwhile: it
+        would connect beside its parent.
     """
     for name in connect_options:
         if name not in _CONNECT_OPTIONS:
@@ -130,7 +133,9 @@ def _persist(
     options: dict[str, object],
 ) -> Iterator[AnyEvent]:
     failures = 0
+    generation = forks.generation
     while True:
+        forks.check(generation)
         failures += 1
         retry_after = None
         for event in websocket.connect(**options):
@@ -144,6 +149,7 @@ def _persist(
         if retry_after is not None:
             delay = max(delay, retry_after + max(0.0, random_part))
         yield events.BackOff(delay)
+        forks.check(generation)
         if _wait(leave, delay):
             return
 

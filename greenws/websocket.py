@@ -30,6 +30,7 @@ from .protocol.opcode import Opcode
 from .protocol.opening import CookieStore, RequestOptions, check_header, check_headers
 from .proxies.address import choose_proxy, parse_proxy
 from .redaction import redact_url
+from .sessions import forks
 from .sessions.context import check_context
 from .sessions.contract import Session, SessionClass
 from .sessions.lomond import adapt_session, is_gone
@@ -283,7 +284,8 @@ class WebSocket(Endpoint):
     @property
     def is_ready(self) -> bool:
         """Whether messages may be sent."""
-        return self._protocol.phase is OPEN
+        # In a forked child, the phase is that of the parent's connection.
+        return self._protocol.phase is OPEN and self._generation == forks.generation
 
     @property
     def is_active(self) -> bool:

@@ -16,6 +16,7 @@ import certifi
 
 from ..errors import ConnectFail
 from ..options import Password
+from .resumption import allow_resumption
 
 #: The largest number of contexts to keep; the context not used for longest is dropped first. 64
 #: contexts with certifi's certificates take 43 MiB.
@@ -134,6 +135,7 @@ def _make_context(
             )
     except (OSError, ValueError, TypeError) as error:
         raise ConnectFail(f"unable to load {subject}: {_name_load_error(error)}") from error
+    allow_resumption(context)  # nobody else gets to see the context
     return context
 
 

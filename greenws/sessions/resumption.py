@@ -4,6 +4,12 @@ A session refers to its context. A table of sessions in this module would theref
 contexts alive, even a table with weak keys. So the context itself holds its sessions, in an
 attribute, and the sessions die with the context.
 
+Sessions are kept for contexts that greenws has made, which nobody changes. A user may change a
+context of theirs between two connections: other authorities, flags, another certificate of the
+client. A resumed handshake would not show the change, neither to us nor to the server, as it has no
+certificates at all. And Python cannot tell which certificate a context has. So with a context of a
+user's, each handshake is a full one.
+
 Reading a session copies the session, which costs as much as half a resumed handshake. So a resumed
 session is kept and used again until half of its lifetime is over. But a server may accept a session
 only once. After a server has refused a session, every connection reads a fresh session for a while.
@@ -55,28 +61,26 @@ class SessionKeeper:
         self._renew_at = session.time + session.timeout / 2
 
 
+def allow_resumption(context: ssl.SSLContext) -> None:
+    """Have the sessions of ``context`` kept: it is as it will always be."""
+    setattr(context, _ATTRIBUTE, OrderedDict())
+
+
 def keeper_for(context: ssl.SSLContext, server: tuple[object, ...]) -> SessionKeeper | None:
-    """Get the keeper of a server, a new one at first; None: the context cannot hold a keeper.
+    """Get the keeper of a server, a new one at first; None: the context does not allow it.
 
     :param server: the facts that must be equal for a session to be resumed.
     """
-    # A session that was agreed on without a check of the certificate must not be resumed by a
-    # connection that requires the check.
-    key = (context.verify_mode, context.check_hostname, *server)
     keepers: OrderedDict[tuple[object, ...], SessionKeeper] | None
     keepers = getattr(context, _ATTRIBUTE, None)
     if keepers is None:
-        keepers = OrderedDict()
-        try:
-            setattr(context, _ATTRIBUTE, keepers)
-        except AttributeError:
-            return None  # a subclass with slots: every handshake is a full handshake
+        return None
     # Each step is atomic: threads, each with its own hub, may share a context.
-    keeper = keepers.get(key)
+    keeper: SessionKeeper | None = keepers.get(server)
     if keeper is None:
-        keeper = keepers.setdefault(key, SessionKeeper())
+        keeper = keepers.setdefault(server, SessionKeeper())
     try:
-        keepers.move_to_end(key)
+        keepers.move_to_end(server)
         while len(keepers) > MAX_SESSIONS:
             keepers.popitem(last=False)
     except KeyError:

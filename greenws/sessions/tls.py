@@ -59,7 +59,8 @@ class TLSTransport(Transport):
     :param context: used as it is.
     :param server_hostname: name or address to ask for, and to find in the certificate; None:
         neither, for a context that does not check.
-    :param port: of the server; sessions are resumed with the same name and port only.
+    :param port: of the server; sessions are resumed with the same name and port only, and only if
+        the context was made by greenws.
     :raises ValueError: ``server_hostname`` is no host name, or is None although the context checks
         names.
     """

@@ -10,29 +10,17 @@ waits for the descriptor. The greenlet would read the answer that the parent wai
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import Any
 
 from gevent import Greenlet, get_hub, sleep
 from gevent.hub import Waiter
 
+from . import forks
+
 #: The events of ``loop.io``, as bits.
 READ = 1
 WRITE = 2
-
-
-# Forks between the first process and this one.
-_generation = 0
-
-
-def _note_fork() -> None:
-    global _generation
-    _generation += 1
-
-
-if hasattr(os, "register_at_fork"):  # not where there are no forks
-    os.register_at_fork(after_in_child=_note_fork)
 
 
 class Interrupted(BaseException):
@@ -58,7 +46,7 @@ def wait(fileno: int, events: int) -> None:
 
     :raises Interrupted: this process was forked off meanwhile.
     """
-    generation = _generation
+    generation = forks.generation
     hub = get_hub()
     watcher = hub.loop.io(fileno, events)
     try:
@@ -69,7 +57,7 @@ def wait(fileno: int, events: int) -> None:
 
 
 def _check(generation: int) -> None:
-    if generation != _generation:
+    if generation != forks.generation:
         raise Interrupted
 
 
@@ -100,7 +88,7 @@ def let_others_catch_up() -> None:
     :raises Interrupted: this process was forked off meanwhile.
     """
     if CATCHING_UP:
-        generation = _generation
+        generation = forks.generation
         sleep(0)
         _check(generation)
 
@@ -110,7 +98,7 @@ def wait_end(greenlet: Greenlet[Any, Any]) -> None:
 
     :raises Interrupted: this process was forked off meanwhile.
     """
-    generation = _generation
+    generation = forks.generation
     greenlet.join()
     _check(generation)
 
@@ -123,7 +111,7 @@ def wait_any(watchers: Sequence[Any], seconds: float | None) -> Any:
     :returns: the watcher that fired, or None after the time limit.
     :raises Interrupted: this process was forked off meanwhile.
     """
-    generation = _generation
+    generation = forks.generation
     hub = get_hub()
     waiter: Waiter[Any] = Waiter(hub)
     timer = None if seconds is None else hub.loop.timer(seconds)

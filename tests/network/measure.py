@@ -41,12 +41,12 @@ def report(what: str, figure: str) -> None:
 
 @contextlib.contextmanager
 def without_resumption() -> Iterator[None]:
-    recall = tls.recall
-    tls.recall = lambda *_: None  # type: ignore[assignment]
+    keeper_for = tls.keeper_for
+    tls.keeper_for = lambda *_: None  # type: ignore[assignment]
     try:
         yield
     finally:
-        tls.recall = recall
+        tls.keeper_for = keeper_for
 
 
 def dial_once(port: int, cafile: str) -> None:

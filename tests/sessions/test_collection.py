@@ -217,6 +217,7 @@ def test_iteration_keeps_its_websocket() -> None:
         iteration = greenws.WebSocket(server.url, proxies={}).connect(ping_rate=0.001)
         while next(iteration).name != "ready":
             pass
+        session: Any
         (session,) = get_reactor().sessions
         gc.collect()
         assert session.websocket.is_ready

@@ -18,6 +18,7 @@ import gevent.ssl
 import pytest
 
 from greenws.sessions.plain import SocketTransport
+from greenws.sessions.resumption import allow_resumption
 from greenws.sessions.tls import STEP, TLSTransport, handshake
 from greenws.sessions.wait import WRITE, wait, wait_read
 from tests.support.authority import Authority
@@ -46,7 +47,9 @@ def server_context(authority: Authority, version: ssl.TLSVersion) -> ssl.SSLCont
 
 @pytest.fixture
 def context(authority: Authority) -> ssl.SSLContext:
-    return ssl.create_default_context(cafile=authority.cafile)
+    context = ssl.create_default_context(cafile=authority.cafile)
+    allow_resumption(context)  # as those that greenws makes do
+    return context
 
 
 @pytest.fixture
@@ -580,10 +583,65 @@ def test_session_is_not_resumed_in_another_context(
     server: LoopbackServer, authority: Authority
 ) -> None:
     for _ in range(2):
-        transport = open_tls(server.port, ssl.create_default_context(cafile=authority.cafile))
+        context = ssl.create_default_context(cafile=authority.cafile)
+        allow_resumption(context)
+        transport = open_tls(server.port, context)
         exchange(transport, b"x")
         transport.close()
     assert server.resumed == [False, False]
+
+
+def test_context_of_the_users_shows_each_certificate_that_it_loads(
+    authority: Authority, version: ssl.TLSVersion
+) -> None:
+    seen: list[Any] = []
+
+    def script(peer: RawServerPeer) -> None:
+        seen.append(dict(part[0] for part in peer.sock.getpeercert()["subject"])["commonName"])
+        echo_bytes(peer)
+
+    server_context = authority.server_context()
+    server_context.maximum_version = version
+    server_context.load_verify_locations(authority.cafile)
+    server_context.verify_mode = ssl.CERT_REQUIRED
+    context = ssl.create_default_context(cafile=authority.cafile)
+    with LoopbackServer(script, server_context) as server:
+        for name in ("alice", "alice", "bob"):
+            context.load_cert_chain(*authority.issue_pair(name, f"{name}@h", common_name=name))
+            transport = open_tls(server.port, context)
+            exchange(transport, b"x")
+            transport.close()
+    assert seen == ["alice", "alice", "bob"]
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("other.example", lambda context: setattr(context, "check_hostname", True)),
+        ("localhost", lambda context: setattr(context, "verify_flags", ssl.VERIFY_CRL_CHECK_LEAF)),
+        ("localhost", lambda context: context.set_alpn_protocols(["http/1.1", "other"])),
+    ],
+    ids=["names", "flags", "protocols"],
+)
+def test_context_of_the_users_resumes_nothing_that_a_change_would_refuse(
+    authority: Authority, version: ssl.TLSVersion, name: str, change: Any
+) -> None:
+    server_context = authority.server_context(name)
+    server_context.maximum_version = version
+    context = ssl.create_default_context(cafile=authority.cafile)
+    context.check_hostname = False
+    with LoopbackServer(echo_bytes, server_context) as server:
+        for is_changed in (False, False, True):
+            if is_changed:
+                change(context)
+            try:
+                transport = open_tls(server.port, context)
+            except ssl.SSLError:
+                assert is_changed
+            else:
+                exchange(transport, b"x")
+                transport.close()
+    assert True not in server.resumed
 
 
 def test_unverified_session_does_not_pass_for_verified(server: LoopbackServer) -> None:

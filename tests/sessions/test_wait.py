@@ -11,6 +11,7 @@ import gevent
 import pytest
 from gevent import get_hub
 
+from greenws.sessions import forks
 from greenws.sessions import wait as wait_module
 from greenws.sessions.wait import (
     READ,
@@ -156,7 +157,7 @@ def test_wait_does_not_go_on_in_a_forked_child(kind: str, pair: Pair) -> None:
     forked = []
 
     def fork_and_wake() -> None:
-        wait_module._note_fork()  # what the hook does in a child
+        forks._note_fork()  # what the hook does in a child
         pair[1].send(b"x")
         forked.append(True)
 
@@ -175,6 +176,6 @@ def test_wait_does_not_go_on_in_a_forked_child(kind: str, pair: Pair) -> None:
 
 
 def test_wait_that_begins_in_a_forked_child_goes_on(pair: Pair) -> None:
-    wait_module._note_fork()
+    forks._note_fork()
     pair[1].send(b"x")
     wait_read(pair[0].fileno())
