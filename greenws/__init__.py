@@ -3,6 +3,7 @@
 - :class:`Client`: subclass it, write ``on_ready``, ``on_text``, ``on_close``, ...; each
   connection runs in a greenlet of its own.
 - :class:`WebSocket`: iterate it for events.
+- :func:`drain`: close all clients in good order, as the end of the program does by itself.
 - :class:`GeventSession`: what drives a WebSocket; cooperative without monkey patching.
 
 Importing greenws patches nothing.
@@ -16,6 +17,7 @@ from .implementation import COMPILED  # first: it decides which files the other 
 from . import constants, errors, events
 from .backoff import Backoff
 from .client import Client
+from .drain import drain
 from .persist import persist
 from .sessions.session import GeventSession
 from .status import Status
@@ -31,6 +33,7 @@ __all__ = [
     "WebSocket",
     "__version__",
     "constants",
+    "drain",
     "errors",
     "events",
     "persist",

@@ -14,7 +14,8 @@ from gevent.event import Event
 
 from . import events
 from .backoff import Backoff, Outcome, find_retry_after
-from .constants import SHORTEST_WAIT
+from .constants import EXIT_TIMEOUT, SHORTEST_WAIT
+from .drain import drain_at_exit
 from .errors import WebSocketClosing, WebSocketError, WebSocketUnavailable
 from .handlers import HANDLER_NAMES, Handlers, find_handler
 from .options import (
@@ -176,6 +177,8 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
         self._ready_time: float | None = None
         # The exception that came out of a handler. It comes out of run() and join() too.
         self._error: BaseException | None = None
+        # Ends a closing that takes too long, while the program ends; or None.
+        self._limit: Greenlet[..., Any] | None = None
         # The causes of failed openings that were logged since the client was ready; None: none.
         self._warned: set[object] | None = None
         # Signals: the client is ready or has ended; it has ended; it has to stop. Each is made only
@@ -250,6 +253,11 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
     def is_running(self) -> bool:
         """Whether the client is connected, connecting, or waiting to connect again."""
         return self._life not in (_IDLE, _ENDED) and self._generation == forks.generation
+
+    @property
+    def is_caller(self) -> bool:
+        """Whether the caller is a handler of this client."""
+        return self._runner is getcurrent()
 
     def close(self, code: int | None = Status.NORMAL, reason: str | bytes = b"goodbye") -> None:
         """Begin the closing handshake, and stop reconnecting. Returns at once.
@@ -349,6 +357,7 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
         self._settled = self._ended = self._stopped = None
         self._roster = get_roster()
         self._roster.add(self)
+        drain_at_exit()
 
     @property
     def _is_of_parent(self) -> bool:
@@ -379,6 +388,9 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
     def _finish(self) -> None:
         self._step(_ENDED)
         self._runner = None
+        if self._limit is not None:
+            self._limit.kill(block=False)
+            self._limit = None
         if self._roster is not None:
             self._roster.remove(self)
             self._roster = None
@@ -583,7 +595,7 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
         handler: Callable[[Any], object] = getattr(self, attribute)
         try:
             handler(event)
-        except Exception as error:
+        except (Exception, SystemExit, KeyboardInterrupt) as error:
             self._handler_failed(error)
 
     def _is_asked_for(self, error: Exception) -> bool:
@@ -596,8 +608,11 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
             return False
         return self._is_stopping or self.websocket.is_forced
 
-    def _handler_failed(self, error: Exception) -> None:
+    def _handler_failed(self, error: BaseException) -> None:
         """Let on_error decide what an exception of a handler means."""
+        if not isinstance(error, Exception):
+            self._leave(error)
+            return
         if self._error is not None:
             # Another exception ends the client already, and only one can come out of run().
             log.error("%r: a handler failed while closing", self, exc_info=error)
@@ -608,14 +623,27 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
         try:
             self.on_error(error)
         except Exception as final:
-            self._error = final
-            self._stop()
-            stream = self.websocket.stream
-            stream.skip_text = stream.skip_binary = True
-            try:
-                self.websocket.close(Status.UNEXPECTED_CONDITION, "handler failed")
-            except WebSocketError:
-                log.debug("%r: the server could not be told", self, exc_info=True)
+            self._end_with(final, Status.UNEXPECTED_CONDITION, "handler failed")
+
+    def _end_with(self, error: BaseException, code: int, reason: str) -> None:
+        """Close the connection, and have ``error`` come out of run() when that has ended."""
+        self._error = error
+        self._stop()
+        stream = self.websocket.stream
+        stream.skip_text = stream.skip_binary = True
+        try:
+            self.websocket.close(code, reason)
+        except WebSocketError:
+            log.debug("%r: the server could not be told", self, exc_info=True)
+
+    def _leave(self, error: BaseException) -> None:
+        """Close in good order, but quickly: a handler asks for the end of the program, or Ctrl-C
+        has come while the client ran.
+        """
+        if self._is_stopping:
+            raise error  # for the second time, say
+        self._end_with(error, Status.GOING_AWAY, "")
+        self._limit = Greenlet.spawn_later(EXIT_TIMEOUT, self.websocket.force_disconnect)
 
 
 def _overrides(name: str) -> Callable[[Client], bool]:

@@ -51,5 +51,8 @@ SEND_TIMEOUT: Final = 30.0
 #: high-water mark).
 WRITE_LIMIT: Final = 256 * 1024
 
+#: Seconds in which the clients that run are drained when the interpreter exits.
+EXIT_TIMEOUT: Final = 1.0
+
 #: The default of ``max_redirects``: the largest number of redirects to follow.
 MAX_REDIRECTS: Final = 10

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from time import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from . import errors, events
 from .protocol.client_protocol import CLOSED, ClientProtocol
@@ -250,7 +250,11 @@ class Endpoint(DrivenWebSocket):
         next_event = protocol.stream.next_event
         try:
             while True:
-                event = next_event()
+                try:
+                    event = next_event()
+                except (SystemExit, KeyboardInterrupt) as error:  # out of a handler
+                    self.take_exit(error)
+                    continue
                 if event is None:
                     return
                 if event.name == "closing":
@@ -264,6 +268,17 @@ class Endpoint(DrivenWebSocket):
             yield events.ProtocolError(str(error), error.critical)
             if driver is not None:
                 driver.end()
+
+    def take_exit(self, error: BaseException) -> None:
+        """Take note that the process is to end: a handler says so, or Ctrl-C has come.
+
+        :raises BaseException: ``error``, if nobody wants to end the connection in good order first.
+        """
+        # The parser itself tells of exceptions only; this is no error of a handler.
+        handler_failed: Any = self._protocol.stream.handler_failed
+        if handler_failed is None:
+            raise error
+        handler_failed(error)
 
     def _on_close(self, frame: events.Closing) -> Iterator[AnyEvent]:
         """Go through the closing handshake (RFC 6455 section 5.5.1)."""

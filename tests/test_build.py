@@ -103,6 +103,7 @@ def test_public_names_are_those_of_the_design() -> None:
         "WebSocket",
         "__version__",
         "constants",
+        "drain",
         "errors",
         "events",
         "persist",
@@ -113,6 +114,10 @@ def test_public_names_are_those_of_the_design() -> None:
 
 def test_persist_is_the_function() -> None:
     assert greenws.persist is importlib.import_module("greenws.persist").persist
+
+
+def test_drain_is_the_function() -> None:
+    assert greenws.drain is importlib.import_module("greenws.drain").drain
 
 
 def test_extensions_are_optional_and_found_by_their_declarations() -> None:

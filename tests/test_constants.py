@@ -37,6 +37,7 @@ def test_public_names_are_all_there() -> None:
         "WebSocket",
         "__version__",
         "constants",
+        "drain",
         "errors",
         "events",
         "persist",

@@ -84,7 +84,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "sessions.session",
     ),
     ("cookies", "endpoint", "websocket"),
-    ("backoff", "persist", "handlers", "client"),
+    ("backoff", "persist", "handlers", "drain", "client"),
     (
         "testing.journal",
         "testing.wire",

@@ -258,6 +258,13 @@ class DrivenWebSocket(TransportDefaults):
         """Send a pong."""
         raise NotImplementedError
 
+    def take_exit(self, error: BaseException) -> None:
+        """Take note that the process is to end: a handler says so, or Ctrl-C has come.
+
+        :raises BaseException: ``error``, if nobody wants to end the connection in good order first.
+        """
+        raise error
+
     def on_disconnect(self) -> None:
         """Take note that the connection has ended."""
         raise NotImplementedError

@@ -8,11 +8,13 @@ the process ends, the clients of each hub have to be found.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary, WeakValueDictionary, ref
 
 from gevent import get_hub, getcurrent
+from gevent.event import Event
 from gevent.hub import Hub
 
 from . import threads
@@ -25,6 +27,10 @@ class Resident(Protocol):
     def is_running(self) -> bool:
         """Whether it has begun, and has not ended."""
 
+    @property
+    def is_caller(self) -> bool:
+        """Whether it is one of its handlers that asks."""
+
     def close(self, code: int, reason: str) -> None:
         """Begin to end in good order. Returns at once."""
 
@@ -35,7 +41,7 @@ class Resident(Protocol):
 class Roster:
     """The residents of one hub. Get it by :func:`get_roster`."""
 
-    __slots__ = ("_hub", "_residents", "thread")
+    __slots__ = ("_hub", "_residents", "_vigils", "thread")
 
     def __init__(self, hub: Any) -> None:
         # Weak, as a dead thread's hub is to be collected with all that runs on it.
@@ -45,6 +51,8 @@ class Roster:
         # Those that run, by their id(): a user's class need not be hashable. Changed and read in
         # the hub's thread alone.
         self._residents: WeakValueDictionary[int, Resident] = WeakValueDictionary()
+
+        self._vigils: list[Vigil] = []
 
     def __len__(self) -> int:
         return len(self._residents)
@@ -56,6 +64,32 @@ class Roster:
     def remove(self, resident: Resident) -> None:
         """Forget a resident, which has ended."""
         self._residents.pop(id(resident), None)
+        for vigil in self._vigils:
+            vigil.note_end(resident)
+
+    def present(self) -> list[Resident]:
+        """Return those that run now."""
+        return [*self._residents.values()]
+
+    def watch(self, residents: Iterable[Resident]) -> Vigil:
+        """Return what waits for the end of these residents; the caller ends it."""
+        vigil = Vigil(self._vigils, residents)
+        self._vigils.append(vigil)
+        return vigil
+
+    def belongs_to(self, hub: Any) -> bool:
+        """Tell whether this is the roster of that hub."""
+        return self._hub() is hub
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the hub can still run something: it was not destroyed, and its thread lives."""
+        hub = self._hub()
+        if hub is None or hub.loop is None or hub.dead:
+            return False
+        # The number of an ended thread may have been given to another one. Who asks a hub for
+        # something, and relies on this, has to have a limit for the answer.
+        return self.thread in sys._current_frames()
 
     @property
     def is_elsewhere(self) -> bool:
@@ -71,6 +105,33 @@ class Roster:
         loop = None if hub is None else hub.loop
         if loop is not None:
             loop.run_callback_threadsafe(function, *args)
+
+
+class Vigil:
+    """Waits until some residents have ended."""
+
+    __slots__ = ("_all", "_left", "_over")
+
+    def __init__(self, vigils: list[Vigil], residents: Iterable[Resident]) -> None:
+        self._all = vigils
+        self._left = {id(resident) for resident in residents}
+        self._over = Event()
+        if not self._left:
+            self._over.set()
+
+    def note_end(self, resident: Resident) -> None:
+        """Take note that a resident has ended, which may be one of them."""
+        self._left.discard(id(resident))
+        if not self._left:
+            self._over.set()
+
+    def wait(self, seconds: float) -> None:
+        """Wait until all have ended, for at most so many seconds."""
+        self._over.wait(seconds)
+
+    def end(self) -> None:
+        """Be told of no more ends."""
+        self._all.remove(self)
 
 
 def is_in_hub() -> bool:
@@ -90,6 +151,24 @@ def get_roster() -> Roster:
     if roster is None:
         roster = _rosters[hub] = Roster(hub)
     return roster
+
+
+def find_roster() -> Roster | None:
+    """Return the roster of this thread's hub, or None: nothing has run on it. Makes no hub."""
+    for roster in list_rosters():
+        # A hub of an ended thread whose number was given to this one is not this thread's.
+        if not roster.is_elsewhere and roster.belongs_to(get_hub()):
+            return roster
+    return None
+
+
+def list_rosters() -> list[Roster]:
+    """Return the rosters of all hubs."""
+    while True:
+        try:
+            return [*_rosters.values()]
+        except RuntimeError:
+            continue  # another thread has made its hub meanwhile
 
 
 # In a forked child, what ran on the hubs was the parent's.

@@ -408,6 +408,10 @@ class GeventSession(HubSession):
                 size = self._pump(stream) if is_parsed else self._receive()  # type: ignore[arg-type]
             except _End as end:
                 failure, size = end, NOTHING
+            except (SystemExit, KeyboardInterrupt) as error:
+                websocket.take_exit(error)
+                # What is left of the chunk, if there is one, is parsed before the next read.
+                size = 1 if is_parsed else NOTHING
             if failure is not None:
                 if not life.is_upgraded:
                     yield from self._end_answer()  # a whole rejection counts before a reset
