@@ -89,6 +89,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "testing.journal",
         "testing.wire",
         "testing.upgrade",
+        "testing.openings",
         "testing.server_connection",
         "testing.behaviour",
         "testing.server",

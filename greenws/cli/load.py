@@ -286,7 +286,10 @@ def run_load(options: LoadOptions) -> int:
         else:
             try:
                 server = stack.enter_context(EchoProcess(max(options.size, MAX_MESSAGE_SIZE)))
-            except (ImportError, OSError, RuntimeError) as error:
+            except ImportError as error:
+                report(f"greenws: this Python starts no process for an echo server: {error}")
+                return 1
+            except (OSError, RuntimeError) as error:
                 report(f"greenws: {error}")
                 return 1
             url = server.url

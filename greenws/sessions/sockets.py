@@ -10,6 +10,7 @@ from __future__ import annotations
 import _socket
 import errno
 import os
+import sys
 from collections import deque
 from collections.abc import Sequence
 
@@ -266,6 +267,8 @@ def connect_unix(path: str | bytes, options: Sequence[SocketOption] = ()) -> _so
 
     :raises ConnectFail: the socket cannot be connected to; the message says why.
     """
+    if sys.platform == "win32":
+        raise ConnectFail(f"unable to connect to {path!r}: Python has no unix sockets on Windows")
     delay, longest = UNIX_RETRY_DELAYS
     try:
         sock = new_socket(_socket.AF_UNIX, options)

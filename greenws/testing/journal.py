@@ -13,6 +13,10 @@ Message = str | bytes
 T = TypeVar("T")
 
 
+# The number of errors to keep. The first ones tell most, and each keeps the frames it came through.
+_MOST_ERRORS = 1000
+
+
 class Journal:
     """The record that the connections of one server share.
 
@@ -24,7 +28,7 @@ class Journal:
         self.messages: deque[Message] = deque(maxlen=history)
         #: The number of all messages received.
         self.message_count: int = 0
-        #: Exceptions that came out of behaviours.
+        #: The first exceptions that came out of behaviours.
         self.errors: list[BaseException] = []
         self._waiters: set[Event] = set()
         self._raised = 0
@@ -41,8 +45,9 @@ class Journal:
             waiter.set()
 
     def record_error(self, error: BaseException) -> None:
-        """Record an exception that came out of a behaviour."""
-        self.errors.append(error)
+        """Record an exception that came out of a behaviour, unless there are a thousand already."""
+        if len(self.errors) < _MOST_ERRORS:
+            self.errors.append(error)
         self.notify_waiters()
 
     def raise_error(self) -> None:

@@ -18,6 +18,7 @@ from ..errors import WebSocketClosed
 from ..status import Status
 from .behaviour import Behaviour, accept, echo
 from .journal import Journal, Message
+from .openings import Openings
 from .server_connection import ServerConnection, ServerOptions
 from .wire import Wire
 
@@ -30,10 +31,6 @@ _BACKLOG = 4096
 # The number of connections to accept in a row before other greenlets get their turn. A
 # connection takes about 15 us, so 64 of them keep the hub for a millisecond.
 _ACCEPT_BATCH = 64
-
-# Seconds to wait if descriptors or memory have run out. Without the wait, the server would spin,
-# because the listening socket stays readable.
-_ACCEPT_PAUSE = 0.1
 
 
 class EchoServer:
@@ -66,6 +63,12 @@ class EchoServer:
     :param receive_buffer: the size of the kernel's receive buffer of each connection, in bytes;
         None: the default of the system. If nothing is read, a small buffer fills up soon.
     :param close_timeout: the seconds to wait for the client in the closing handshake.
+    :param open_timeout: the seconds to wait for the client in the opening: for its part of the TLS
+        handshake and for its request, together. An opening that stalls by itself is not limited.
+        None: no limit.
+    :param max_openings: the largest number of openings that wait for their client at the same time.
+        The kernel keeps the connections beyond; meanwhile the server refuses openings that have
+        been waiting for half a second. None: no limit.
     """
 
     def __init__(
@@ -82,11 +85,17 @@ class EchoServer:
         history: int = 1000,
         receive_buffer: int | None = None,
         close_timeout: float = 5.0,
+        open_timeout: float | None = 10.0,
+        max_openings: int | None = 1000,
     ) -> None:
         _check_behaviour("handler", handler)
         _check_behaviour("opening", opening)
         if isinstance(subprotocols, str):
             raise TypeError("subprotocols must be a list of str, not str")
+        if open_timeout is not None and not open_timeout > 0:
+            raise ValueError("open_timeout must be more than 0, or None")
+        if max_openings is not None and not max_openings > 0:
+            raise ValueError("max_openings must be more than 0, or None")
         self.handler = handler
         self.opening = opening
         self.host = host
@@ -104,6 +113,7 @@ class EchoServer:
         )
         self._receive_buffer = receive_buffer
         self._journal = Journal(history)
+        self._openings = Openings(open_timeout, max_openings)
         self._accepted = 0
         self._current: dict[ServerConnection, gevent.Greenlet[..., object]] = {}
         self._ended: deque[ServerConnection] = deque(maxlen=history)
@@ -271,16 +281,33 @@ class EchoServer:
         try:
             while True:
                 hub.wait(watcher)
-                try:
-                    for _ in range(_ACCEPT_BATCH):
-                        descriptor, _address = listener._accept()  # type: ignore[attr-defined]
-                        self._welcome(_socket.socket(fileno=descriptor))
-                except BlockingIOError:
-                    continue
-                except OSError:
-                    gevent.sleep(_ACCEPT_PAUSE)
+                if not self._accept_some(listener):
+                    self._openings.make_room()
         finally:
             watcher.close()
+
+    def _accept_some(self, listener: _socket.socket) -> bool:
+        """Accept what waits, at most a batch; return False if there is no room for more."""
+        for _ in range(_ACCEPT_BATCH):
+            if self._openings.is_full:
+                return False
+            try:
+                descriptor, _address = listener._accept()  # type: ignore[attr-defined]
+            except BlockingIOError:
+                return True
+            except ConnectionError:
+                continue  # the client has gone already; others may wait
+            except OSError:  # no descriptors, no memory
+                return False
+            # With all of its arguments, the socket asks the kernel for nothing, which might fail.
+            sock = _socket.socket(listener.family, listener.type, listener.proto, descriptor)
+            try:
+                self._welcome(sock)
+            except Exception as error:  # noqa: BLE001  # stop() raises the error
+                # One connection must not end the loop that accepts all others.
+                sock.close()
+                self._journal.record_error(error)
+        return True
 
     def _welcome(self, sock: _socket.socket) -> None:
         sock.setblocking(False)
@@ -288,8 +315,17 @@ class EchoServer:
         with contextlib.suppress(OSError):
             sock.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
         self._accepted += 1
-        connection = ServerConnection(Wire(sock), self._accepted, self._options, self._journal)
-        self._current[connection] = gevent.spawn(self._serve, connection)
+        wire = Wire(sock)
+        opening = self._openings.begin(wire)
+        try:
+            connection = ServerConnection(
+                wire, self._accepted, self._options, self._journal, opening
+            )
+            self._current[connection] = gevent.spawn(self._serve, connection)
+        except BaseException:
+            opening.leave()
+            wire.end()
+            raise
         self._journal.notify_waiters()
 
     def _serve(self, connection: ServerConnection) -> None:
@@ -311,10 +347,12 @@ class EchoServer:
             self._forget(connection)
 
     def _forget(self, connection: ServerConnection) -> None:
-        connection.drop(reset=False)
-        del self._current[connection]
-        self._ended.append(connection)
-        self._journal.notify_waiters()
+        try:
+            connection.drop(reset=False)
+        finally:
+            del self._current[connection]
+            self._ended.append(connection)
+            self._journal.notify_waiters()
 
     def _stop(self) -> None:
         if self._listener is None:

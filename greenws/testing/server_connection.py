@@ -28,6 +28,7 @@ from ..protocol.opcode import Opcode
 from ..protocol.stream import Stream
 from ..status import Status
 from .journal import Journal, Message
+from .openings import Opening
 from .upgrade import (
     BadRequest,
     Request,
@@ -78,7 +79,14 @@ class ServerConnection:
     client has gone.
     """
 
-    def __init__(self, wire: Wire, number: int, options: ServerOptions, journal: Journal) -> None:
+    def __init__(
+        self,
+        wire: Wire,
+        number: int,
+        options: ServerOptions,
+        journal: Journal,
+        opening: Opening,
+    ) -> None:
         #: The number of the connection: 1 for the first connection of the server.
         self.number = number
         #: The request for the upgrade; None before the request was read.
@@ -104,6 +112,7 @@ class ServerConnection:
         self._wire = wire
         self._options = options
         self._journal = journal
+        self._opening = opening
         self._state = ConnectionState.OPENING
         self._stream: Stream | None = None
         self._ended = Flag()
@@ -132,16 +141,18 @@ class ServerConnection:
     def read_request(self) -> Request:
         """Read the client's request for the upgrade; later calls return the same request.
 
-        An invalid request is answered with 400 or 426.
+        An invalid request is answered with 400 or 426; one that is late, with 408; one that waits
+        while too many others do, with 503.
 
-        :raises WebSocketClosed: the client has gone, or the request was invalid.
+        :raises WebSocketClosed: the client has gone, or the request was invalid or late.
         """
         if self.request is None:
             reader = HeadReader()
             try:
                 head = None
-                while head is None:
-                    head = reader.feed(self._read_or_end())
+                with self._opening:
+                    while head is None:
+                        head = reader.feed(self._read_or_end())
                 self.request = parse_request(head)
             except HeadTooLarge as error:
                 self.error = HandshakeError(str(error))
@@ -150,6 +161,12 @@ class ServerConnection:
                 self.error = error
                 self._wire.write(error.build_rejection())
                 raise WebSocketClosed("the client's request is invalid") from error
+            except WebSocketClosed:
+                refusal = self._opening.refusal
+                if refusal is not None and self.error is None:
+                    self.error = refusal
+                    self._wire.write(refusal.build_rejection())
+                raise
             self._stream = Stream(is_client=False, max_size=self._options.max_size)
             self._stream.receive(reader.rest, 0, len(reader.rest), 0.0)
             self._journal.notify_waiters()
@@ -318,6 +335,7 @@ class ServerConnection:
 
         :param reset: True: close with RST; False: close with FIN.
         """
+        self._opening.leave()
         self._wire.end(reset)
         if self._stream is not None:
             self._stream.close()
@@ -341,10 +359,13 @@ class ServerConnection:
         """
         if self._options.ssl_context is not None:
             try:
-                self._wire.start_tls(self._options.ssl_context)
+                with self._opening:
+                    self._wire.start_tls(self._options.ssl_context)
             except WebSocketClosed as error:
-                self.error = error
+                self.error = self._opening.refusal or error
                 raise
+        else:
+            self._opening.leave()
 
     def finish(self, code: int) -> None:
         """Complete the closing handshake, in bounded time. The server calls this method.

@@ -38,6 +38,12 @@ _is_key = re.compile(r"[A-Za-z0-9+/]{22}==").fullmatch
 _is_phrase = re.compile(FIELD_VALUE.encode()).fullmatch
 
 _VERSION_HEADER = (b"Sec-WebSocket-Version", b"%d" % WS_VERSION)
+_PHRASES = {
+    400: "Bad Request",
+    408: "Request Timeout",
+    426: "Upgrade Required",
+    503: "Service Unavailable",
+}
 _UPGRADE_HEADERS = ((b"Upgrade", b"websocket"), (b"Connection", b"Upgrade"))
 
 
@@ -45,13 +51,14 @@ class BadRequest(HandshakeError):
     """A request is not a valid opening request. The error builds the server's answer.
 
     :param reason: the fault, as text for the body of the answer.
-    :param status_code: 400, or 426 if another request of the client can succeed.
+    :param status_code: 400, or 426 if another request of the client can succeed; 408 or 503 if the
+        server waits for the request no longer.
     """
 
     def __init__(self, reason: str, status_code: int = 400) -> None:
         super().__init__(reason)
         self.status_code: int = status_code
-        self.status: str = "Upgrade Required" if status_code == 426 else "Bad Request"
+        self.status: str = _PHRASES[status_code]
         #: The headers of a 426 name the protocol to upgrade to (RFC 7231 section 6.5.15, RFC 6455
         #: section 4.2.2).
         self.headers: tuple[tuple[bytes, bytes], ...] = (

@@ -45,6 +45,7 @@ class Wire:
     """
 
     __slots__ = (
+        "_failure",
         "_flush_queued",
         "_hub",
         "_queue",
@@ -67,6 +68,8 @@ class Wire:
         # Set while the queue has room; made when the queue is full for the first time.
         self._room: Event | None = None
         self._reader: Waiter[bool] | None = None
+        # Why nothing is waited for any more.
+        self._failure: WebSocketClosed | None = None
         self._read_watcher = self._hub.loop.io(sock.fileno(), _READABLE)
         self._write_watcher: Any = None
         #: Whether the socket is closed.
@@ -161,6 +164,15 @@ class Wire:
         if self._room is not None:
             self._room.set()
 
+    def fail(self, error: WebSocketClosed) -> None:
+        """Wait no longer for the client: a read that waits, and every later one, raises ``error``.
+
+        The same holds for the TLS handshake. What was written still leaves.
+        """
+        if self._failure is None:
+            self._failure = error
+            self._wake_reader(error)
+
     def end(self, reset: bool = False) -> None:
         """Close the socket at once; the kernel still delivers the bytes that it has accepted.
 
@@ -177,15 +189,15 @@ class Wire:
             self._write_watcher.close()
         # These calls may fail in many ways if the client has closed first. The descriptor is closed
         # in any case.
-        with contextlib.suppress(OSError, ValueError):
-            if reset:
-                self._sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_LINGER, _RESET_ON_CLOSE)
-            else:
-                self._finish_sending()
-        self._sock.close()
-        if self._reader is not None:
-            error = WebSocketClosed("the connection was dropped")
-            self._hub.loop.run_callback(self._reader.throw, error)
+        try:
+            with contextlib.suppress(OSError, ValueError):
+                if reset:
+                    self._sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_LINGER, _RESET_ON_CLOSE)
+                else:
+                    self._finish_sending()
+        finally:
+            self._sock.close()
+        self._wake_reader(WebSocketClosed("the connection was dropped"))
         if self._room is not None:
             self._room.set()
 
@@ -206,11 +218,12 @@ class Wire:
         if not self.is_ended:
             self.flush_now()
 
-    def _wait_readable(self) -> None:
-        if self.is_ended:
-            raise WebSocketClosed("the connection has ended")
+    def _wake_reader(self, error: WebSocketClosed) -> None:
         if self._reader is not None:
-            raise RuntimeError("another greenlet is receiving on this connection")
+            self._hub.loop.run_callback(self._reader.throw, error)
+
+    def _wait_readable(self) -> None:
+        self._check_reader()
         self._reader = Waiter(self._hub)
         self._read_watcher.start(self._reader.switch, True)
         try:
@@ -219,6 +232,14 @@ class Wire:
             self._reader = None
             if not self.is_ended:
                 self._read_watcher.stop()
+
+    def _check_reader(self) -> None:
+        if self.is_ended:
+            raise WebSocketClosed("the connection has ended")
+        if self._failure is not None:
+            raise self._failure
+        if self._reader is not None:
+            raise RuntimeError("another greenlet is receiving on this connection")
 
     def _wait_for_room(self, limit: int) -> None:
         self.flush_now()
@@ -229,9 +250,14 @@ class Wire:
             self._room.wait()
 
     def _wait_writable(self) -> None:
+        """Wait until TLS can write, which a reader has to do in a handshake."""
+        self._check_reader()
         # The watcher of the queue may be active, so this wait needs a watcher of its own.
         watcher = self._hub.loop.io(self._sock.fileno(), _WRITABLE)
         try:
-            self._hub.wait(watcher)
+            self._reader = Waiter(self._hub)
+            watcher.start(self._reader.switch, True)
+            self._reader.get()
         finally:
+            self._reader = None
             watcher.close()
