@@ -32,6 +32,15 @@ def kill_twice(victim: Victim) -> None:
     other.join()
 
 
+def kill_and_start(victim: Victim) -> None:
+    """kill(), and at once the next start() of the same client, which is killed, too."""
+    victim.kill()
+    if isinstance(victim, ClientVictim) and victim.has_ended:
+        victim.start()
+        victim.plan.pause()
+        victim.kill()
+
+
 def close(victim: Victim) -> None:
     """close()"""
     victim.close()
@@ -168,6 +177,7 @@ DEEDS: dict[str, Callable[[Victim], None]] = {
     for deed in (
         kill,
         kill_twice,
+        kill_and_start,
         close,
         close_and_kill,
         force_disconnect,

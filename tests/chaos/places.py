@@ -18,12 +18,15 @@ import gevent.ssl
 from gevent.exceptions import ConcurrentObjectUseError
 
 from greenws import Backoff
+from greenws.constants import SHORTEST_WAIT
 from tests.chaos.plan import Plan
 from tests.support.loopback import LoopbackServer, closed_port, full_port
 from tests.support.peer import CLOSE, PING, PONG, TEXT, RawServerPeer, build, build_text
+from tests.support.proxies import HTTPProxy, SocksProxy
 from tests.support.waiting import PATIENCE
 
 _DEFLATE = b"Sec-WebSocket-Extensions: permessage-deflate\r\n"
+_SOCKS = ["socks4a", "socks5", "socks5h"]
 #: A name that the resolver of :func:`slow_names` knows, after a while.
 SLOW_NAME = "slow.invalid"
 
@@ -55,25 +58,27 @@ def _serve(plan: Plan, script: Callable[[RawServerPeer], object]) -> Iterator[Lo
 
     def run(peer: RawServerPeer) -> None:
         plan.peer = peer
-        with _ended_from_outside():
-            script(peer)
+        script(peer)
 
     context = plan.tools.server_context if plan.is_secure else None
-    with LoopbackServer(run, context) as server:
+    with LoopbackServer(_tolerant(run), context) as server:
         plan.url = server.url
         yield server
 
 
-@contextlib.contextmanager
-def _ended_from_outside() -> Iterator[None]:
-    """Tolerate what a script meets when a deed closes or uses its socket meanwhile."""
-    try:
-        yield
-    except ConcurrentObjectUseError:
-        pass
-    except ValueError as error:
-        if "closed or unwrapped SSL socket" not in str(error):
-            raise
+def _tolerant(script: Callable[[RawServerPeer], object]) -> Callable[[RawServerPeer], None]:
+    """Let a script meet that a deed closes, or uses, its socket meanwhile."""
+
+    def run(peer: RawServerPeer) -> None:
+        try:
+            script(peer)
+        except ConcurrentObjectUseError:
+            pass
+        except ValueError as error:
+            if "closed or unwrapped SSL socket" not in str(error):
+                raise
+
+    return run
 
 
 def _accept(plan: Plan, peer: RawServerPeer, then: bytes = b"") -> None:
@@ -114,7 +119,8 @@ def tcp(plan: Plan) -> Iterator[None]:
 
 @contextlib.contextmanager
 def http_proxy(plan: Plan) -> Iterator[None]:
-    """The proxy does not answer CONNECT, or only in part."""
+    """The proxy, with TLS or without, does not answer CONNECT, or only in part."""
+    is_secure = plan.rng.random() < 0.5
     part = plan.rng.choice([b"", b"HTTP/1.1 200 OK\r\nVia"])
 
     def script(peer: RawServerPeer) -> None:
@@ -124,9 +130,12 @@ def http_proxy(plan: Plan) -> Iterator[None]:
         plan.reached.set()
         peer.read_until_end()
 
-    with LoopbackServer(script) as server:
+    with LoopbackServer(
+        _tolerant(script), plan.tools.server_context if is_secure else None
+    ) as server:
         plan.url = f"{'wss' if plan.is_secure else 'ws'}://target.invalid/"
-        plan.options["proxies"] = {"all": f"http://127.0.0.1:{server.port}"}
+        scheme = "https" if is_secure else "http"
+        plan.options["proxies"] = {"all": f"{scheme}://localhost:{server.port}"}
         yield
 
 
@@ -142,9 +151,19 @@ def socks_proxy(plan: Plan) -> Iterator[None]:
         plan.reached.set()
         peer.read_until_end()
 
-    with LoopbackServer(script) as server:
+    with LoopbackServer(_tolerant(script)) as server:
         plan.url = f"{'wss' if plan.is_secure else 'ws'}://target.invalid/"
         plan.options["proxies"] = {"all": f"socks5h://127.0.0.1:{server.port}"}
+        yield
+
+
+@contextlib.contextmanager
+def tunnel(plan: Plan) -> Iterator[None]:
+    """Messages go there and back through a proxy."""
+    with echoing(plan), plan.rng.choice([HTTPProxy, SocksProxy])() as proxy:
+        proxy.hosts["localhost"] = "127.0.0.1"
+        scheme = "http" if isinstance(proxy, HTTPProxy) else plan.rng.choice(_SOCKS)
+        plan.options["proxies"] = {"all": f"{scheme}://localhost:{proxy.port}"}
         yield
 
 
@@ -160,16 +179,16 @@ def tls(plan: Plan) -> Iterator[None]:
         if is_silent:
             peer.read_until_end()
             return
-        gevent.sleep(plan.rng.uniform(0, 0.01))
+        gevent.sleep(plan.rng.uniform(SHORTEST_WAIT, 0.01))
         context = plan.tools.server_context
         secure = gevent.ssl.SSLSocket(sock, server_side=True, _context=context)
-        with contextlib.closing(secure), _ended_from_outside():
+        with contextlib.closing(secure):
             peer = plan.peer = RawServerPeer(secure)
             _accept(plan, peer)
             _echo(peer)
 
     plan.is_secure = True
-    with LoopbackServer(script) as server:
+    with LoopbackServer(_tolerant(script)) as server:
         plan.url = f"wss://localhost:{server.port}/"
         yield
 
@@ -337,6 +356,7 @@ PLACES: dict[str, Callable[[Plan], contextlib.AbstractContextManager[None]]] = {
         tcp,
         http_proxy,
         socks_proxy,
+        tunnel,
         tls,
         upgrade,
         idle,

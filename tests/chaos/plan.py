@@ -11,6 +11,7 @@ import gevent
 import gevent.event
 import gevent.pool
 
+from greenws.constants import SHORTEST_WAIT
 from tests.support.peer import RawServerPeer
 
 
@@ -63,4 +64,4 @@ class Plan:
             for _ in range(self.rng.randrange(4)):
                 gevent.sleep(0)
         else:
-            gevent.sleep(self.rng.uniform(0, 0.02))
+            gevent.sleep(self.rng.uniform(SHORTEST_WAIT, 0.02))

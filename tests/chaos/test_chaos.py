@@ -91,5 +91,5 @@ def test_an_exception_that_comes_out_is_found(
 
     monkeypatch.setitem(DEEDS, "planted", fail)
     monkeypatch.setattr(storm, "_WARM", 0)
-    (fault,) = storm.Storm(tools, seed=1).run(range(1), neighbours=0).faults
-    assert "planted" in fault
+    faults = storm.Storm(tools, seed=1).run(range(1), neighbours=0).faults
+    assert any("planted" in fault for fault in faults)

@@ -10,6 +10,7 @@ import gevent
 
 import greenws
 from greenws import errors
+from greenws.constants import SHORTEST_WAIT
 from tests.chaos.plan import Plan
 from tests.support.waiting import PATIENCE
 
@@ -61,10 +62,13 @@ class Victim:
     @property
     def options(self) -> dict[str, Any]:
         plan = self.plan
-        options = {"proxies": {}, "compress": plan.is_compressed, **_OPTIONS, **plan.options}
-        if plan.is_secure:
-            options["ssl_cafile"] = plan.tools.cafile
-        return options
+        return {
+            "proxies": {},
+            "compress": plan.is_compressed,
+            "ssl_cafile": plan.tools.cafile,
+            **_OPTIONS,
+            **plan.options,
+        }
 
     @property
     def has_ended(self) -> bool:
@@ -95,7 +99,7 @@ class Victim:
                         self.websocket.send_binary(bytes(size))
             elif plan.activity == "wait":
                 plan.reached.set()
-                gevent.sleep(plan.rng.uniform(0, 0.5))
+                gevent.sleep(plan.rng.uniform(SHORTEST_WAIT, 0.5))
             elif plan.activity == "close":
                 self.websocket.close()
         except errors.WebSocketError:

@@ -19,11 +19,13 @@ class Build:
 
     def __init__(self, name: str, load: Callable[[str], ModuleType]) -> None:
         self.name = name
+        self.backoff = load("backoff")
         self.body = load("protocol.body")
         self.client_protocol = load("protocol.client_protocol")
         self.compression = load("protocol.compression")
         self.cookies = load("cookies")
         self.errors = load("errors")
+        self.frame = load("protocol.frame")
         self.handshake = load("protocol.handshake")
         self.head = load("protocol.head")
         self.http = load("proxies.http")

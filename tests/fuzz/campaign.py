@@ -245,6 +245,9 @@ def run(
                 if rest:
                     chunks.append((worker.target, rest))
                 done += report.inputs
+                if show:
+                    for finding in report.findings:
+                        print(f"  {finding.target} {finding.number}: {finding.kind}", flush=True)
             if show and time.monotonic() - last_shown > 30:
                 last_shown = time.monotonic()
                 found = sum(sum(report.kinds.values()) for report in reports.values())

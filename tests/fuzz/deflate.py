@@ -65,7 +65,7 @@ class Streams(Target):
     """What is inflated of the messages of one connection."""
 
     name = "deflate"
-    weight = 3
+    weight = 12
     # The codec itself is not compiled; with its caller it is compared by the target "frames".
     is_compared = False
 
@@ -123,6 +123,7 @@ class RoundTrips(Target):
     """What is deflated here inflates again, with zlib and with our own codec."""
 
     name = "round-trips"
+    weight = 4
     is_compared = False
 
     def make(self, rng: random.Random) -> Case:

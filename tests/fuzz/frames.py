@@ -46,7 +46,7 @@ class Frames(Target):
     """What the parser makes of received bytes."""
 
     name = "frames"
-    weight = 5
+    weight = 24
 
     def make(self, rng: random.Random) -> Case:
         is_client = rng.random() < 0.8

@@ -134,6 +134,9 @@ def make_field(rng: random.Random) -> bytes:
                 b"1_0",
                 b"9" * 400,
                 b"Wed, 21 Oct 2015 07:28:00 GMT",
+                b"Sunday, 06-Nov-%02d 08:49:37 GMT" % rng.randrange(100),
+                b"Sun Nov %2d 08:49:37 %d" % (rng.randrange(40), rng.choice([0, 1994, 9999])),
+                make_text(rng),
             ]
         )
     if kind == 6:

@@ -21,7 +21,7 @@ class Connect(Target):
     """The replies to CONNECT."""
 
     name = "connect"
-    weight = 2
+    weight = 12
     is_compared = False
 
     def make(self, rng: random.Random) -> Case:
@@ -137,7 +137,7 @@ class Socks(Target):
     """The replies of a SOCKS proxy."""
 
     name = "socks"
-    weight = 2
+    weight = 8
     is_compared = False
 
     def make(self, rng: random.Random) -> Case:
