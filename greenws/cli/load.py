@@ -18,6 +18,7 @@ from .. import events
 from ..client import Client, ClientOptions
 from ..constants import MAX_MESSAGE_SIZE
 from ..errors import WebSocketError
+from ..redaction import redact_url
 from ..status import Status
 from ..url import parse_url
 from .echo import EchoProcess
@@ -282,7 +283,7 @@ def run_load(options: LoadOptions) -> int:
     with ExitStack() as stack:
         url = options.url
         if url is not None:
-            where = parse_url(url).redact()
+            where = redact_url(parse_url(url).redact())
         else:
             try:
                 server = stack.enter_context(EchoProcess(max(options.size, MAX_MESSAGE_SIZE)))

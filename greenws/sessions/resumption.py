@@ -13,7 +13,8 @@ user's, each handshake is a full one.
 Reading a session copies the session, which costs as much as half a resumed handshake. So a resumed
 session is kept and used again until half of its lifetime is over. But a server may accept a session
 only once. After a server has refused a session, every connection reads a fresh session for a while.
-RFC 8446 section 2.2 allows both.
+RFC 8446 section 2.2 allows both. A server that goes on refusing is left alone for a while: some do
+not resume at all, and Python leaks 7 KB with each reading (CPython issue 116810).
 """
 
 from __future__ import annotations
@@ -32,11 +33,16 @@ _ATTRIBUTE = "_greenws_sessions"
 #: the refusal may have been an exception, by a server that has changed its keys for example.
 RENEWAL_PERIOD = 600.0
 
+#: After this many readings in a row that were of no use, no session is read for REST seconds. A
+#: server behind a balancer of eight, each with keys of its own, still resumes now and then.
+MAX_VAIN = 8
+REST = 600.0
+
 
 class SessionKeeper:
     """Keeps the TLS session of one server, and knows when a fresh one is wanted."""
 
-    __slots__ = ("_renew_at", "_renew_until", "session")
+    __slots__ = ("_renew_at", "_renew_until", "_rest_until", "_vain", "session")
 
     def __init__(self) -> None:
         #: The session to resume, or None.
@@ -44,16 +50,37 @@ class SessionKeeper:
         # Epoch seconds, like the times of a session.
         self._renew_at = 0.0
         self._renew_until = 0.0
+        self._rest_until = 0.0
+        # Sessions in a row that were of no use.
+        self._vain = 0
 
     @property
     def wants_renewal(self) -> bool:
         """Whether a fresh session should replace the kept one."""
         now = time.time()
+        if now < self._rest_until:
+            return False
         return self.session is None or now >= self._renew_at or now < self._renew_until
 
     def record_refusal(self) -> None:
         """Record that the server refused to resume the session."""
         self._renew_until = time.time() + RENEWAL_PERIOD
+        self._note_vain()
+
+    def record_absence(self) -> None:
+        """Record that the server gave no session that can be resumed."""
+        self._note_vain()
+
+    def record_resumption(self) -> None:
+        """Record that the server resumed the session."""
+        self._vain = 0
+
+    def _note_vain(self) -> None:
+        self._vain += 1
+        if self._vain >= MAX_VAIN:
+            self._vain = 0
+            self._rest_until = time.time() + REST
+            self.session = None
 
     def keep(self, session: ssl.SSLSession) -> None:
         """Keep a session, to resume from now on."""

@@ -395,18 +395,22 @@ class TLSTransport(Transport):
         memory, self._memory = self._memory, None
         if memory is None:
             return
-        is_refused = self._offered and not self._core.session_reused
-        if not is_refused and not memory.wants_renewal:
-            return
         version = self._core.version()
         if version is None:
             return  # there was no handshake
-        if is_refused:
-            memory.record_refusal()
+        if self._offered:
+            if self._core.session_reused:
+                memory.record_resumption()
+            else:
+                memory.record_refusal()
+        if not memory.wants_renewal:
+            return
         session = self._core.session
         # With TLS 1.3, a session cannot be resumed before its tickets have come.
         if session is not None and (session.has_ticket or version != "TLSv1.3"):
             memory.keep(session)
+        else:
+            memory.record_absence()
 
 
 def handshake(transport: TLSTransport) -> None:

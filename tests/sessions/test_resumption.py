@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 import time
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,7 +14,9 @@ from greenws.sessions import resumption
 from greenws.sessions.context import client_context
 from greenws.sessions.resumption import (
     MAX_SESSIONS,
+    MAX_VAIN,
     RENEWAL_PERIOD,
+    REST,
     SessionKeeper,
     allow_resumption,
     keeper_for,
@@ -55,6 +58,30 @@ def test_refusal_asks_for_fresh_sessions_for_a_while(monkeypatch: pytest.MonkeyP
     now = time.time()
     monkeypatch.setattr(resumption, "time", SimpleNamespace(time=lambda: now + RENEWAL_PERIOD + 1))
     assert not memory.wants_renewal
+
+
+@pytest.mark.parametrize("record", [SessionKeeper.record_refusal, SessionKeeper.record_absence])
+def test_server_that_never_resumes_is_left_alone_for_a_while(
+    record: Callable[[SessionKeeper], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = SessionKeeper()
+    for _ in range(MAX_VAIN):
+        assert memory.wants_renewal
+        memory.keep(make_session())
+        record(memory)
+    assert memory.session is None and not memory.wants_renewal
+    now = time.time()
+    monkeypatch.setattr(resumption, "time", SimpleNamespace(time=lambda: now + REST + 1))
+    assert memory.wants_renewal
+
+
+def test_resumption_now_and_then_keeps_the_memory_at_work() -> None:
+    memory = SessionKeeper()
+    for _ in range(3 * MAX_VAIN):
+        memory.keep(make_session())
+        memory.record_refusal()
+        memory.record_resumption()
+    assert memory.session is not None and memory.wants_renewal
 
 
 def test_same_server_has_the_same_memory(context: ssl.SSLContext) -> None:
