@@ -67,7 +67,7 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 
 class _WrongOption(Exception):
-    """An argument, or a variable of the environment, is no valid option of a client."""
+    """The arguments do not fit together, or are no valid options of a client."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -274,6 +274,8 @@ def _run_load(options: argparse.Namespace) -> int:
 
 
 def _run_echo(options: argparse.Namespace) -> int:
+    if options.keyfile is not None and options.certfile is None:
+        raise _WrongOption("--keyfile needs --certfile")
     return run_echo(_collect(EchoOptions, options))
 
 

@@ -71,8 +71,19 @@ def run_echo(options: EchoOptions) -> int:
     finally:
         if waiter is not None:
             waiter.kill()
+        failure = _stop(server)
+    if failure is not None:
+        report(f"greenws: a connection failed: {type(failure).__name__}: {failure}")
+    return 1 if failure is not None or (waiter is not None and waiter.value is False) else 0
+
+
+def _stop(server: EchoServer) -> Exception | None:
+    """Stop the server; return the first failure of a connection."""
+    try:
         server.stop()
-    return 1 if waiter is not None and waiter.value is False else 0
+    except Exception as error:
+        return error
+    return None
 
 
 def _load_certificate(options: EchoOptions) -> ssl.SSLContext | None:

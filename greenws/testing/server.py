@@ -342,7 +342,9 @@ class EchoServer:
         except (Exception, gevent.Timeout) as error:  # noqa: BLE001  # stop() raises the error
             connection.error = error
             self._journal.record_error(error)
-            connection.finish(Status.UNEXPECTED_CONDITION)
+            # The first failure is the one to raise, and may be the cause of another one here.
+            with contextlib.suppress(Exception):
+                connection.finish(Status.UNEXPECTED_CONDITION)
         finally:
             self._forget(connection)
 

@@ -448,6 +448,8 @@ def test_echo_says_why_it_cannot_listen(tmp_path: Path) -> None:
         done = run("echo", "--port", str(server.port))
     assert done.returncode == 1
     assert f"cannot listen on 127.0.0.1:{server.port}: " in done.stderr
+    done = run("echo", "--port=0", "--keyfile", "key.pem")
+    assert (done.returncode, done.stderr) == (2, "greenws: --keyfile needs --certfile\n")
     done = run("echo", "--port=0", "--certfile", str(tmp_path / "missing.pem"))
     assert done.returncode == 1
     assert "cannot load the certificate" in done.stderr

@@ -91,3 +91,29 @@ def test_command_says_why_it_cannot_load_the_certificate(
 ) -> None:
     assert run_echo(make_options(certfile=str(tmp_path / "none.pem"))) == 1
     assert "cannot load the certificate: " in capsys.readouterr().err
+
+
+def test_command_says_that_a_connection_failed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(server: EchoServer) -> None:
+        stop(server)
+        raise ZeroDivisionError("in\x1ba behaviour")
+
+    stop = EchoServer.stop
+    monkeypatch.setattr(EchoServer, "stop", fail)
+    monkeypatch.setattr(echo, "read_stdin", lambda: b"")
+    assert run_echo(make_options()) == 1
+    told = "greenws: a connection failed: ZeroDivisionError: in\\x1ba behaviour\n"
+    assert capsys.readouterr().err == told
+
+
+def test_command_says_that_stdin_cannot_be_read(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail() -> bytes:
+        raise IsADirectoryError(21, "Is a directory")
+
+    monkeypatch.setattr(echo, "read_stdin", fail)
+    assert run_echo(make_options()) == 1
+    assert capsys.readouterr().err == "greenws: cannot read stdin: Is a directory\n"

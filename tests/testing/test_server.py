@@ -237,6 +237,21 @@ def test_exception_of_a_behaviour_goes_before_one_of_the_block() -> None:
     assert isinstance(caught.value.__context__, KeyError)
 
 
+def test_failure_to_finish_does_not_hide_the_first_one(capsys: pytest.CaptureFixture[str]) -> None:
+    def leave_a_reader(connection: ServerConnection) -> None:
+        readers.append(gevent.spawn(connection.receive_raw))
+        gevent.sleep(0)
+
+    readers: list[gevent.Greenlet[..., object]] = []
+    with pytest.raises(RuntimeError, match="another greenlet is receiving"):
+        with EchoServer(leave_a_reader) as server, RawClient(server).open() as peer:
+            assert peer.next_close()[0] == 1000
+            peer.read_to_end()
+            server.stop()
+    gevent.joinall(readers)
+    assert "another greenlet" not in capsys.readouterr().err
+
+
 def test_timeout_of_a_behaviour_counts_as_an_exception() -> None:
     def fail(connection: ServerConnection) -> None:
         with gevent.Timeout(0.001):
