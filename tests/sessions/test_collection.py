@@ -99,6 +99,8 @@ def test_dead_threads_leave_neither_memory_nor_descriptors(state: str, end: str)
         "websocket.force_disconnect()",
         "websocket.session.close()",
         "with contextlib.suppress(Exception): list(iteration)",  # gevent's own error
+        "client.close()",
+        "client.kill(); assert not client.is_running",
         "list(greenws.WebSocket('ws://127.0.0.1:1/', proxies={}))",
     ],
 )
@@ -129,6 +131,51 @@ def test_end_of_one_connection_of_a_destroyed_hub_closes_all(
             verb,
         )
     assert said == "3\n0 False False\n"
+
+
+@pytest.mark.parametrize("end", ["close here", "close elsewhere", "loop alone", "connect"])
+def test_connection_of_a_threads_destroyed_hub_is_closed(end: str) -> None:
+    ends: list[bytes] = []
+    errors: list[BaseException] = []
+    destroyed, may_go = threading.Event(), threading.Event()
+    iterations: list[Any] = []
+
+    def script(peer: RawServerPeer) -> None:
+        accept_and_wait(peer)
+        ends.append(b"")
+
+    def work() -> None:
+        try:
+            websocket = greenws.WebSocket(server.url, proxies={})
+            iterations.append(websocket.connect(ping_rate=0, poll=0))
+            while next(iterations[0]).name != "ready":
+                pass
+            hub = gevent.get_hub()
+            if end == "loop alone":
+                hub.loop.destroy()
+            else:
+                hub.destroy(destroy_loop=True)
+            if end == "close here":
+                iterations[0].close()
+            elif end == "connect":
+                list(greenws.WebSocket("ws://127.0.0.1:1/", proxies={}))
+                gevent.get_hub().destroy(destroy_loop=True)
+        except BaseException as error:
+            errors.append(error)
+        finally:
+            destroyed.set()
+            may_go.wait(PATIENCE)
+
+    with LoopbackServer(script) as server, gevent.Timeout(PATIENCE):
+        thread = threading.Thread(target=work)
+        thread.start()
+        wait_until(destroyed.is_set)
+        if end in ("close elsewhere", "loop alone"):
+            iterations[0].close()
+        wait_until(lambda: ends)
+        may_go.set()
+        wait_until(lambda: not thread.is_alive())
+    assert errors == []
 
 
 # Iterations
