@@ -277,3 +277,32 @@ def test_ended_session_keeps_its_websocket() -> None:
     names = [event.name for event in session.run()]
     assert names == ["connecting", "connect_fail"]
     assert session.websocket.url == "ws://127.0.0.1:1/"
+
+
+def test_websocket_that_allows_no_weak_reference_is_driven_all_the_same() -> None:
+    class Wrapper:
+        __slots__ = ("_inner",)
+
+        def __init__(self, inner: Any) -> None:
+            self._inner = inner
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._inner, name)
+
+    wrapper = Wrapper(lomond.WebSocket("ws://127.0.0.1:1/", proxies={}))
+    session = greenws.GeventSession(wrapper)
+    assert session.websocket is wrapper
+
+
+def test_client_of_a_destroyed_hub_can_be_killed() -> None:
+    found: list[Any] = []
+
+    def work() -> None:
+        client = greenws.Client("ws://127.0.0.1:1/", proxies={}).start()
+        gevent.sleep(0)
+        gevent.get_hub().destroy(destroy_loop=True)
+        client.kill()
+        found.append(client.is_running)
+
+    in_thread(work)
+    assert found == [False]
