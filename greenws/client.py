@@ -297,6 +297,11 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
         if greenlet is None or greenlet is getcurrent():
             self.websocket.force_disconnect()
             return
+        if greenlet.loop is None:
+            # The hub was destroyed, and nothing will ever run in the greenlet again.
+            self.websocket.force_disconnect()
+            self._finish()
+            return
         if is_first:  # a second exception would interrupt on_close
             greenlet.kill(block=False)
             # Should a handler catch GreenletExit, the connection ends all the same.

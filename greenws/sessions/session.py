@@ -965,10 +965,10 @@ class GeventSession(HubSession):
         reactor = self._reactor
         if reactor is None:
             return
-        if not reactor.is_over:
+        if self._life.is_elsewhere and not self._life.is_forked:
+            reactor.forget(self)  # its loop is over, as _hand_over() has found
+        elif reactor.is_over:
+            reactor.expire()
+        else:
             reactor.clock.set(self, NEVER)
             reactor.remove(self)
-        elif self._life.is_elsewhere:
-            reactor.forget(self)
-        else:
-            reactor.expire()

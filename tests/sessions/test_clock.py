@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenws.sessions.clock import NEVER, Alarm, Clock
+from greenws.sessions.clock import NEVER, Alarm, Clock, close_watcher
 from tests.support.waiting import PATIENCE
 
 
@@ -185,3 +185,27 @@ def test_loop_rings_in_time() -> None:
     assert done.wait(PATIENCE)
     assert all(late >= 0 for late in times)
     assert len(clock) == 0
+
+
+def test_closed_clock_forgets_its_alarms() -> None:
+    loop = FakeLoop()
+    clock = Clock(loop)
+    bells = [Bell([]) for _ in range(3)]
+    for bell in bells:
+        clock.set(bell, LATER)
+    clock.close()
+    assert len(clock) == 0 and not loop.active
+    assert [bell._due_at for bell in bells] == [NEVER] * 3
+    clock.set(bells[0], NEVER)
+    assert not loop.active
+
+
+def test_watcher_of_a_destroyed_loop_lets_go_of_what_it_calls() -> None:
+    class Broken(FakeTimer):
+        def stop(self) -> None:
+            raise ValueError("operation on destroyed loop")
+
+    watcher = Broken(1)
+    watcher.callback = print
+    close_watcher(watcher)
+    assert watcher.callback is None

@@ -27,10 +27,18 @@ COUNT_SOCKETS = """
                 return sum("socket" in os.readlink(link) for link in links if os.path.islink(link))
 """
 
+# On libuv, gevent's own Hub.destroy() does not return while a watcher is started.
+needs_libev = pytest.mark.skipif(
+    "libev" not in type(gevent.get_hub().loop).__module__, reason="the loop is libuv's"
+)
+
 # Threads
 
 
-@pytest.mark.parametrize("end", ["pass", "gevent.get_hub().destroy(destroy_loop=True)"])
+@pytest.mark.parametrize(
+    "end",
+    ["pass", pytest.param("gevent.get_hub().destroy(destroy_loop=True)", marks=needs_libev)],
+)
 @pytest.mark.parametrize("state", ["ended", "started", "iterated"])
 def test_dead_threads_leave_neither_memory_nor_descriptors(state: str, end: str) -> None:
     with LoopbackServer(accept_and_echo) as server:
@@ -89,6 +97,7 @@ def test_dead_threads_leave_neither_memory_nor_descriptors(state: str, end: str)
 # Hubs
 
 
+@needs_libev
 @pytest.mark.parametrize("secure", [False, True], ids=["tcp", "tls"])
 @pytest.mark.parametrize(
     "verb",
@@ -99,6 +108,8 @@ def test_dead_threads_leave_neither_memory_nor_descriptors(state: str, end: str)
         "websocket.force_disconnect()",
         "websocket.session.close()",
         "with contextlib.suppress(Exception): list(iteration)",  # gevent's own error
+        "client.close()",
+        "client.kill(); assert not client.is_running",
         "list(greenws.WebSocket('ws://127.0.0.1:1/', proxies={}))",
     ],
 )
@@ -129,6 +140,52 @@ def test_end_of_one_connection_of_a_destroyed_hub_closes_all(
             verb,
         )
     assert said == "3\n0 False False\n"
+
+
+@needs_libev
+@pytest.mark.parametrize("end", ["close here", "close elsewhere", "loop alone", "connect"])
+def test_connection_of_a_threads_destroyed_hub_is_closed(end: str) -> None:
+    ends: list[bytes] = []
+    errors: list[BaseException] = []
+    destroyed, may_go = threading.Event(), threading.Event()
+    iterations: list[Any] = []
+
+    def script(peer: RawServerPeer) -> None:
+        accept_and_wait(peer)
+        ends.append(b"")
+
+    def work() -> None:
+        try:
+            websocket = greenws.WebSocket(server.url, proxies={})
+            iterations.append(websocket.connect(ping_rate=0, poll=0))
+            while next(iterations[0]).name != "ready":
+                pass
+            hub = gevent.get_hub()
+            if end == "loop alone":
+                hub.loop.destroy()
+            else:
+                hub.destroy(destroy_loop=True)
+            if end == "close here":
+                iterations[0].close()
+            elif end == "connect":
+                list(greenws.WebSocket("ws://127.0.0.1:1/", proxies={}))
+                gevent.get_hub().destroy(destroy_loop=True)
+        except BaseException as error:
+            errors.append(error)
+        finally:
+            destroyed.set()
+            may_go.wait(PATIENCE)
+
+    with LoopbackServer(script) as server, gevent.Timeout(PATIENCE):
+        thread = threading.Thread(target=work)
+        thread.start()
+        wait_until(destroyed.is_set)
+        if end in ("close elsewhere", "loop alone"):
+            iterations[0].close()
+        wait_until(lambda: ends)
+        may_go.set()
+        wait_until(lambda: not thread.is_alive())
+    assert errors == []
 
 
 # Iterations
@@ -230,3 +287,33 @@ def test_ended_session_keeps_its_websocket() -> None:
     names = [event.name for event in session.run()]
     assert names == ["connecting", "connect_fail"]
     assert session.websocket.url == "ws://127.0.0.1:1/"
+
+
+def test_websocket_that_allows_no_weak_reference_is_driven_all_the_same() -> None:
+    class Wrapper:
+        __slots__ = ("_inner",)
+
+        def __init__(self, inner: Any) -> None:
+            self._inner = inner
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._inner, name)
+
+    wrapper = Wrapper(lomond.WebSocket("ws://127.0.0.1:1/", proxies={}))
+    session = greenws.GeventSession(wrapper)
+    assert session.websocket is wrapper
+
+
+@needs_libev
+def test_client_of_a_destroyed_hub_can_be_killed() -> None:
+    found: list[Any] = []
+
+    def work() -> None:
+        client = greenws.Client("ws://127.0.0.1:1/", proxies={}).start()
+        gevent.sleep(0)
+        gevent.get_hub().destroy(destroy_loop=True)
+        client.kill()
+        found.append(client.is_running)
+
+    in_thread(work)
+    assert found == [False]
