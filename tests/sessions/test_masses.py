@@ -57,6 +57,11 @@ def start(server: EchoServer) -> list[Burner]:
     return clients
 
 
+def kill_all(clients: list[Burner]) -> None:
+    for client in clients:
+        client.kill()
+
+
 @pytest.mark.skipif(not is_libev, reason="libuv has no crowd")
 @pytest.mark.parametrize("way", ["by the server", "close", "kill", "force_disconnect", "drain"])
 def test_ends_of_many_at_once_leave_the_hub_its_turns(way: str, ticking: Ticker) -> None:
@@ -67,7 +72,7 @@ def test_ends_of_many_at_once_leave_the_hub_its_turns(way: str, ticking: Ticker)
             for connection in server.connections:
                 connection.drop()
         elif way == "kill":
-            gevent.get_hub().loop.run_callback(lambda: [client.kill() for client in clients])
+            gevent.get_hub().loop.run_callback(kill_all, clients)
         elif way == "drain":
             assert greenws.drain() == 0
         else:
