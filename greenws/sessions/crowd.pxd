@@ -4,6 +4,9 @@ from greenws.sessions.clock cimport Alarm
 
 cdef int _MAX_CALM_TURNS
 cdef Py_ssize_t _CHAIN
+cdef Py_ssize_t _LOOK
+cdef Py_ssize_t _BURST
+cdef double _TURN_TIME
 
 
 cdef class Member(Alarm):
@@ -13,6 +16,7 @@ cdef class Member(Alarm):
     cdef object _hub
     cdef Crowd _crowd
     cdef bint _is_parked
+    cdef bint _is_listed
 
     @cython.locals(following=Member)
     cdef _park(self)
@@ -25,6 +29,7 @@ cdef class Crowd:
     cdef Py_ssize_t _wakes
     cdef int _size
     cdef int _calm_turns
+    cdef double _began
     cdef object _check
     cdef readonly bint is_crowded
 
@@ -33,7 +38,10 @@ cdef class Crowd:
     cdef Member pick(self)
     @cython.locals(wakes=Py_ssize_t)
     cpdef end_turn(self)
+    cdef _gather(self)
+    cdef bint _is_over(self) except -1
     cpdef disperse(self)
+    @cython.locals(member=Member)
     cpdef clear(self)
     @cython.locals(ready=list, member=Member)
     cpdef _resume_ready(self)

@@ -13,6 +13,7 @@ import os
 import sys
 from collections import deque
 from collections.abc import Sequence
+from time import monotonic
 
 import gevent
 from gevent import get_hub
@@ -21,7 +22,7 @@ from ..errors import ConnectFail
 from ..options import SocketOption
 from .clock import Watcher
 from .resolver import Address
-from .wait import WRITE, wait_any, wait_write
+from .wait import WRITE, take_turn, wait_any, wait_write
 
 #: Seconds until the next attempt starts beside the attempts under way (RFC 8305 section 8).
 ATTEMPT_DELAY = 0.25
@@ -29,6 +30,10 @@ ATTEMPT_DELAY = 0.25
 #: Seconds between two tries to connect to a unix socket whose queue is full: the first wait, and
 #: the longest. The waits double. Linux has no event that tells when the queue has room.
 UNIX_RETRY_DELAYS = (0.002, 0.05)
+
+# Seconds of attempts that fail at once, in one turn of the loop. A name may have thousands of
+# addresses, of which each takes some 15 us.
+_TURN_TIME = 0.005
 
 # Linux makes a socket and sets it non-blocking in one system call; other systems need a second
 # call.
@@ -199,8 +204,12 @@ class _Race:
 
     def run(self, addresses: deque[Address]) -> _Attempt | None:
         """Run until an attempt is connected, and return it; None: all attempts have failed."""
+        began = monotonic()
         while addresses or self._attempts:
             if addresses:
+                if monotonic() - began >= _TURN_TIME:
+                    take_turn()
+                    began = monotonic()
                 under_way = len(self._attempts)
                 attempt = self._start(addresses.popleft())
                 if attempt is not None:

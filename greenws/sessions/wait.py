@@ -53,7 +53,15 @@ def wait(fileno: int, events: int) -> None:
         hub.wait(watcher)
     finally:
         watcher.close()
+    _queue_up()
     _check(generation)
+
+
+def _queue_up() -> None:
+    """Go on as a callback. The loop calls all watchers that are ready in one turn, but callbacks
+    for 5 ms at most. Thousands of openings may be answered, or refused, together.
+    """
+    sleep(0)
 
 
 def _check(generation: int) -> None:
@@ -131,5 +139,6 @@ def wait_any(watchers: Sequence[Any], seconds: float | None) -> Any:
         if timer is not None:
             timer.stop()
             timer.close()
+    _queue_up()
     _check(generation)
     return fired
