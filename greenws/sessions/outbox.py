@@ -177,6 +177,8 @@ class Outbox(Flushable):
             raise life.refusal()
         if self.is_full or self._waiters is not None:
             self._wait_for_room()
+            while self._is_reserved:  # by another sender, before this one was resumed
+                self._wait_for_room()
             if life.state != READY:
                 raise life.refusal()
 

@@ -723,3 +723,38 @@ def test_large_deflated_message_may_be_a_frame_of_many_slices() -> None:
         setup.become_writable(0)
     assert setup.transport.calls - calls < 10  # small pieces leave together
     assert unmask(bytes(setup.transport.taken)) == [(0xC2, b"".join(pieces))]
+
+
+def test_sender_that_was_released_waits_again_if_another_was_quicker() -> None:
+    setup = Setup(room=0)
+    outbox = setup.outbox
+    outbox.put(PING, b"x" * 100, False)
+    outbox.put(PING, b"x" * 100, False)
+    gevent.spawn(outbox.put, TEXT, b"x" * MARK, False)
+    gevent.sleep(0)
+    order: list[str] = []
+
+    def send_small() -> None:
+        outbox.check()
+        order.append("small")
+        outbox.put(2, b"small", True)
+
+    def make() -> Any:
+        order.append("begins")
+        yield b"large"
+        order.append("ends")
+
+    small = gevent.spawn(send_small)
+    gevent.sleep(0)
+    setup.become_writable(1 << 20)  # the first sender, and then the small one, may go on
+    for _ in range(3):
+        if small.dead:
+            break
+        large = gevent.spawn(outbox.put_steps, 2, make(), True)
+        gevent.sleep(0)
+        large.join(PATIENCE)
+    small.join(PATIENCE)
+    assert small.successful()
+    for place, what in enumerate(order):
+        if what == "begins":
+            assert order[place + 1] == "ends"
