@@ -29,7 +29,7 @@ _TURN = TURN  # this second name is a C number when compiled; modules import the
 
 # Seconds after which a turn is over even if the thread has had the processor for less: other
 # processes wanted it, or a handler blocks without work.
-_LONGEST_TURN = 3 * TURN
+_LONGEST_TURN = 2 * TURN
 
 # Units of work between two looks at the clock. A unit of which eight take 50 ms is 6 ms long, which
 # is no frame of the protocol but a handler.
