@@ -351,7 +351,7 @@ def test_foreign_websocket_leaves_the_hub_its_turn(ticking: Ticker) -> None:
             work(0.0002)
             count += event.name == "text"
     assert count == texts
-    assert ticking.largest_gap < LARGEST_STEP
+    assert ticking.largest_gap < 0.25  # a second of work; lomond's own opening has steps, too
 
 
 def test_smaller_reads_grow_again(flood: ForeignServer) -> None:
