@@ -23,6 +23,7 @@ from .options import (
     check_option,
     names_options,
 )
+from .protocol import slices
 from .protocol.client_protocol import CLOSED, CLOSING, OPEN
 from .protocol.frame import Payload, build_close_payload
 from .protocol.handshake import check_protocols
@@ -425,7 +426,10 @@ class WebSocket(Endpoint):
         """
         if not isinstance(text, str):
             raise TypeError(explain_text(text))
-        self._send_message(Opcode.TEXT, text.encode("utf-8"), compress)
+        if len(text) > slices.LARGE and not self._tracer.is_heard:
+            self._send_large_text(text, compress)
+        else:
+            self._send_message(Opcode.TEXT, text.encode("utf-8"), compress)
 
     def send_binary(self, data: Payload, compress: bool = True) -> None:
         """Send a binary message.
@@ -528,10 +532,25 @@ class WebSocket(Endpoint):
             self._tracer.tell(stage, length=len(payload), compressed=is_compressed)
         if compression is None:
             driver.send(opcode, payload)
+        elif len(payload) > slices.LARGE and type(driver) is GeventSession:
+            steps = compression.compress_steps(slices.cut(bytes(payload)))
+            driver.send_compressed(opcode, steps)
         else:
             driver.check_send()  # first, as a message that is deflated has to be sent
             # No switch from here to the queue: the wire has the order of deflating.
             driver.send_compressed(opcode, compression.compress(payload))
+
+    def _send_large_text(self, text: str, compress: bool) -> None:
+        protocol, driver = self._protocol, self._driver
+        if protocol.phase is not OPEN or driver is None:
+            protocol.check_open()
+        compression = protocol.compression if compress else None
+        if type(driver) is not GeventSession:  # its own methods are to be called
+            self._send_message(Opcode.TEXT, text.encode("utf-8"), compress)
+        elif compression is None:
+            driver.send_text(text)
+        else:
+            driver.send_compressed(Opcode.TEXT, compression.compress_steps(slices.encode(text)))
 
     def _send_control(self, opcode: int, data: bytes) -> None:
         kind = "ping" if opcode == Opcode.PING else "pong"

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from types import ModuleType
     from zlib import _Compress, _Decompress
 
+    from .slices import Steps
+
 
 def find_zlib() -> ModuleType:
     """Return the implementation of zlib to use: zlib-ng if installed, else the interpreter's.
@@ -147,6 +149,39 @@ class Deflate:
             compressor = self._compressor = _new_compressor(self.compress_wbits)
         wire = compressor.compress(payload) + compressor.flush(zlib.Z_SYNC_FLUSH)
         return wire[:-4]
+
+    def compress_steps(self, slices: Steps) -> Steps:
+        """Compress one message step by step; it has to be sent whole, before any other.
+
+        A message that is given up (the generator is closed, or ``slices`` raises) was never sent,
+        so the peer has not seen what our window remembers of it. The next message begins with an
+        empty window then.
+
+        :param slices: of the payload, in order, and at least one.
+        """
+        compressor = self._compressor
+        self._compressor = None
+        if compressor is None:
+            compressor = _take_compressor(self.compress_wbits, not self._remembers)
+        flush = zlib.Z_SYNC_FLUSH if self._remembers else zlib.Z_FULL_FLUSH
+        last = b""
+        try:
+            for piece in slices:
+                if self.compress_wbits >= _SMALLEST_WBITS:
+                    wire = last + compressor.compress(piece)
+                else:
+                    wire = last + _compress_blocks(compressor, piece)
+                # The last four bytes of the message are left out, and only the end tells them.
+                last = wire[-4:]
+                if len(wire) > 4:
+                    yield wire[:-4]
+        finally:
+            slices.close()
+        yield (last + compressor.flush(flush))[:-4]
+        if self._remembers:
+            self._compressor = compressor
+        else:
+            _put_compressor(self.compress_wbits, compressor)
 
     def decompress(
         self, data: bytes | bytearray | memoryview, max_length: int, final: bool
@@ -289,21 +324,38 @@ def _new_compressor(wbits: int) -> _Compress:
 
 def _compress_alone(payload: bytes | bytearray | memoryview, wbits: int) -> bytes:
     """Compress a message that refers to no other message."""
-    idle = _idle_compressors.setdefault(wbits, [])
-    try:
-        compressor = idle.pop()
-    except IndexError:
-        compressor = _new_compressor(wbits)
+    compressor = _take_compressor(wbits, True)
     if wbits >= _SMALLEST_WBITS:
         wire = compressor.compress(payload) + compressor.flush(zlib.Z_FULL_FLUSH)
     else:
-        view = memoryview(payload)
-        pieces = []
-        for start in range(0, len(view), _BLOCK_OF_8_BITS):
-            pieces.append(compressor.compress(view[start : start + _BLOCK_OF_8_BITS]))
-            pieces.append(compressor.flush(zlib.Z_FULL_FLUSH))
-        wire = b"".join(pieces)
-    # An exception skips these lines, so a compressor in an unknown state is dropped.
+        wire = _compress_blocks(compressor, payload)
+    # An exception skips this line, so a compressor in an unknown state is dropped.
+    _put_compressor(wbits, compressor)
+    return wire[:-4]
+
+
+def _compress_blocks(compressor: _Compress, payload: bytes | bytearray | memoryview) -> bytes:
+    """Compress for a window of 256 bytes."""
+    view = memoryview(payload)
+    pieces = []
+    for start in range(0, len(view), _BLOCK_OF_8_BITS):
+        pieces.append(compressor.compress(view[start : start + _BLOCK_OF_8_BITS]))
+        pieces.append(compressor.flush(zlib.Z_FULL_FLUSH))
+    return b"".join(pieces)
+
+
+def _take_compressor(wbits: int, forgets: bool) -> _Compress:
+    """Return a compressor that remembers no data; one of the idle ones if it will forget again."""
+    if forgets:
+        try:
+            return _idle_compressors.setdefault(wbits, []).pop()
+        except IndexError:
+            pass
+    return _new_compressor(wbits)
+
+
+def _put_compressor(wbits: int, compressor: _Compress) -> None:
+    """Take back a compressor whose last flush was a full flush."""
+    idle = _idle_compressors.setdefault(wbits, [])
     if len(idle) < _MAX_IDLE:
         idle.append(compressor)
-    return wire[:-4]

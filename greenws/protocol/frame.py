@@ -52,6 +52,22 @@ def append_frame(
         out[start + size :] = payload
 
 
+def append_head(out: bytearray, opcode: int, length: int, rsv1: bool) -> None:
+    """Append the head of a masked frame, up to its key, to ``out``.
+
+    :param length: of the payload, in bytes.
+    """
+    out.append(0x80 | (0x40 if rsv1 else 0) | opcode)
+    if length < 126:
+        out.append(0x80 | length)
+    elif length < 0x10000:
+        out.append(0x80 | 126)
+        out += length.to_bytes(2, "big")
+    else:
+        out.append(0x80 | 127)
+        out += length.to_bytes(8, "big")
+
+
 def build_frame(
     opcode: int,
     payload: Payload = b"",

@@ -10,6 +10,8 @@ from greenws.sessions.turn cimport Flushable, Turn
 
 cdef int READY
 cdef Py_ssize_t _FLUSH_SIZE
+cdef Py_ssize_t _BULK
+cdef int _CLOSE
 
 
 cdef class Outbox(Flushable):
@@ -18,10 +20,12 @@ cdef class Outbox(Flushable):
     cdef Reactor _reactor
     cdef readonly Transport transport
     cdef bytearray _queue
+    cdef object _behind
     cdef Py_ssize_t _write_limit
     cdef object _watcher
     cdef object _waiters
     cdef bint _is_buffering
+    cdef bint _is_reserved
     cdef readonly bint is_stalled
 
     cdef Py_ssize_t _passed
@@ -29,11 +33,18 @@ cdef class Outbox(Flushable):
     cdef readonly double taken_at
     cdef readonly bint has_failed
     cdef public bint is_awaited
+    cdef object _last_words
     cdef object _alarm
     cdef object _send_timeout
 
     @cython.locals(life=Lifecycle, queue=bytearray, size=Py_ssize_t)
     cpdef put(self, int opcode, payload, bint rsv1)
+    cdef _append_bulk(self, frame)
+    @cython.locals(queue=bytearray)
+    cdef _append(self, int opcode, payload, bint rsv1)
+    cdef _flush_later(self)
+    cdef bytearray _find_end(self)
+    cdef bytearray _take_behind(self)
     @cython.locals(transport=Transport, is_left=bint)
     cpdef flush(self)
     @cython.locals(queue=bytearray, is_left=bint)

@@ -4,6 +4,13 @@ Frames are built in one buffer, the queue. The queue is handed to the transport 
 turn, when the session parks, or when the queue is large; the greenlet that runs at that moment, or
 the hub, does it. Bytes that the peer does not take stay until the descriptor is writable.
 
+Behind the queue may stand frames that are too large to be masked at once (:mod:`.bulk`), and frames
+behind those. Whenever the queue is empty, the next slice of the first of them becomes the queue.
+
+A sender may *reserve* the outbox, while a large message is encoded or deflated step by step with
+turns of the loop in between. Other messages wait until it is queued: the wire has the order of
+deflating. Control frames do not wait, but for the close frame, which is the last.
+
 An outbox never calls its session. When sending fails, it notes why in the session's
 :class:`~.lifecycle.Lifecycle`, and has the session's alarm rung.
 """
@@ -18,9 +25,12 @@ from gevent.event import Event as Room
 
 from ..constants import MAX_CONTROL_PAYLOAD
 from ..protocol.frame import Payload, append_frame
+from ..protocol.opcode import Opcode
+from ..protocol.slices import Steps
 from . import threads
+from .bulk import BULK, BulkFrame
 from .clock import Alarm, Watcher, close_watcher
-from .lifecycle import READY, Lifecycle
+from .lifecycle import CLOSING, READY, Lifecycle
 from .reactor import Reactor
 from .transport import Transport
 from .turn import Flushable
@@ -30,6 +40,9 @@ from .wait import WRITE, take_turn
 # Second level caches have 512 KiB and more on the machines at hand; 64 KiB of it leave room for
 # the payloads themselves.
 _FLUSH_SIZE = 64 * 1024
+
+_BULK = BULK  # this second name is a C integer when compiled
+_CLOSE = int(Opcode.CLOSE)
 
 # A control frame of a client: two bytes of head, the key of the mask, 125 bytes of payload.
 _MAX_CONTROL_FRAME = 2 + 4 + MAX_CONTROL_PAYLOAD
@@ -46,7 +59,10 @@ class Outbox(Flushable):
 
     __slots__ = (
         "_alarm",
+        "_behind",
         "_is_buffering",
+        "_is_reserved",
+        "_last_words",
         "_life",
         "_passed",
         "_queue",
@@ -81,6 +97,12 @@ class Outbox(Flushable):
         self.is_stalled: bool = False
         # The queued bytes; None: there are none.
         self._queue: bytearray | None = None
+        # What follows the queue: large frames, and built frames behind them; None: nothing.
+        self._behind: deque[BulkFrame | bytearray] | None = None
+        # Whether a message is being made, which other messages have to wait for; and the payload
+        # of the close frame that follows the message, or None.
+        self._is_reserved = False
+        self._last_words: Payload | None = None
         self._watcher: Watcher = None
         # The senders that wait for room, in order of asking, each by an event of its own; None:
         # nobody waits.
@@ -112,18 +134,25 @@ class Outbox(Flushable):
     def clear(self) -> None:
         """Drop what is queued."""
         self._queue = None
+        self._behind = None
 
     @property
     def size(self) -> int:
         """Bytes that wait for the peer to take them."""
         queue = self._queue
-        return 0 if queue is None else len(queue)
+        size = 0 if queue is None else len(queue)
+        if self._behind is not None:
+            for item in self._behind:
+                size += item.left if isinstance(item, BulkFrame) else len(item)
+        return size
 
     @property
     def is_empty(self) -> bool:
         """Whether everything has left, the transport's own bytes included."""
         transport = self.transport
-        return not self._queue and (transport is None or not transport.wants_write)
+        if self._queue or self._behind is not None or self._last_words is not None:
+            return False
+        return transport is None or not transport.wants_write
 
     @property
     def is_full(self) -> bool:
@@ -148,6 +177,8 @@ class Outbox(Flushable):
             raise life.refusal()
         if self.is_full or self._waiters is not None:
             self._wait_for_room()
+            while self._is_reserved:  # by another sender, before this one was resumed
+                self._wait_for_room()
             if life.state != READY:
                 raise life.refusal()
 
@@ -167,8 +198,11 @@ class Outbox(Flushable):
             raise life.refusal()
         queue = self._queue
         if (
-            queue is not None
-            and (len(queue) >= self._write_limit or self._waiters is not None)
+            (
+                self._waiters is not None
+                or (queue is not None and len(queue) >= self._write_limit)
+                or (self._behind is not None and self.is_full)
+            )
             and opcode < 8
             and not rsv1
         ):
@@ -176,7 +210,18 @@ class Outbox(Flushable):
             # each would fill the memory otherwise.
             self.check()
             queue = self._queue
-        if queue is None:
+        if type(payload) is not bytes:
+            payload = bytes(memoryview(payload))  # another thread may change it at any moment
+        if len(payload) >= _BULK:
+            self._append_bulk(BulkFrame(opcode, [payload], rsv1))
+            self._flush_early()
+            return
+        if opcode == _CLOSE and self._is_reserved:
+            self._last_words = payload
+            return
+        if self._behind is not None:
+            queue = self._find_end()
+        elif queue is None:
             queue = self._queue = self._reactor.pool.take()
         append_frame(queue, opcode, payload, rsv1, True)
         if not self.is_dirty:
@@ -188,6 +233,88 @@ class Outbox(Flushable):
                 self._flush_early()
         elif self._waiters is not None:
             self._release_next()
+
+    def _append_bulk(self, frame: BulkFrame) -> None:
+        if self._behind is None:
+            self._behind = deque()
+        self._behind.append(frame)
+        self._flush_later()
+
+    def _append(self, opcode: int, payload: Payload, rsv1: bool) -> None:
+        if self._behind is not None:
+            queue = self._find_end()
+        else:
+            queue = self._queue = self._queue or self._reactor.pool.take()
+        append_frame(queue, opcode, payload, rsv1, True)
+        self._flush_later()
+
+    def _flush_later(self) -> None:
+        if not self.is_dirty:
+            self.is_dirty = True
+            self._reactor.turn.flush_later(self)
+
+    def _find_end(self) -> bytearray:
+        """Return the buffer for frames behind the large ones."""
+        behind = self._behind
+        assert behind is not None
+        last = behind[len(behind) - 1]
+        if isinstance(last, BulkFrame):
+            last = bytearray()
+            behind.append(last)
+        return last
+
+    def put_steps(self, opcode: int, steps: Steps, rsv1: bool) -> None:
+        """Queue a message whose payload is made step by step, with turns of the loop in between.
+
+        The hub itself cannot wait, and makes all of it at once. If the caller is killed, or a step
+        raises, nothing was queued, and ``steps`` is closed.
+
+        :param rsv1: the payload is deflated.
+        :raises WebSocketError: as :meth:`put`.
+        """
+        try:
+            self.check()
+            pieces = list(steps) if getcurrent() is get_hub() else self._collect(steps)
+        finally:
+            steps.close()
+        if sum(map(len, pieces)) < _BULK:
+            self._append(opcode, b"".join(pieces), rsv1)
+        else:
+            self._append_bulk(BulkFrame(opcode, pieces, rsv1))
+        if self._is_reserved:
+            self._release_reserved()
+        self._flush_early()
+
+    def _collect(self, steps: Steps) -> list[bytes]:
+        """Make a payload, while other messages wait. On success, the outbox stays reserved."""
+        life, rota = self._life, self._reactor.rota
+        self._is_reserved = True
+        if self._waiters is None:
+            self._waiters = deque()
+        pieces = []
+        try:
+            for piece in steps:
+                pieces.append(piece)
+                if rota.is_over():
+                    rota.wait()
+                    # A close frame that was asked for meanwhile follows the message.
+                    if life.state != READY and (life.state != CLOSING or self._last_words is None):
+                        raise life.refusal()
+        except BaseException:
+            self._release_reserved()
+            raise
+        return pieces
+
+    def _release_reserved(self) -> None:
+        """Let other messages go on, and the close frame follow that was asked for meanwhile."""
+        self._is_reserved = False
+        last_words, self._last_words = self._last_words, None
+        if last_words is not None and self.transport is not None:
+            self._append(_CLOSE, last_words, False)
+        if self._waiters:
+            self._release_next()
+        else:
+            self._waiters = None
 
     def put_bytes(self, data: bytes) -> None:
         """Send bytes as they are: the opening request.
@@ -236,18 +363,25 @@ class Outbox(Flushable):
     def _hand_over(self, transport: Transport) -> bool:
         """Returns whether bytes are left that can leave when the descriptor is writable."""
         queue = self._queue
-        if queue:
+        if not queue and self._behind is not None:
+            queue = self._take_behind()
+        while queue:
             sent = transport.send(queue)
-            if sent is not None:
-                self._taken += sent
-                if self._watcher is not None:
-                    self.taken_at = monotonic()
-                if sent == len(queue):
-                    self._queue = None
-                    self._reactor.pool.put(queue)
-                    queue = None
-                else:
-                    del queue[:sent]
+            if sent is None:
+                break
+            self._taken += sent
+            if self._watcher is not None:
+                self.taken_at = monotonic()
+            if sent < len(queue):
+                del queue[:sent]
+                break
+            self._queue = None
+            self._reactor.pool.put(queue)
+            queue = None
+            if self._behind is not None:
+                queue = self._take_behind()
+                if self._reactor.rota.is_over():
+                    break  # the descriptor is writable, so it goes on in the next turn
         is_left = bool(queue)
         if self._is_buffering:
             if not is_left and transport.wants_write:
@@ -256,6 +390,23 @@ class Outbox(Flushable):
             self.is_stalled = is_left and transport.wants_read
             is_left = is_left and not self.is_stalled
         return is_left
+
+    def _take_behind(self) -> bytearray | None:
+        """Make a queue of what comes next behind the last one."""
+        behind = self._behind
+        assert behind is not None
+        first = behind[0]
+        if isinstance(first, BulkFrame):
+            queue = first.take()
+            if not first.left:
+                behind.popleft()
+        else:
+            queue = first
+            behind.popleft()
+        if not behind:
+            self._behind = None
+        self._queue = queue
+        return queue
 
     def _flush_early(self) -> None:
         """Flush a large queue before the turn is over; at the mark, wait until half has left."""
@@ -286,6 +437,10 @@ class Outbox(Flushable):
         """
         life = self._life
         if getcurrent() is get_hub():
+            if self._is_reserved:
+                raise life.errors.WebSocketUnavailable(
+                    "a large message is being made, and the hub itself cannot wait"
+                )
             if not self.is_full:
                 return
             raise life.errors.WebSocketUnavailable(
@@ -298,7 +453,7 @@ class Outbox(Flushable):
         try:
             taken = self._taken
             while not room.wait(self._send_timeout):
-                if self._taken == taken:
+                if self._taken == taken and not self._is_reserved:
                     self.fail(f"socket fail; nothing was taken for {self._send_timeout:g} s")
                     break
                 taken = self._taken
@@ -323,14 +478,14 @@ class Outbox(Flushable):
         if waiters is None or room not in waiters:
             return False
         waiters.remove(room)
-        if not waiters:
+        if not waiters and not self._is_reserved:
             self._waiters = None
         return True
 
     def _release_next(self) -> None:
         """Have the sender go on that waits longest; it releases the next, if there is room left."""
         waiters = self._waiters
-        if waiters is None or self.is_full:
+        if waiters is None or self._is_reserved or self.is_full:
             return
         waiters.popleft().set()
         if not waiters:

