@@ -120,7 +120,7 @@ class Deflate:
         self._is_open = False  # whether a stream has begun that no BFINAL has ended
         self._streams = 0  # streams that BFINAL has ended within this message
         #: Whether the piece that begin() was given is inflated to its end.
-        self.is_whole = True
+        self.is_whole: bool = True
         # The piece, with the tail if _tail_size is not 0, and how much of it zlib has taken.
         self._wire: bytes | bytearray | memoryview = b""
         self._tail_size = 0

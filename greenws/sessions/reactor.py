@@ -218,6 +218,7 @@ class Reactor:
                 sys.excepthook(*sys.exc_info())
         self.clock.close()
         self.turn.close()
+        self.rota.close()
         self.busy_poll.close()
         self.holder = None
         # Whoever keeps a session or a client keeps the reactor, but not its memory.

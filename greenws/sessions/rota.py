@@ -20,7 +20,7 @@ from gevent.hub import Waiter
 
 from ..protocol.allowance import Allowance
 from . import ticks
-from .clock import Loop, Watcher
+from .clock import Loop, Watcher, close_watcher
 
 #: Seconds of work in one turn. Beside a flooded connection, 99 of 100 round trips of 50 others have
 #: to stay below 50 ms, and a round trip takes two turns or three. The clock may be 4 ms late.
@@ -128,6 +128,13 @@ class Rota(Allowance):
             self._timer.stop()
             self._timer.close()
             self._timer = None
+
+    def close(self) -> None:
+        """Forget who waits, for good: the loop is over, and nobody goes on."""
+        self._waiting.clear()
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            close_watcher(timer)
 
     def _resume(self) -> None:
         self._disarm()

@@ -132,11 +132,16 @@ class CalmCrowd:
         """Nobody is ready."""
 
 
+class CalmRota:
+    def begin_turn(self) -> None:
+        """Nobody asks for time."""
+
+
 @pytest.mark.parametrize("has_prepare", [True, False], ids=["libev", "libuv"])
 def test_frames_of_many_leave_in_order_over_several_turns(has_prepare: bool) -> None:
     twin: Any = load_pure("sessions.turn")
     loop, prepare = Loop(), FakeWatcher() if has_prepare else None
-    turn = twin.Turn(loop, prepare, CalmCrowd())
+    turn = twin.Turn(loop, prepare, CalmCrowd(), CalmRota())
     turn.start()
     flushed: list[Any] = []
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ssl
 import time
-from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -60,19 +59,26 @@ def test_refusal_asks_for_fresh_sessions_for_a_while(monkeypatch: pytest.MonkeyP
     assert not memory.wants_renewal
 
 
-@pytest.mark.parametrize("record", [SessionKeeper.record_refusal, SessionKeeper.record_absence])
 def test_server_that_never_resumes_is_left_alone_for_a_while(
-    record: Callable[[SessionKeeper], None], monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     memory = SessionKeeper()
     for _ in range(MAX_VAIN):
         assert memory.wants_renewal
         memory.keep(make_session())
-        record(memory)
+        memory.record_refusal()
     assert memory.session is None and not memory.wants_renewal
     now = time.time()
     monkeypatch.setattr(resumption, "time", SimpleNamespace(time=lambda: now + REST + 1))
     assert memory.wants_renewal
+
+
+def test_server_that_gives_no_sessions_is_left_alone_for_a_while() -> None:
+    memory = SessionKeeper()
+    for _ in range(MAX_VAIN):
+        assert memory.wants_renewal
+        memory.record_absence()
+    assert not memory.wants_renewal
 
 
 def test_resumption_now_and_then_keeps_the_memory_at_work() -> None:

@@ -139,3 +139,12 @@ def test_waiter_that_raises_stops_nobody(rota: Any, hand: Hand) -> None:
 
     gevent.joinall([gevent.spawn(work, number) for number in range(3)])
     assert went_on == [0, 1, 2]
+
+
+def test_closed_rota_holds_no_timer_and_nobody(rota: Any, hand: Hand) -> None:
+    greenlet = gevent.spawn(rota.wait)
+    gevent.sleep(0)
+    rota.close()
+    rota.close()
+    assert rota._timer is None and not rota._waiting
+    greenlet.kill()

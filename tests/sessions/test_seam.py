@@ -21,7 +21,7 @@ def public(cls: type) -> set[str]:
 # What the contract is
 
 
-def test_session_has_seven_members_and_five_that_it_may_have() -> None:
+def test_session_has_seven_members_and_six_that_it_may_have() -> None:
     required = public(contract.Session)
     assert required == {
         "session_time",
@@ -38,6 +38,7 @@ def test_session_has_seven_members_and_five_that_it_may_have() -> None:
         "follows_redirects",
         "check_send",
         "end",
+        "is_forced",
     }
     assert all(hasattr(MemorySession, name) for name in required)
     assert not any(hasattr(MemorySession, name) for name in public(contract.FullSession) - required)
@@ -46,7 +47,9 @@ def test_session_has_seven_members_and_five_that_it_may_have() -> None:
 def test_each_member_of_a_driven_websocket_has_to_be_filled_in() -> None:
     bare = DrivenWebSocket()
     assert bare.errors is errors
-    for name in public(DrivenWebSocket) - {"errors"}:
+    with pytest.raises(KeyboardInterrupt):
+        bare.take_exit(KeyboardInterrupt())
+    for name in public(DrivenWebSocket) - {"errors", "take_exit"}:
         member = getattr(DrivenWebSocket, name)
         with pytest.raises(NotImplementedError):
             if isinstance(member, property):
