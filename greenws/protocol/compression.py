@@ -270,8 +270,11 @@ class Deflate:
     def _note_step(self, decompressor: _Decompress, size: int, is_full: bool) -> None:
         """Take note of what a call of zlib with ``size`` bytes has left over."""
         self._is_full = is_full
-        self._position += size - len(decompressor.unconsumed_tail) - len(decompressor.unused_data)
-        if decompressor.eof:
+        # Behind the end of a stream, zlib may have the same bytes in both.
+        is_over = decompressor.eof
+        rest = decompressor.unused_data if is_over else decompressor.unconsumed_tail
+        self._position += size - len(rest)
+        if is_over:
             # A block may have BFINAL set (RFC 7692 section 7.2.3.4); then another stream follows.
             self._decompressor = None
             self._is_open = self._is_full = False

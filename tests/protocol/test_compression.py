@@ -303,6 +303,16 @@ def test_reference_to_a_forgotten_message_is_an_error() -> None:
 
 
 @pytest.mark.parametrize("reset", [False, True])
+@pytest.mark.parametrize("size", [1, 70_000, 262_143, 262_144, 262_145, 300_000, 1_000_000])
+def test_final_block_may_end_a_message_that_inflates_in_steps(size: int, reset: bool) -> None:
+    deflate = Deflate(reset_decompress=reset)
+    wire = zlib.compress(b"a" * size, 9, wbits=-15)
+    for _ in range(2):
+        assert deflate.decompress(wire, -1, True) == b"a" * size
+        assert deflate.decompress(wire, size, True) == b"a" * size
+
+
+@pytest.mark.parametrize("reset", [False, True])
 def test_final_block_may_end_the_message(reset: bool) -> None:
     deflate = Deflate(reset_decompress=reset)
     for data in (b"one", b"two"):
