@@ -2,6 +2,7 @@
 
 - :class:`Client`: subclass it, write ``on_ready``, ``on_text``, ``on_close``, ...; each
   connection runs in a greenlet of its own.
+- :func:`connect`: opens a :class:`Connection`, which sends and receives by calls.
 - :class:`WebSocket`: iterate it for events.
 - :class:`GeventSession`: what drives a WebSocket; cooperative without monkey patching.
 
@@ -16,6 +17,7 @@ from .implementation import COMPILED  # first: it decides which files the other 
 from . import constants, errors, events
 from .backoff import Backoff
 from .client import Client
+from .connection import Connection, connect
 from .persist import persist
 from .sessions.session import GeventSession
 from .status import Status
@@ -26,10 +28,12 @@ __all__ = [
     "COMPILED",
     "Backoff",
     "Client",
+    "Connection",
     "GeventSession",
     "Status",
     "WebSocket",
     "__version__",
+    "connect",
     "constants",
     "errors",
     "events",

@@ -53,3 +53,6 @@ WRITE_LIMIT: Final = 256 * 1024
 
 #: The default of ``max_redirects``: the largest number of redirects to follow.
 MAX_REDIRECTS: Final = 10
+
+#: The default of ``max_queue``: messages received and not taken at which reading stops.
+MAX_QUEUE: Final = 16

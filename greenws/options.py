@@ -9,7 +9,7 @@ names to type checkers, for keyword arguments. A test keeps all of these, and th
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypedDict
 
 from . import constants
@@ -270,6 +270,12 @@ def _check_socket_options(name: str, value: object) -> None:
             raise TypeError(f"{name} must be a list of (level, option, value), not of {option!r}")
 
 
+def _check_max_queue(name: str, value: object) -> None:
+    _check_size(name, value)
+    if value is None:
+        raise ValueError(f"{name} must be a number: there is no unlimited queue")
+
+
 def _check_callable(name: str, value: object) -> None:
     if value is not None and not callable(value):
         raise TypeError(f"{name} must be callable")
@@ -318,6 +324,8 @@ CHECKS: dict[str, Check] = {
     "ping_timeout": _check_seconds,
     "auto_pong": _check_flag,
     "close_timeout": _check_seconds,
+    "max_queue": _check_max_queue,
+    "reply_key": _check_callable,
 }
 
 
@@ -328,3 +336,35 @@ def check_option(name: str, value: object) -> None:
     :raises ValueError: if the value is out of its range, likewise.
     """
     CHECKS[name](name, value)
+
+
+# Names of options in other libraries, and ours.
+_FOREIGN: dict[str, str] = {
+    "additional_headers": "headers",
+    "compression": "compress",
+    "extra_headers": "headers",
+    "header": "headers",
+    "http_headers": "headers",
+    "open_time": "open_timeout",
+    "ping_interval": "ping_rate",
+    "proxy": "proxies",
+    "ssl": "ssl_context",
+    "sslopt": "ssl_context",
+    "subprotocols": "protocols",
+    "timeout": "open_timeout",
+    "user_agent": "agent",
+    "user_agent_header": "agent",
+}
+
+
+def explain_unknown(owner: str, name: str, known: Collection[str]) -> TypeError:
+    """Return the error for an option that does not exist, which names the one that was meant.
+
+    :param owner: what has the options.
+    :param known: the names of its options.
+    """
+    from difflib import get_close_matches  # imported here: it is needed for mistakes alone
+
+    near = [_FOREIGN[name]] if name in _FOREIGN else get_close_matches(name, sorted(known), 1)
+    hint = f"; did you mean {near[0]!r}?" if near and near[0] in known else ""
+    return TypeError(f"{owner} has no option {name!r}{hint}")

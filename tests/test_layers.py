@@ -62,6 +62,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "sessions.turn",
         "sessions.reactor",
         "sessions.outbox",
+        "sessions.mailbox",
         "sessions.schedule",
         "sessions.contract",
         "sessions.lomond",
@@ -79,7 +80,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "sessions.session",
     ),
     ("cookies", "endpoint", "websocket"),
-    ("backoff", "persist", "handlers", "client"),
+    ("backoff", "persist", "handlers", "replies", "client", "connection"),
     (
         "testing.journal",
         "testing.wire",
@@ -220,7 +221,7 @@ def why_forbidden(name: str, item: Import) -> str | None:
         return None  # an annotation names what the user hands in
     if row == 4 and top in NETWORK:
         return "the WebSocket does no IO of its own"
-    if name in {"backoff", "persist", "client"} and top in NETWORK and not is_greenlets(target):
+    if row == 5 and top in NETWORK and not is_greenlets(target):
         return "sockets and the hub are the sessions'"
     if row == 7 and top in NETWORK:
         return "nothing but re-exports"

@@ -91,6 +91,10 @@ LINGER = 1.0
 # heads parse slower than frames.
 _OPENING_READ_SIZE = 8 * 1024
 
+# Seconds that the messages of one chunk may take, where each of them may be waited for, before the
+# loop gets a turn.
+_LONG_CHUNK = 0.004
+
 # As plain numbers: they are passed on, or compared with, for every frame.
 _TEXT = int(Opcode.TEXT)
 _CLOSE = int(Opcode.CLOSE)
@@ -122,12 +126,14 @@ class GeventSession(HubSession):
         "_approach",
         "_attention",
         "_inbox",
+        "_is_held",
         "_late_pong",
         "_late_since",
         "_life",
         "_outbox",
         "_schedule",
         "_start_time",
+        "_turned_at",
         "_websocket",
         "websocket",
     )
@@ -153,6 +159,10 @@ class GeventSession(HubSession):
         self._late_since = 0.0
         # Whether the greenlet has to call _attend: something other than bytes came up.
         self._attention = False
+        # Whether reading has stopped until release() is called; and when the loop last had a turn
+        # in the midst of a chunk for that, in epoch seconds.
+        self._is_held = False
+        self._turned_at = 0.0
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self.websocket!r}>"
@@ -446,6 +456,39 @@ class GeventSession(HubSession):
         else:
             reactor.give_back(self)
         return size
+
+    def hold(self) -> None:
+        """Read nothing more until :meth:`release` is called: nobody takes what was received.
+
+        Called by a handler of the parser, in the greenlet that runs the session; returns when
+        reading may go on, or when the session is over. Meanwhile pings leave, deadlines hold, and
+        silence is not counted against the peer: it is ours.
+        """
+        life, schedule = self._life, self._schedule
+        self._inbox.unwatch()
+        self._is_held = True
+        try:
+            while self._is_held and life.state < FAILED:
+                self._park()
+                if self._attention and life.reason is None:
+                    self._attention = False
+                    schedule.note_received(monotonic())
+                    self._arm()
+        finally:
+            self._is_held = False
+        schedule.note_received(monotonic())
+        now, stream = time(), self._websocket.parser
+        # Those that take the messages are resumed by callbacks, of which the loop runs many before
+        # it looks at its descriptors.
+        if stream is not None and now - max(stream.received_time, self._turned_at) > _LONG_CHUNK:
+            take_turn()
+            self._turned_at = time()
+
+    def release(self) -> None:
+        """Read on; idempotent."""
+        if self._is_held:
+            self._is_held = False
+            self._reactor.turn.run_callback(self._wake_now)
 
     def _end_answer(self) -> Iterator[AnyEvent]:
         """Yield the rejection and leave the loop, if the answer so far is a rejection."""
