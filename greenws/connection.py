@@ -27,7 +27,7 @@ from .options import (
     explain_unknown,
 )
 from .protocol.frame import Payload, build_close_payload
-from .replies import Replies, ReplyKey, check_request, check_timeout, encode_request
+from .replies import Replies, ReplyKey, build_closed, check_request, check_timeout, encode_request
 from .sessions.contract import Session, SessionClass
 from .sessions.lifecycle import OF_THE_PARENT
 from .sessions.mailbox import Gate, Mailbox, Ticket
@@ -350,24 +350,15 @@ class Connection:
         mailbox.check_thread()
         if reader.end is not None:
             raise reader.make_error()
-        deadline = None if timeout is None else monotonic() + timeout
-        replies = reader.get_replies()
-        if match is not None:
-            ticket = replies.add_match(match)
-        else:
-            assert self._reply_key is not None
-            ticket = replies.add_key(key, self._reply_key)
-        reply: Text | Binary
-        try:
-            self.send(payload)
-            left = None if deadline is None else max(0.0, deadline - monotonic())
-            reply = mailbox.wait(ticket, left)
-        except BaseException:
-            replies.remove(ticket, key)
-            if ticket.is_settled and ticket.value is not None:
-                mailbox.give_back(ticket.value)
-            raise
-        return reply
+        return reader.get_replies().ask(
+            lambda: self.send(payload),
+            mailbox.wait,
+            match,
+            key,
+            self._reply_key,
+            timeout,
+            mailbox.give_back,
+        )
 
     def ping(self, timeout: float | None = None) -> float:
         """Send a ping, and wait for its pong.
@@ -585,7 +576,7 @@ class _Reader:
         # A pong may answer the latest of several pings alone (RFC 6455 section 5.5.3).
         for payload, (ticket, since) in list(self.pings.items()):
             del self.pings[payload]
-            ticket.settle(self.mailbox.reactor, now - since)
+            ticket.settle(now - since)
             if payload == data:
                 self.latency = now - since
                 return
@@ -603,7 +594,7 @@ class _Reader:
     def get_replies(self) -> Replies:
         """Return the requests that wait, for one that is about to."""
         if self._replies is None:
-            self._replies = Replies(self.mailbox.reactor)
+            self._replies = Replies()
         return self._replies
 
     # The end
@@ -617,22 +608,7 @@ class _Reader:
         """Return the error of a call after the end."""
         end = self.end
         assert end is not None
-        return self._make_error(end.code, end.reason, end.sent_code, end.graceful, end.cause)
-
-    def _make_error(
-        self,
-        code: int,
-        reason: str,
-        sent_code: int | None,
-        graceful: bool,
-        cause: BaseException | None = None,
-    ) -> errors.WebSocketClosed:
-        text = f"the connection has ended (code {code})" + (f": {reason}" if reason else "")
-        error = errors.WebSocketClosed(
-            text, code=code, reason=reason, sent_code=sent_code, graceful=graceful
-        )
-        error.__cause__ = cause
-        return error
+        return build_closed(end.code, end.reason, end.sent_code, end.graceful, end.cause)
 
     def explain(self, error: errors.WebSocketError) -> errors.WebSocketError:
         """Return the error of a call that the session, or the WebSocket, has refused."""
@@ -641,7 +617,7 @@ class _Reader:
         state = self.state
         if state.close_code is not None and isinstance(error, errors.WebSocketUnavailable):
             # The server has closed; only the end of the TCP connection is missing.
-            return self._make_error(state.close_code, state.close_reason, state.sent_code, True)
+            return build_closed(state.close_code, state.close_reason, state.sent_code, True)
         return error
 
     def wait_end(self, limit: float | None) -> None:
@@ -683,15 +659,14 @@ class _Reader:
             return
         self.end = end
         _readers.discard(self)
-        reactor = self.mailbox.reactor
         self.mailbox.end(self.make_error)
         if self._replies is not None:
             self._replies.fail(self.make_error)
         for ticket, _since in self.pings.values():
-            ticket.fail(reactor, self.make_error())
+            ticket.fail(self.make_error())
         self.pings.clear()
         for ticket in self._ended:
-            ticket.settle(reactor, None)
+            ticket.settle(None)
 
 
 # Those that run.

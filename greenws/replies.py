@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Hashable
-from typing import TYPE_CHECKING
+from time import monotonic
+from typing import TYPE_CHECKING, Any
 
+from gevent import Timeout
+
+from . import errors
+from .constants import SHORTEST_WAIT
 from .sessions.mailbox import Ticket
 
 if TYPE_CHECKING:
     from .events import Binary, Text
-    from .sessions.reactor import Reactor
 
     Message = Text | Binary
     Match = Callable[[Text | Binary], object]
@@ -26,10 +30,9 @@ class Replies:
     in the order in which they were made.
     """
 
-    __slots__ = ("_by_key", "_by_match", "_reactor", "_reply_key")
+    __slots__ = ("_by_key", "_by_match", "_reply_key")
 
-    def __init__(self, reactor: Reactor) -> None:
-        self._reactor = reactor
+    def __init__(self) -> None:
         self._by_key: dict[Hashable, Ticket] = {}
         self._by_match: dict[Ticket, Match] = {}
         # Kept while requests wait by key: it may be a method of an object that has the connection.
@@ -38,26 +41,47 @@ class Replies:
     def __len__(self) -> int:
         return len(self._by_key) + len(self._by_match)
 
-    def add_key(self, key: Hashable, reply_key: ReplyKey) -> Ticket:
-        """Have the next message with this key settle the ticket that is returned.
+    def ask(
+        self,
+        send: Callable[[], object],
+        wait: Callable[[Ticket, float | None], Any],
+        match: Match | None,
+        key: Hashable | None,
+        reply_key: ReplyKey | None,
+        timeout: float | None,
+        give_back: Callable[[Message], object] | None,
+    ) -> Message:
+        """Send a request, and wait for its reply; arguments as :func:`check_request` wants them.
 
+        :param send: sends the request.
+        :param wait: waits for the ticket, for so many seconds at most.
+        :param give_back: called with the reply of a request that has gone meanwhile; or None.
         :raises TypeError: the key cannot be hashed.
         :raises ValueError: another request waits for it.
         """
-        if key in self._by_key:
+        deadline = None if timeout is None else monotonic() + timeout
+        if key is not None and key in self._by_key:
             raise ValueError(f"a request waits for the key {key!r} already")
-        self._reply_key = reply_key
-        ticket = self._by_key[key] = Ticket()
-        return ticket
-
-    def add_match(self, match: Match) -> Ticket:
-        """Have the next message that ``match`` takes settle the ticket that is returned."""
         ticket = Ticket()
-        self._by_match[ticket] = match
-        return ticket
+        # First, as the reply may come while the send waits.
+        if match is not None:
+            self._by_match[ticket] = match
+        else:
+            assert key is not None
+            self._by_key[key] = ticket
+            self._reply_key = reply_key
+        reply: Message
+        try:
+            _send_in_time(send, timeout)
+            reply = wait(ticket, None if deadline is None else max(0.0, deadline - monotonic()))
+        except BaseException:
+            self._remove(ticket, key)
+            if ticket.value is not None and give_back is not None:
+                give_back(ticket.value)
+            raise
+        return reply
 
-    def remove(self, ticket: Ticket, key: Hashable | None) -> None:
-        """Forget a request that waits no longer; idempotent."""
+    def _remove(self, ticket: Ticket, key: Hashable | None) -> None:
         if key is None:
             self._by_match.pop(ticket, None)
         elif self._by_key.get(key) is ticket:
@@ -76,7 +100,7 @@ class Replies:
             ticket = None if key is None else self._by_key.pop(key, None)
             if ticket is not None:
                 self._forget_reply_key()
-                ticket.settle(self._reactor, message)
+                ticket.settle(message)
                 return True
         if self._by_match:
             for ticket, match in list(self._by_match.items()):
@@ -84,11 +108,11 @@ class Replies:
                     is_reply = match(message)
                 except Exception as error:
                     if self._by_match.pop(ticket, None) is not None:
-                        ticket.fail(self._reactor, error)
+                        ticket.fail(error)
                     continue
                 # It may have gone meanwhile, as a match may switch.
                 if is_reply and self._by_match.pop(ticket, None) is not None:
-                    ticket.settle(self._reactor, message)
+                    ticket.settle(message)
                     return True
         return False
 
@@ -99,11 +123,28 @@ class Replies:
         self._by_match.clear()
         self._reply_key = None
         for ticket in waiting:
-            ticket.fail(self._reactor, make_error())
+            ticket.fail(make_error())
 
     def _forget_reply_key(self) -> None:
         if not self._by_key:
             self._reply_key = None
+
+
+def _send_in_time(send: Callable[[], object], timeout: float | None) -> None:
+    """Send; raise TimeoutError if that waits too long, for a server that reads nothing."""
+    if timeout is None:
+        send()
+        return
+    limit = Timeout(max(SHORTEST_WAIT, timeout))
+    limit.start()
+    try:
+        send()
+    except Timeout as error:
+        if error is not limit:
+            raise
+        raise TimeoutError(f"the request was not taken within {timeout:g} s") from None
+    finally:
+        limit.close()
 
 
 def check_request(match: Match | None, key: Hashable | None, reply_key: ReplyKey | None) -> None:
@@ -148,3 +189,26 @@ def encode_request(message: object) -> str | bytes | bytearray | memoryview:
     raise TypeError(
         f"a request must be str, bytes, or a dict or list for JSON, not {type(message).__name__}"
     )
+
+
+def build_closed(
+    code: int,
+    reason: str,
+    sent_code: int | None,
+    graceful: bool,
+    cause: BaseException | None = None,
+) -> errors.WebSocketClosed:
+    """Return the error of a call after the end of a connection.
+
+    :param code: the close code received, or what stands for none.
+    :param cause: the exception of the user's that has ended it.
+    """
+    error = errors.WebSocketClosed(
+        f"the connection has ended (code {code})" + (f": {reason}" if reason else ""),
+        code=code,
+        reason=reason,
+        sent_code=sent_code,
+        graceful=graceful,
+    )
+    error.__cause__ = cause
+    return error

@@ -45,7 +45,7 @@ class Valve(Protocol):
 class Ticket(Alarm):
     """One wait of one greenlet: for a value, an error, or the end of its time."""
 
-    __slots__ = ("_error", "_greenlet", "_is_late", "is_settled", "value")
+    __slots__ = ("_error", "_greenlet", "_is_late", "_reactor", "is_settled", "value")
 
     def __init__(self) -> None:
         Alarm.__init__(self)
@@ -56,19 +56,21 @@ class Ticket(Alarm):
         self._error: BaseException | None = None
         # The greenlet, while it waits.
         self._greenlet: Any = None
+        self._reactor: Reactor | None = None
         self._is_late = False
 
-    def settle(self, reactor: Reactor, value: object) -> None:
+    def settle(self, value: object) -> None:
         """End the wait by a value. The greenlet runs later."""
         self.value = value
         self.is_settled = True
         if self._greenlet is not None:
-            reactor.turn.run_callback(self._wake)
+            assert self._reactor is not None
+            self._reactor.turn.run_callback(self._wake)
 
-    def fail(self, reactor: Reactor, error: BaseException) -> None:
+    def fail(self, error: BaseException) -> None:
         """End the wait by an error, which :meth:`wait` raises."""
         self._error = error
-        self.settle(reactor, None)
+        self.settle(None)
 
     def wait(self, reactor: Reactor, timeout: float | None = None) -> Any:
         """Wait, and return the value.
@@ -81,6 +83,7 @@ class Ticket(Alarm):
             if current is hub:
                 raise RuntimeError("the hub itself cannot wait; spawn a greenlet for that")
             self._greenlet = current
+            self._reactor = reactor
             self._is_late = False
             if timeout is not None:
                 reactor.clock.set(self, monotonic() + timeout)
@@ -107,6 +110,11 @@ class Ticket(Alarm):
         self._wake()
 
 
+def wait_for_ticket(ticket: Ticket, timeout: float | None) -> Any:
+    """Wait for a ticket on the hub of this thread; as :meth:`Ticket.wait`."""
+    return ticket.wait(get_reactor(), timeout)
+
+
 class Gate:
     """Stops reading for a session of others, by keeping its greenlet in the handler."""
 
@@ -127,7 +135,7 @@ class Gate:
     def release(self) -> None:
         """End the wait, if there is one."""
         if self._ticket is not None and not self._ticket.is_settled:
-            self._ticket.settle(self._reactor, None)
+            self._ticket.settle(None)
 
 
 class Mailbox:
@@ -242,7 +250,7 @@ class Mailbox:
         :param size: its bytes, or its characters.
         """
         if self._line:
-            self._line.popleft().settle(self.reactor, message)
+            self._line.popleft().settle(message)
             return
         queue = self._queue
         if queue is None:
@@ -264,7 +272,7 @@ class Mailbox:
     def give_back(self, message: Message) -> None:
         """Take back a message whose receiver has gone: it is the next one's."""
         if self._line:
-            self._line.popleft().settle(self.reactor, message)
+            self._line.popleft().settle(message)
             return
         if self._queue is None:
             self._queue = deque()
@@ -339,7 +347,7 @@ class Mailbox:
         self._end = make_error
         line, self._line = self._line, None
         for ticket in line or ():
-            ticket.fail(self.reactor, make_error())
+            ticket.fail(make_error())
 
 
 def measure(message: Message) -> int:
