@@ -2,6 +2,7 @@
 
 - :class:`Client`: subclass it, write ``on_ready``, ``on_text``, ``on_close``, ...; each
   connection runs in a greenlet of its own.
+- :func:`connect`: opens a :class:`Connection`, which sends and receives by calls.
 - :class:`WebSocket`: iterate it for events.
 - :func:`drain`: close all clients in good order, as the end of the program does by itself.
 - :class:`GeventSession`: what drives a WebSocket; cooperative without monkey patching.
@@ -17,6 +18,7 @@ from .implementation import COMPILED  # first: it decides which files the other 
 from . import constants, errors, events
 from .backoff import Backoff
 from .client import Client
+from .connection import Connection, connect
 from .drain import drain
 from .persist import persist
 from .sessions.session import GeventSession
@@ -28,10 +30,12 @@ __all__ = [
     "COMPILED",
     "Backoff",
     "Client",
+    "Connection",
     "GeventSession",
     "Status",
     "WebSocket",
     "__version__",
+    "connect",
     "constants",
     "drain",
     "errors",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import enum
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
+from functools import partial
 from operator import attrgetter, is_not
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -33,9 +34,11 @@ from .protocol.frame import Payload
 from .protocol.opcode import Opcode
 from .protocol.stream import Stream
 from .redaction import MAX_MESSAGE, printable
+from .replies import Replies, build_closed, check_request, check_timeout, encode_request
 from .sessions import forks
 from .sessions.contract import SessionClass
 from .sessions.lomond import is_gone
+from .sessions.mailbox import wait_for_ticket
 from .sessions.roster import Roster, get_roster, is_in_hub
 from .sessions.session import GeventSession
 from .status import Status
@@ -175,6 +178,8 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
         self._direct: GeventSession | None = None
         # When the present connection became ready, in seconds of the monotonic clock, or None.
         self._ready_time: float | None = None
+        # The requests that wait for a reply on the present connection; None: there was none yet.
+        self._replies: Replies | None = None
         # The exception that came out of a handler. It comes out of run() and join() too.
         self._error: BaseException | None = None
         # Ends a closing that takes too long, while the program ends; or None.
@@ -340,6 +345,82 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
     def send_pong(self, data: bytes = b"") -> None:
         """Send a pong; see :meth:`greenws.WebSocket.send_pong`."""
         self.websocket.send_pong(data)
+
+    # Asking
+
+    def reply_key(self, event: events.Text | events.Binary) -> Hashable | None:
+        """Return the key of a message, by which :meth:`request` finds its reply; None: it is no
+        reply. To be overridden; called only while a request waits by key.
+        """
+        return None
+
+    def request(
+        self,
+        message: object,
+        match: Callable[[events.Text | events.Binary], object] | None = None,
+        *,
+        key: Hashable | None = None,
+        timeout: float | None = None,
+    ) -> events.Text | events.Binary:
+        """Send a message, and wait for its reply, which no handler gets.
+
+        See :meth:`greenws.Connection.request`. A request belongs to the present connection: with
+        ``reconnect`` it fails when that ends, and a new one has to wait for ready
+        (:meth:`wait_ready`).
+
+        :raises WebSocketUnavailable: the client is not ready.
+        :raises RuntimeError: a handler calls it: its greenlet has to receive the reply.
+        """
+        reply_key = self.reply_key if _HAS_REPLY_KEY(self) else None
+        check_request(match, key, reply_key)
+        check_timeout(timeout)
+        payload = encode_request(message)
+        if self._runner is getcurrent():
+            raise RuntimeError(f"{self!r} cannot wait for itself")
+        self.websocket.state.check_open()
+        send = self.send_text if isinstance(payload, str) else self.send_binary
+        return self._get_replies().ask(
+            partial(send, payload),  # type: ignore[arg-type]  # of the kind that it is
+            wait_for_ticket,
+            match,
+            key,
+            reply_key,
+            timeout,
+            None,
+        )
+
+    def _get_replies(self) -> Replies:
+        """Have messages offered to requests first, from now on until this connection ends."""
+        replies = self._replies
+        if replies is None:
+            replies = self._replies = Replies()
+            stream = self.websocket.stream
+            stream.text_handler, stream.skip_text = self._offer_text, False
+            stream.binary_handler, stream.skip_binary = self._offer_binary, False
+        return replies
+
+    def _offer_text(self, event: events.Text) -> None:
+        if self._replies is None or not self._replies.take(event):
+            self.on_text(event)
+
+    def _offer_binary(self, event: events.Binary) -> None:
+        if self._replies is None or not self._replies.take(event):
+            self.on_binary(event)
+
+    def _fail_replies(self, last: events.Disconnected | None) -> None:
+        """Have the requests fail that wait on the connection that has ended."""
+        replies, self._replies = self._replies, None
+        if replies is not None:
+            state = self.websocket.state
+            reason = "killed" if last is None else last.reason
+            error = partial(
+                build_closed,
+                state.close_code or Status.ABNORMAL,
+                reason if state.close_code is None else state.close_reason,
+                state.sent_code,
+                last is not None and last.graceful,
+            )
+            replies.fail(error)
 
     # How it works
 
@@ -512,6 +593,7 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
                 self._direct = None
             # Close what is open first: on_close finds the connection ended, also after a kill.
             connection.close()
+            self._fail_replies(last)
             if self._ready_time is not None and generation == forks.generation:
                 self._dispatch(last or self._describe_kill(), "close")
         # A session of others may end without a word.
@@ -653,7 +735,7 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
 
 def _overrides(name: str) -> Callable[[Client], bool]:
     """Make a function that tells whether a client, or its class, has this handler of its own."""
-    default, get = getattr(Handlers, name), attrgetter(name)
+    default, get = getattr(Client, name), attrgetter(name)
     return lambda client: getattr(get(client), "__func__", None) is not default
 
 
@@ -661,6 +743,8 @@ def _overrides(name: str) -> Callable[[Client], bool]:
 _COSTLY = tuple((name, _overrides(HANDLER_NAMES[name])) for name in ("text", "binary", "poll"))
 # Functions that tell whether a client has a handler for a kind of failed openings.
 _TAKES_FAILURE = {name: _overrides(HANDLER_NAMES[name]) for name in ("connect_fail", "rejected")}
+# Tells whether a client, or its class, has a reply_key() of its own.
+_HAS_REPLY_KEY = _overrides("reply_key")
 # The causes of failed openings that a client remembers to have logged. A few dozen are plenty, but
 # where each one has another text, a number that grows, say.
 _MOST_CAUSES = 64

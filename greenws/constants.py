@@ -56,3 +56,6 @@ EXIT_TIMEOUT: Final = 1.0
 
 #: The default of ``max_redirects``: the largest number of redirects to follow.
 MAX_REDIRECTS: Final = 10
+
+#: The default of ``max_queue``: messages received and not taken at which reading stops.
+MAX_QUEUE: Final = 16

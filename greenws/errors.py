@@ -14,6 +14,7 @@
     +-- CriticalProtocolError       the peer: data that cannot be decoded (``code`` 1007)
     +-- ConnectFail                 transport: the connection could not be opened
     |   +-- ProxyFail               proxy: the proxy could not be reached, or refused
+    |   +-- Rejected                the peer: the server refused the upgrade
     +-- TransportFail               transport: an open connection failed
 
 The names are lomond's. A wrong type in a call is a ``TypeError``, a wrong value a ``ValueError``.
@@ -60,7 +61,34 @@ class WebSocketClosing(WebSocketUnavailable):
 
 
 class WebSocketClosed(WebSocketUnavailable):
-    """The connection has ended."""
+    """The connection has ended.
+
+    :param code: the close code received: 1005 if the close frame had none, 1006 if there was no
+        close frame.
+    :param reason: the reason of the peer's close frame, or why the connection has ended.
+    :param sent_code: the close code sent, or None.
+    :param graceful: True after a closing handshake, False after a failure.
+    """
+
+    def __init__(
+        self,
+        msg: str = "",
+        *args: object,
+        code: int = Status.ABNORMAL,
+        reason: str = "",
+        sent_code: int | None = None,
+        graceful: bool = False,
+        **kwargs: object,
+    ) -> None:
+        super().__init__(msg, *args, **kwargs)
+        #: The close code received: 1005 if the close frame had none, 1006 if there was none.
+        self.code: int = code
+        #: The reason of the peer's close frame, or why the connection has ended.
+        self.reason: str = reason
+        #: The close code sent, 1005 for an empty close frame; None: no close frame was sent.
+        self.sent_code: int | None = sent_code
+        #: True after a closing handshake, False after a failure.
+        self.graceful: bool = graceful
 
 
 class HandshakeError(WebSocketError):
@@ -122,6 +150,20 @@ class ProxyFail(ConnectFail):
         #: The code with which a SOCKS proxy refused: 1 to 8 for SOCKS5 (RFC 1928 section 6), 91 to
         #: 93 for SOCKS4; else None.
         self.socks_code = socks_code
+
+
+class Rejected(ConnectFail):
+    """The server answered, but not with a valid upgrade.
+
+    :param response: the answer.
+    """
+
+    def __init__(
+        self, msg: str = "", *args: object, response: Response | None = None, **kwargs: object
+    ) -> None:
+        super().__init__(msg, *args, **kwargs)
+        #: The answer: ``status_code``, ``status``, ``headers``, ``body`` (its first 64 KiB).
+        self.response = response
 
 
 class TransportFail(WebSocketError):

@@ -332,6 +332,12 @@ def _check_socket_options(name: str, value: object) -> None:
             raise ValueError(f"{name} must have numbers of 32 bits, not {_show(option)}")
 
 
+def _check_max_queue(name: str, value: object) -> None:
+    _check_size(name, value)
+    if value is None:
+        raise ValueError(f"{name} must be a number: there is no unlimited queue")
+
+
 def _check_callable(name: str, value: object) -> None:
     if value is not None and not callable(value):
         raise TypeError(f"{name} must be callable, not {type(value).__name__}")
@@ -381,6 +387,8 @@ CHECKS: dict[str, Check] = {
     "ping_timeout": check_seconds,
     "auto_pong": _check_flag,
     "close_timeout": check_seconds,
+    "max_queue": _check_max_queue,
+    "reply_key": _check_callable,
 }
 
 

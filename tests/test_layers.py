@@ -69,6 +69,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "sessions.reactor",
         "sessions.bulk",
         "sessions.outbox",
+        "sessions.mailbox",
         "sessions.schedule",
         "sessions.contract",
         "sessions.lomond",
@@ -86,7 +87,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "sessions.session",
     ),
     ("cookies", "endpoint", "websocket"),
-    ("backoff", "persist", "handlers", "drain", "client"),
+    ("backoff", "persist", "handlers", "drain", "replies", "client", "connection"),
     (
         "testing.journal",
         "testing.wire",
@@ -229,7 +230,7 @@ def why_forbidden(name: str, item: Import) -> str | None:
         return None  # an annotation names what the user hands in
     if row == 4 and top in NETWORK:
         return "the WebSocket does no IO of its own"
-    if name in {"backoff", "persist", "client"} and top in NETWORK and not is_greenlets(target):
+    if row == 5 and top in NETWORK and not is_greenlets(target):
         return "sockets and the hub are the sessions'"
     if row == 7 and top in NETWORK:
         return "nothing but re-exports"

@@ -113,7 +113,7 @@ def test_driven_websockets_inherit_the_defaults_of_the_transport(name: str) -> N
 
 
 def test_each_option_has_a_check() -> None:
-    assert set(CHECKS) == {*WEBSOCKET_OPTIONS, *RUN_OPTIONS}
+    assert set(CHECKS) == {*WEBSOCKET_OPTIONS, *RUN_OPTIONS, "max_queue", "reply_key"}
 
 
 @pytest.mark.parametrize("name", [*WEBSOCKET_OPTIONS, *RUN_OPTIONS])

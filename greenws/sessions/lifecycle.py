@@ -63,6 +63,12 @@ NEW, DIALING, UPGRADING, READY, CLOSING, LINGERING, FAILED, DROPPED, ENDED, FORK
 #: Why a child may not use a connection.
 OF_THE_PARENT = "the connection belongs to the parent process"
 
+#: Why another thread may not.
+ELSEWHERE = (
+    "the connection belongs to the hub of another thread; call it there, by "
+    "hub.loop.run_callback_threadsafe"
+)
+
 
 class Lifecycle:
     """The state of one session, the reason of its end, and the close codes of both sides.
@@ -159,10 +165,7 @@ class Lifecycle:
         if self.state == FORKED:
             return "WebSocketUnavailable", OF_THE_PARENT
         if self.is_elsewhere:
-            return "WebSocketUnavailable", (
-                "the connection belongs to the hub of another thread; call it there, by "
-                "hub.loop.run_callback_threadsafe"
-            )
+            return "WebSocketUnavailable", ELSEWHERE
         if self.reason is not None:
             return "TransportFail", self.reason
         if self.sent_code is not None and self.state < ENDED:

@@ -31,6 +31,8 @@ cdef class GeventSession(HubSession):
     cdef bint _has_paused
 
     cdef double _start_time
+    cdef bint _is_held
+    cdef double _turned_at
     cdef object _approach
     cdef object _late_pong
     cdef double _late_since
@@ -49,6 +51,8 @@ cdef class GeventSession(HubSession):
     cdef Py_ssize_t _receive(self) except? -2
     @cython.locals(reactor=Reactor, limit=Py_ssize_t, size=Py_ssize_t)
     cdef Py_ssize_t _read(self) except? -2
+    cpdef hold(self)
+    cpdef release(self)
     @cython.locals(due=double)
     cdef _arm(self)
     cpdef _ring(self, double due, double now)

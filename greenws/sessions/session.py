@@ -87,7 +87,7 @@ from .outbox import Outbox
 from .reactor import HubSession, get_reactor
 from .schedule import Schedule
 from .transport import Transport
-from .wait import Interrupted
+from .wait import Interrupted, take_turn
 
 if TYPE_CHECKING:
     from ..events import AnyEvent
@@ -108,6 +108,10 @@ _OPENING_READ_SIZE = 8 * 1024
 # The reasons for an end by force_disconnect(), after and before the upgrade.
 _FORCED = "disconnected; forced"
 _GIVEN_UP = "given up by the user"
+
+# Seconds that the messages of one chunk may take, where each of them may be waited for, before the
+# loop gets a turn.
+_LONG_CHUNK = 0.004
 
 # As plain numbers: they are passed on, or compared with, for every frame.
 _TEXT = int(Opcode.TEXT)
@@ -163,6 +167,7 @@ class GeventSession(HubSession):
         "_given",
         "_has_paused",
         "_inbox",
+        "_is_held",
         "_is_left",
         "_kept",
         "_late_pong",
@@ -172,6 +177,7 @@ class GeventSession(HubSession):
         "_reference",
         "_schedule",
         "_start_time",
+        "_turned_at",
     )
 
     def __init__(self, websocket: Any) -> None:
@@ -200,6 +206,10 @@ class GeventSession(HubSession):
         self._attention = False
         # Whether the handling of what was read last had to pause.
         self._has_paused = False
+        # Whether reading has stopped until release() is called; and when the loop last had a turn
+        # in the midst of a chunk for that, in epoch seconds.
+        self._is_held = False
+        self._turned_at = 0.0
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self._websocket!r}>"
@@ -568,6 +578,39 @@ class GeventSession(HubSession):
         else:
             reactor.give_back(self)
         return size
+
+    def hold(self) -> None:
+        """Read nothing more until :meth:`release` is called: nobody takes what was received.
+
+        Called by a handler of the parser, in the greenlet that runs the session; returns when
+        reading may go on, or when the session is over. Meanwhile pings leave, deadlines hold, and
+        silence is not counted against the peer: it is ours.
+        """
+        life, schedule = self._life, self._schedule
+        self._inbox.unwatch()
+        self._is_held = True
+        try:
+            while self._is_held and life.state < FAILED:
+                self._park()
+                if self._attention and life.reason is None:
+                    self._attention = False
+                    schedule.note_received(monotonic())
+                    self._arm()
+        finally:
+            self._is_held = False
+        schedule.note_received(monotonic())
+        now, stream = time(), self._websocket.parser
+        # Those that take the messages are resumed by callbacks, of which the loop runs many before
+        # it looks at its descriptors.
+        if stream is not None and now - max(stream.received_time, self._turned_at) > _LONG_CHUNK:
+            take_turn()
+            self._turned_at = time()
+
+    def release(self) -> None:
+        """Read on; idempotent."""
+        if self._is_held:
+            self._is_held = False
+            self._reactor.turn.run_callback(self._wake_now)
 
     def _end_answer(self) -> Iterator[AnyEvent]:
         """Yield the rejection and leave the loop, if the answer so far is a rejection."""

@@ -1,0 +1,686 @@
+"""Sequential code: a connection whose messages are sent and received by calls.
+
+:func:`connect` returns a :class:`Connection`. Behind it a greenlet, the *reader*, iterates over
+the WebSocket and fills a :class:`~.sessions.mailbox.Mailbox`, from which the calls take. The reader
+does not know the Connection, so that one that nobody refers to any more is collected, and ends.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Generator, Hashable, Iterator, Mapping
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
+
+from gevent import Greenlet, GreenletExit
+
+from . import constants, errors, events
+from .options import (
+    RUN_OPTIONS,
+    WEBSOCKET_OPTIONS,
+    RunDefaults,
+    WebSocketOptions,
+    check_option,
+    refuse_option,
+)
+from .protocol.frame import Payload, build_close_payload
+from .replies import Replies, ReplyKey, build_closed, check_request, check_timeout, encode_request
+from .sessions.contract import Session, SessionClass
+from .sessions.lifecycle import OF_THE_PARENT
+from .sessions.mailbox import Gate, Mailbox, Ticket
+from .sessions.session import GeventSession
+from .status import Status
+from .websocket import WebSocket
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from typing_extensions import Self, Unpack
+
+    from .events import AnyEvent, Binary, Text
+    from .protocol.response import Response
+
+#: A received message: a text is str, a binary message bytes.
+Message = str | bytes
+
+# Bytes of the payload of a ping: enough that no two pings under way have the same.
+_PING_SIZE = 8
+
+# The close codes after which an iteration just ends.
+_QUIET = frozenset({Status.NORMAL, Status.GOING_AWAY})
+
+
+class ConnectionOptions(WebSocketOptions, total=False):
+    """The options of :func:`connect`, as keyword arguments."""
+
+    session_class: SessionClass
+    ping_rate: float | None
+    ping_timeout: float | None
+    auto_pong: bool
+    close_timeout: float | None
+    max_queue: int
+    reply_key: ReplyKey | None
+
+
+_OPTIONS = frozenset({*WEBSOCKET_OPTIONS, *ConnectionOptions.__annotations__})
+
+
+def connect(url: str, **options: Unpack[ConnectionOptions]) -> Connection:
+    """Open a connection, and wait until messages may be sent.
+
+    ::
+
+        with greenws.connect("wss://example.org/rpc", open_timeout=5) as connection:
+            connection.send("hello")
+            print(connection.receive(timeout=5))
+
+    :param url: the URL.
+    :param options: the options of :class:`~greenws.WebSocket` and of its ``connect()`` but
+        ``poll``; ``max_queue``: messages received and not taken at which reading stops;
+        ``reply_key``: returns the key of a message, for :meth:`Connection.request`.
+    :raises ConnectFail: it could not be opened: a :class:`~greenws.errors.ProxyFail` if that was a
+        proxy's fault, :class:`~greenws.errors.Rejected` if the server has refused. Nothing stays
+        open.
+    :raises TypeError: for an unknown option, or one of a wrong type.
+    :raises ValueError: for an impossible value.
+    """
+    given: dict[str, Any] = dict(options)
+    for name in given:
+        if name not in _OPTIONS:
+            raise refuse_option("connect()", name, _OPTIONS)
+    max_queue = given.pop("max_queue", constants.MAX_QUEUE)
+    check_option("max_queue", max_queue)
+    reply_key = given.pop("reply_key", None)
+    check_option("reply_key", reply_key)
+    session_class = given.pop("session_class", GeventSession)
+    run = {name: given.pop(name) for name in RUN_OPTIONS if name in given}
+    check_option("auto_pong", run.get("auto_pong", True))
+    websocket = WebSocket(url, **given)
+    return Connection(websocket, session_class, run, max_queue, reply_key)
+
+
+class Connection:
+    """A connection whose messages are sent and received by calls. :func:`connect` opens it.
+
+    Any greenlet of its thread may call any method at any time. A call that waits may be ended by a
+    kill or by a ``gevent.Timeout``; the connection stays usable, and no message is lost.
+
+    Use it as a context manager, which closes it. One that nothing refers to any more is dropped
+    without a close frame.
+    """
+
+    __slots__ = ("__weakref__", "_close_timeout", "_direct", "_reader", "_reply_key", "websocket")
+
+    def __init__(
+        self,
+        websocket: WebSocket,
+        session_class: SessionClass,
+        run: Mapping[str, Any],
+        max_queue: int,
+        reply_key: ReplyKey | None,
+    ) -> None:
+        #: The WebSocket underneath.
+        self.websocket: WebSocket = websocket
+        self._reply_key = reply_key
+        self._close_timeout: float | None = run.get("close_timeout", RunDefaults.close_timeout)
+        iteration = websocket.connect(session_class, **{"poll": None, **run})
+        reader = self._reader = _Reader(websocket, iteration, max_queue)
+        reader.open()
+        session = websocket.session
+        # The session, if messages go straight to it: nothing is deflated or traced, and it is no
+        # subclass, whose own send() is to be called.
+        self._direct: GeventSession | None = None
+        if (
+            type(session) is GeventSession
+            and not websocket.is_traced
+            and not websocket.supports_compression
+        ):
+            self._direct = session
+
+    def __repr__(self) -> str:
+        state = "open" if self.is_open else "closed"
+        return f"<{type(self).__name__} {self.websocket!r} {state}>"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close: with 1000, or with 1011 after an exception. A kill, or a ``gevent.Timeout``, does
+        not wait for the end.
+        """
+        if error is None:
+            self.close()
+        elif isinstance(error, Exception):
+            self.close(Status.UNEXPECTED_CONDITION)
+        else:
+            self._begin_close(Status.GOING_AWAY, "")
+
+    def __del__(self) -> None:
+        try:
+            reader = self._reader
+        except AttributeError:  # it could not be opened
+            return
+        reader.abandon()
+
+    # What it is
+
+    @property
+    def url(self) -> str:
+        """The URL as it was given."""
+        return self.websocket.url
+
+    @property
+    def session(self) -> Session | None:
+        """The session underneath."""
+        return self.websocket.session
+
+    @property
+    def protocol(self) -> str | None:
+        """The subprotocol that the server chose, or None."""
+        return self._reader.ready.protocol
+
+    @property
+    def response(self) -> Response:
+        """The server's answer to the upgrade."""
+        return self._reader.ready.response
+
+    @property
+    def is_open(self) -> bool:
+        """Whether messages may be sent."""
+        return self._reader.end is None and self.websocket.is_ready
+
+    @property
+    def close_code(self) -> int | None:
+        """The close code received, 1005 if the close frame had none, 1006 if there was no close
+        frame; None before the end.
+        """
+        end = self._reader.end
+        return None if end is None else end.code
+
+    @property
+    def close_reason(self) -> str | None:
+        """The reason of the server's close frame, or why the connection has ended; None before the
+        end.
+        """
+        end = self._reader.end
+        return None if end is None else end.reason
+
+    @property
+    def sent_code(self) -> int | None:
+        """The close code sent, 1005 for an empty close frame; None: no close frame was sent."""
+        return self._reader.state.sent_code
+
+    @property
+    def latency(self) -> float | None:
+        """Seconds there and back of the last :meth:`ping` that was answered, or None."""
+        return self._reader.latency
+
+    # Sending
+
+    def send(self, message: str | Payload) -> None:
+        """Send a message: str as text; bytes, bytearray or memoryview as binary.
+
+        Waits while the send queue is full, for at most ``send_timeout`` seconds.
+
+        :raises TypeError: if it is neither.
+        :raises ValueError: if a text has lone surrogates.
+        :raises WebSocketClosed: the connection has ended.
+        :raises TransportFail: it failed while this call waited.
+        """
+        if isinstance(message, str):
+            self.send_text(message)
+        elif isinstance(message, (bytes, bytearray, memoryview)):
+            self.send_binary(message)
+        else:
+            raise TypeError(f"a message must be str or bytes, not {type(message).__name__}")
+
+    def send_text(self, text: str, compress: bool = True) -> None:
+        """Send a text message; errors as of :meth:`send`.
+
+        :param compress: deflate it, if permessage-deflate was agreed on.
+        """
+        session = self._direct
+        try:
+            if session is not None:
+                session.send_text(text)
+            else:
+                self.websocket.send_text(text, compress)
+        except errors.WebSocketError as error:
+            raise self._reader.explain(error) from None
+
+    def send_binary(self, data: Payload, compress: bool = True) -> None:
+        """Send a binary message; as :meth:`send_text`."""
+        try:
+            self.websocket.send_binary(data, compress)
+        except errors.WebSocketError as error:
+            raise self._reader.explain(error) from None
+
+    def send_json(self, _obj: object = ..., **kwargs: object) -> None:
+        """Send an object, or the keyword arguments as one, as JSON in a text message.
+
+        :raises TypeError: if it cannot be encoded.
+        :raises ValueError: if there are both, an object and keyword arguments.
+        """
+        try:
+            self.websocket.send_json(_obj, **kwargs)
+        except errors.WebSocketError as error:
+            raise self._reader.explain(error) from None
+
+    # Receiving
+
+    def receive(self, timeout: float | None = None) -> Message:
+        """Return the next message: a text as str, a binary message as bytes.
+
+        Those that wait are served in the order of their calls, and each message goes to one.
+
+        :param timeout: seconds to wait; None: no limit.
+        :raises TimeoutError: there was none in time. The connection goes on.
+        :raises WebSocketClosed: the connection has ended, and all messages are taken.
+        """
+        if timeout is not None:
+            check_timeout(timeout)
+        message = self._reader.mailbox.take(timeout)
+        return message.text if message.name == "text" else message.data
+
+    def receive_json(self, timeout: float | None = None) -> Any:
+        """Return the next message decoded as JSON; otherwise as :meth:`receive`.
+
+        :raises ValueError: it is not JSON. The message is taken.
+        """
+        if timeout is not None:
+            check_timeout(timeout)
+        message = self._reader.mailbox.take(timeout)
+        return message.json if message.name == "text" else json.loads(message.data)
+
+    def __iter__(self) -> Iterator[Message]:
+        """Iterate over the messages to come.
+
+        Ends when the connection was closed normally: with 1000 or 1001, or by :meth:`close`.
+
+        :raises WebSocketClosed: it has ended in another way.
+        """
+        reader = self._reader
+        take = reader.mailbox.take
+        while True:
+            try:
+                message = take(None)
+            except errors.WebSocketClosed:
+                if reader.is_quiet:
+                    return
+                raise
+            yield message.text if message.name == "text" else message.data
+
+    def request(
+        self,
+        message: object,
+        match: Callable[[Text | Binary], object] | None = None,
+        *,
+        key: Hashable | None = None,
+        timeout: float | None = None,
+    ) -> Text | Binary:
+        """Send a message, and wait for its reply, which goes to nobody else.
+
+        :param message: what :meth:`send` takes; a dict or a list is sent as JSON.
+        :param match: called with each message that comes; true for the reply. Requests are asked in
+            the order in which they were made. It must not wait.
+        :param key: the reply is the first message for which ``reply_key`` returns an equal key.
+        :param timeout: seconds to wait; None: no limit. A reply that comes later is a message like
+            any other.
+        :returns: the event of the reply: ``.text`` or ``.json``, or ``.data``.
+        :raises TimeoutError: there was no reply in time. The connection goes on.
+        :raises WebSocketClosed: the connection has ended before the reply.
+        :raises TypeError: there is not just one of ``match`` and ``key``; or by key, and
+            :func:`connect` was given no ``reply_key``.
+        :raises ValueError: another request waits for the same key.
+        :raises Exception: what came out of ``match``.
+        """
+        check_request(match, key, self._reply_key)
+        check_timeout(timeout)
+        payload = encode_request(message)
+        reader = self._reader
+        mailbox = reader.mailbox
+        mailbox.check_thread()
+        if reader.end is not None:
+            raise reader.make_error()
+        return reader.get_replies().ask(
+            lambda: self.send(payload),
+            mailbox.wait,
+            match,
+            key,
+            self._reply_key,
+            timeout,
+            mailbox.give_back,
+        )
+
+    def ping(self, timeout: float | None = None) -> float:
+        """Send a ping, and wait for its pong.
+
+        While reading has stopped, as nobody takes the messages, no pong is seen either.
+
+        :returns: seconds there and back.
+        :raises TimeoutError: there was no pong in time. The connection goes on.
+        :raises WebSocketClosed: the connection has ended.
+        """
+        check_timeout(timeout)
+        reader = self._reader
+        reader.mailbox.check_thread()
+        if reader.end is not None:
+            raise reader.make_error()
+        ticket = Ticket()
+        data = os.urandom(_PING_SIZE)
+        reader.pings[data] = (ticket, monotonic())
+        latency: float
+        try:
+            self.websocket.send_ping(data)
+            latency = reader.mailbox.wait(ticket, timeout)
+        except (errors.WebSocketUnavailable, errors.TransportFail) as error:
+            raise reader.explain(error) from None
+        finally:
+            reader.pings.pop(data, None)
+        return latency
+
+    # The end
+
+    def close(self, code: int | None = Status.NORMAL, reason: str = "") -> None:
+        """Close, and wait for the end, for at most ``close_timeout`` seconds; idempotent.
+
+        What was sent before goes first. Messages that were received can still be taken; those that
+        come now and find the queue full are dropped. Called by the hub, or by a function that
+        :meth:`request` was given, it does not wait.
+
+        :param code: a close code; None: none at all.
+        :param reason: at most 123 bytes of UTF-8, for the server's developers.
+        :raises ValueError: if the code must not be sent, or the reason is too long.
+        :raises WebSocketUnavailable: called in another thread.
+        """
+        self._begin_close(code, reason)
+        reader = self._reader
+        if reader.end is None and reader.mailbox.may_wait:
+            session = self.websocket.session
+            limit = None if isinstance(session, GeventSession) else self._close_timeout
+            reader.wait_end(limit or None)
+
+    def _begin_close(self, code: int | None, reason: str) -> None:
+        build_close_payload(code, reason)  # a mistake is told, whatever the state
+        reader = self._reader
+        if reader.end is not None:
+            return
+        reader.mailbox.check_thread()
+        reader.mailbox.open()
+        self.websocket.close(code, reason)
+
+
+class _End:
+    """How a connection has ended."""
+
+    __slots__ = ("cause", "code", "graceful", "is_quiet", "reason", "sent_code")
+
+    def __init__(self, code: int, reason: str, sent_code: int | None, graceful: bool) -> None:
+        self.code = code
+        self.reason = reason
+        self.sent_code = sent_code
+        self.graceful = graceful
+        # Whether an iteration just ends.
+        self.is_quiet = code in _QUIET
+        # The exception of the user's that has ended it, or None.
+        self.cause: BaseException | None = None
+
+
+class _ReaderGreenlet(Greenlet):  # type: ignore[type-arg]  # a generic for mypy alone
+    # gevent would keep ten frames of the stack that started the greenlet, for every connection.
+    spawning_stack_limit = 0
+
+
+class _Reader:
+    """Iterates over a WebSocket in a greenlet of its own, and gives what comes to those who wait.
+
+    :param iteration: of the WebSocket; it has not begun.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_ended",
+        "_error",
+        "_greenlet",
+        "_iteration",
+        "_replies",
+        "_websocket",
+        "end",
+        "latency",
+        "mailbox",
+        "pings",
+        "ready",
+        "state",
+    )
+
+    # Set by open(), without which there is no Connection.
+    ready: events.Ready
+
+    def __init__(
+        self, websocket: WebSocket, iteration: Generator[AnyEvent, None, None], max_queue: int
+    ) -> None:
+        self._websocket = websocket
+        self._iteration = iteration
+        #: The protocol of this connection.
+        self.state = websocket.state
+        max_bytes = websocket.max_size
+        self.mailbox = Mailbox(
+            max_queue, constants.MAX_MESSAGE_SIZE if max_bytes is None else max_bytes
+        )
+        #: The pings under way, by payload: who waits, and since when.
+        self.pings: dict[bytes, tuple[Ticket, float]] = {}
+        self.latency: float | None = None
+        #: How the connection has ended; None: it has not.
+        self.end: _End | None = None
+        self._replies: Replies | None = None
+        # Those that wait for the end.
+        self._ended: list[Ticket] = []
+        # The exception out of reply_key that ends the connection.
+        self._error: Exception | None = None
+        self._greenlet: _ReaderGreenlet | None = None
+
+    # Opening, in the greenlet of the caller
+
+    def open(self) -> None:
+        """Iterate until messages may be sent; then start the greenlet that goes on.
+
+        :raises ConnectFail: it could not be opened.
+        """
+        websocket, stream = self._websocket, self._websocket.stream
+        stream.text_handler = self._take_text
+        stream.binary_handler = self._take_binary
+        stream.handler_failed = self._fail
+        failure: errors.ConnectFail | None = None
+        is_ready = False
+        try:
+            for event in self._iteration:
+                if event.name == "ready":
+                    self.ready = event
+                    is_ready = True
+                    break
+                if event.name == "rejected":
+                    failure = errors.Rejected(event.reason, response=event.response)
+                    break
+                if event.name == "connect_fail":
+                    failure = event.error or errors.ConnectFail(event.reason)
+                elif event.name == "disconnected" and failure is None:
+                    failure = errors.ConnectFail(event.reason)
+        finally:
+            if not is_ready:
+                self._iteration.close()
+        if not is_ready:
+            raise failure or errors.ConnectFail("the session has ended without a word")
+        session = websocket.session
+        gate = session if isinstance(session, GeventSession) else Gate(self.mailbox.reactor)
+        self._greenlet = _ReaderGreenlet(self._run)
+        self.mailbox.regulate(gate, self._greenlet)
+        _readers.add(self)
+        self._greenlet.start()
+
+    # Reading
+
+    def _run(self) -> None:
+        reason, graceful, is_first = "killed", False, False
+        violation: str | None = None
+        try:
+            for event in self._iteration:
+                if event.name == "pong":
+                    self._take_pong(event.data)
+                elif event.name == "closing":
+                    is_first = True
+                elif event.name == "protocol_error":
+                    violation = event.error
+                elif event.name == "disconnected":
+                    reason, graceful = event.reason, event.graceful
+                del event  # an idle connection keeps none of its last events
+        except GreenletExit:
+            raise
+        except Exception as error:  # of the user's trace, say
+            reason, self._error = f"{type(error).__name__}: {error}", error
+        finally:
+            self._iteration.close()
+            state = self.state
+            if state.close_code is not None:
+                reason = state.close_reason
+            elif self._error is not None:
+                reason = f"{type(self._error).__name__}: {self._error}"
+            elif violation is not None:
+                reason = violation
+            end = _End(state.close_code or Status.ABNORMAL, reason, state.sent_code, graceful)
+            if state.sent_code is not None and not is_first and violation is None:
+                end.is_quiet = True  # the user has closed
+            if self._error is not None:
+                end.is_quiet, end.cause = False, self._error
+            self._finish(end)
+
+    def _take_text(self, event: Text) -> None:
+        if self._replies is None or not self._replies.take(event):
+            self.mailbox.put(event, len(event.text))
+
+    def _take_binary(self, event: Binary) -> None:
+        if self._replies is None or not self._replies.take(event):
+            self.mailbox.put(event, len(event.data))
+
+    def _take_pong(self, data: bytes) -> None:
+        if data not in self.pings:
+            return
+        now = monotonic()
+        # A pong may answer the latest of several pings alone (RFC 6455 section 5.5.3).
+        for payload, (ticket, since) in list(self.pings.items()):
+            del self.pings[payload]
+            ticket.settle(now - since)
+            if payload == data:
+                self.latency = now - since
+                return
+
+    def _fail(self, error: Exception) -> None:
+        """End the connection: a function of the user's has failed, and no request is to blame."""
+        if self._error is None:
+            self._error = error
+            self.mailbox.open()
+            try:
+                self._websocket.close(Status.UNEXPECTED_CONDITION, "reply_key failed")
+            except errors.WebSocketError:
+                pass  # it has ended already
+
+    def get_replies(self) -> Replies:
+        """Return the requests that wait, for one that is about to."""
+        if self._replies is None:
+            self._replies = Replies()
+        return self._replies
+
+    # The end
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether an iteration just ends."""
+        return self.end is not None and self.end.is_quiet
+
+    def make_error(self) -> errors.WebSocketClosed:
+        """Return the error of a call after the end."""
+        end = self.end
+        assert end is not None
+        return build_closed(end.code, end.reason, end.sent_code, end.graceful, end.cause)
+
+    def explain(self, error: errors.WebSocketError) -> errors.WebSocketError:
+        """Return the error of a call that the session, or the WebSocket, has refused."""
+        if self.end is not None:
+            return self.make_error()
+        state = self.state
+        if state.close_code is not None and isinstance(error, errors.WebSocketUnavailable):
+            # The server has closed; only the end of the TCP connection is missing.
+            return build_closed(state.close_code, state.close_reason, state.sent_code, True)
+        return error
+
+    def wait_end(self, limit: float | None) -> None:
+        """Wait for the end; drop the connection if it does not come in time."""
+        ticket = Ticket()
+        self._ended.append(ticket)
+        try:
+            ticket.wait(self.mailbox.reactor, limit)
+        except TimeoutError:
+            self.abandon()
+            ticket.wait(self.mailbox.reactor)
+        finally:
+            if ticket in self._ended:
+                self._ended.remove(ticket)
+
+    def abandon(self) -> None:
+        """Drop the connection, soon. Called from anywhere, also by the garbage collector."""
+        greenlet = self._greenlet
+        if self.end is not None or greenlet is None:
+            return
+        try:
+            if self.mailbox.is_elsewhere:
+                self.mailbox.reactor.loop.run_callback_threadsafe(
+                    greenlet.kill, GreenletExit, False
+                )
+            else:
+                greenlet.kill(block=False)
+        except Exception:
+            # The hub was destroyed, or the interpreter ends: nothing runs there any more.
+            return
+
+    def disown(self) -> None:
+        """Let go of a connection that is the parent's, as this process is a forked child."""
+        self.abandon()
+        self._finish(_End(Status.ABNORMAL, OF_THE_PARENT, None, False))
+
+    def _finish(self, end: _End) -> None:
+        if self.end is not None:
+            return
+        self.end = end
+        _readers.discard(self)
+        self.mailbox.end(self.make_error)
+        if self._replies is not None:
+            self._replies.fail(self.make_error)
+        for ticket, _since in self.pings.values():
+            ticket.fail(self.make_error())
+        self.pings.clear()
+        for ticket in self._ended:
+            ticket.settle(None)
+
+
+# Those that run.
+_readers: WeakSet[_Reader] = WeakSet()
+
+
+def _disown_all() -> None:
+    for reader in list(_readers):
+        try:
+            reader.disown()
+        except Exception:
+            # The loop of a hub that was destroyed, say: the others are told.
+            sys.excepthook(*sys.exc_info())
+
+
+if hasattr(os, "register_at_fork"):  # not where there are no forks
+    os.register_at_fork(after_in_child=_disown_all)

@@ -1,0 +1,355 @@
+"""Received messages that nobody has taken yet, and the greenlets that wait for one.
+
+A :class:`Ticket` is one wait of one greenlet. A :class:`Mailbox` has two queues, of which one is
+always empty: messages that wait for a receiver, or receivers that wait for a message. So the first
+receiver gets the first message, and no message goes to two.
+
+A message is handed to a receiver before the receiver runs. If the receiver is killed meanwhile, the
+message goes to the next one, or back to the head of the queue: none is lost.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Protocol
+
+from gevent import get_hub, getcurrent
+
+from ..errors import WebSocketUnavailable
+from . import threads
+from .clock import NEVER, Alarm
+from .lifecycle import ELSEWHERE
+from .reactor import Reactor, get_reactor
+
+if TYPE_CHECKING:
+    from ..events import Binary, Text
+
+    Message = Text | Binary
+
+# Bytes from which on a message is measured.
+_LARGE = 1024
+
+
+class Valve(Protocol):
+    """What stops reading, and goes on: a :class:`~greenws.GeventSession`, or a :class:`Gate`."""
+
+    def hold(self) -> None:
+        """Wait until reading may go on, in the greenlet that reads."""
+
+    def release(self) -> None:
+        """Have reading go on."""
+
+
+class Ticket(Alarm):
+    """One wait of one greenlet: for a value, an error, or the end of its time."""
+
+    __slots__ = ("_error", "_greenlet", "_is_late", "_reactor", "is_settled", "value")
+
+    def __init__(self) -> None:
+        Alarm.__init__(self)
+        #: Whether there is a value or an error.
+        self.is_settled: bool = False
+        #: What was waited for.
+        self.value: Any = None
+        self._error: BaseException | None = None
+        # The greenlet, while it waits.
+        self._greenlet: Any = None
+        self._reactor: Reactor | None = None
+        self._is_late = False
+
+    def settle(self, value: object) -> None:
+        """End the wait by a value. The greenlet runs later."""
+        self.value = value
+        self.is_settled = True
+        if self._greenlet is not None:
+            assert self._reactor is not None
+            self._reactor.turn.run_callback(self._wake)
+
+    def fail(self, error: BaseException) -> None:
+        """End the wait by an error, which :meth:`wait` raises."""
+        self._error = error
+        self.settle(None)
+
+    def wait(self, reactor: Reactor, timeout: float | None = None) -> Any:
+        """Wait, and return the value.
+
+        :raises TimeoutError: ``timeout`` seconds have passed, and :attr:`is_settled` is False.
+        """
+        if not self.is_settled:
+            hub = get_hub()
+            current = getcurrent()
+            if current is hub:
+                raise RuntimeError("the hub itself cannot wait; spawn a greenlet for that")
+            self._greenlet = current
+            self._reactor = reactor
+            self._is_late = False
+            if timeout is not None:
+                reactor.clock.set(self, monotonic() + timeout)
+            try:
+                # Anybody may switch to a greenlet, so this looks whether it was meant.
+                while not self.is_settled and not self._is_late:
+                    hub.switch()
+            finally:
+                self._greenlet = None
+                if timeout is not None:
+                    reactor.clock.set(self, NEVER)
+            if not self.is_settled:
+                raise TimeoutError(f"nothing came within {timeout:g} s")
+        if self._error is not None:
+            raise self._error
+        return self.value
+
+    def _wake(self) -> None:
+        if self._greenlet is not None:
+            self._greenlet.switch()
+
+    def _ring(self, due: float, now: float) -> None:
+        self._is_late = not self.is_settled
+        self._wake()
+
+
+def wait_for_ticket(ticket: Ticket, timeout: float | None) -> Any:
+    """Wait for a ticket on the hub of this thread; as :meth:`Ticket.wait`."""
+    return ticket.wait(get_reactor(), timeout)
+
+
+class Gate:
+    """Stops reading for a session of others, by keeping its greenlet in the handler."""
+
+    __slots__ = ("_reactor", "_ticket")
+
+    def __init__(self, reactor: Reactor) -> None:
+        self._reactor = reactor
+        self._ticket: Ticket | None = None
+
+    def hold(self) -> None:
+        """Wait until :meth:`release` is called."""
+        self._ticket = Ticket()
+        try:
+            self._ticket.wait(self._reactor)
+        finally:
+            self._ticket = None
+
+    def release(self) -> None:
+        """End the wait, if there is one."""
+        if self._ticket is not None and not self._ticket.is_settled:
+            self._ticket.settle(None)
+
+
+class Mailbox:
+    """The received messages of one connection, as events.
+
+    :param max_messages: messages at which reading stops.
+    :param max_bytes: bytes of them at which it stops, too.
+    """
+
+    __slots__ = (
+        "_end",
+        "_is_open",
+        "_large",
+        "_line",
+        "_low",
+        "_max_bytes",
+        "_max_messages",
+        "_owner",
+        "_queue",
+        "_size",
+        "_thread",
+        "_valve",
+        "reactor",
+    )
+
+    def __init__(self, max_messages: int, max_bytes: int) -> None:
+        #: The reactor of the hub that the connection belongs to.
+        self.reactor: Reactor = get_reactor()
+        self._thread = threads.get_ident()
+        self._max_messages = max_messages
+        self._max_bytes = max_bytes
+        # Messages at which reading goes on.
+        self._low = max_messages // 2
+        # Smaller messages are counted, but not measured: all of them together are no more than
+        # max_bytes.
+        self._large = min(_LARGE, max_bytes // max_messages + 1)
+        # Idle connections have neither of the two.
+        self._queue: deque[Message] | None = None
+        self._line: deque[Ticket] | None = None
+        # Bytes of the large messages in the queue.
+        self._size = 0
+        # Makes the error of a call after the end; None: there may be more messages.
+        self._end: Callable[[], Exception] | None = None
+        self._valve: Valve | None = None
+        self._owner: object = None
+        # Whether reading goes on, however many messages there are.
+        self._is_open = False
+
+    def __len__(self) -> int:
+        return 0 if self._queue is None else len(self._queue)
+
+    def regulate(self, valve: Valve, owner: object) -> None:
+        """Stop reading by ``valve`` when there are too many messages.
+
+        :param owner: the greenlet that reads, which cannot wait for what it has to bring itself.
+        """
+        self._valve = valve
+        self._owner = owner
+
+    def open(self) -> None:
+        """Have reading go on for good, as the connection is closing: the peer's answer may stand
+        behind messages that nobody takes. Those that find no room are dropped.
+        """
+        self._is_open = True
+        self.resume()
+
+    def hold(self) -> None:
+        """Stop reading until :meth:`resume` or :meth:`open` is called."""
+        if not self._is_open and self._valve is not None:
+            self._valve.hold()
+
+    def resume(self) -> None:
+        """Have reading go on, if it has stopped."""
+        if self._valve is not None:
+            self._valve.release()
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether a greenlet waits for a message."""
+        return bool(self._line)
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether the caller is in another thread than the hub."""
+        return self._thread != threads.get_ident()
+
+    def check_thread(self) -> None:
+        """Raise an error in another thread than that of the hub."""
+        if self._thread != threads.get_ident():
+            raise WebSocketUnavailable(ELSEWHERE)
+
+    @property
+    def may_wait(self) -> bool:
+        """Whether the caller can wait: neither the hub can, nor the greenlet that reads."""
+        current = getcurrent()
+        return current is not self._owner and current is not get_hub()
+
+    def wait(self, ticket: Ticket, timeout: float | None) -> Any:
+        """Wait for a ticket; as :meth:`Ticket.wait`.
+
+        :raises RuntimeError: the caller reads the messages, or is the hub.
+        """
+        if getcurrent() is self._owner:
+            raise RuntimeError("this greenlet receives the messages, and cannot wait for one")
+        return ticket.wait(self.reactor, timeout)
+
+    # Putting messages in, in the greenlet that reads
+
+    def put(self, message: Message, size: int) -> None:
+        """Hand a message to the first that waits, or queue it; waits at the limit.
+
+        :param size: its bytes, or its characters.
+        """
+        if self._line:
+            self._line.popleft().settle(message)
+            return
+        queue = self._queue
+        if queue is None:
+            queue = self._queue = deque()
+        if size >= self._large:
+            if self._is_open and self._is_full:
+                return
+            self._size += size
+        elif self._is_open and self._is_full:
+            return
+        queue.append(message)
+        if len(queue) >= self._max_messages or self._size >= self._max_bytes:
+            self.hold()
+
+    @property
+    def _is_full(self) -> bool:
+        return len(self) >= self._max_messages or self._size >= self._max_bytes
+
+    def give_back(self, message: Message) -> None:
+        """Take back a message whose receiver has gone: it is the next one's."""
+        if self._line:
+            self._line.popleft().settle(message)
+            return
+        if self._queue is None:
+            self._queue = deque()
+        self._queue.appendleft(message)
+        size = measure(message)
+        if size >= self._large:
+            self._size += size
+
+    # Taking them out
+
+    def take(self, timeout: float | None) -> Message:
+        """Return the next message, after waiting if there is none.
+
+        :raises TimeoutError: there was none within ``timeout`` seconds.
+        :raises WebSocketUnavailable: called in another thread.
+        :raises Exception: after the end, what :meth:`end` was told.
+        """
+        if self._thread != threads.get_ident():
+            raise WebSocketUnavailable(ELSEWHERE)
+        queue = self._queue
+        if not queue:
+            return self._wait(timeout)
+        message = queue.popleft()
+        is_room = len(queue) == self._low
+        if self._size:
+            size = measure(message)
+            if size >= self._large:
+                is_room |= self._size >= self._max_bytes
+                self._size -= size
+        if is_room:
+            self.resume()
+        return message
+
+    def _wait(self, timeout: float | None) -> Message:
+        if self._end is not None:
+            raise self._end()
+        ticket = Ticket()
+        self.stand_in_line(ticket)
+        message: Message
+        try:
+            message = self.wait(ticket, timeout)
+        except BaseException:
+            self.withdraw(ticket)
+            raise
+        return message
+
+    def stand_in_line(self, ticket: Ticket) -> None:
+        """Have ``ticket`` settled with the first message that nobody before it takes."""
+        if self._line is None:
+            self._line = deque()
+        self._line.append(ticket)
+
+    def withdraw(self, ticket: Ticket) -> None:
+        """Take a receiver that has gone out of the line; what it was handed is the next one's."""
+        if not ticket.is_settled:
+            if self._line and ticket in self._line:
+                self._line.remove(ticket)
+        elif ticket.value is not None:
+            self.give_back(ticket.value)
+
+    # The end
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether no more messages will come."""
+        return self._end is not None
+
+    def end(self, make_error: Callable[[], Exception]) -> None:
+        """Have those that wait, and calls to come, raise an error, once the messages are taken."""
+        if self._end is not None:
+            return
+        self._end = make_error
+        line, self._line = self._line, None
+        for ticket in line or ():
+            ticket.fail(make_error())
+
+
+def measure(message: Message) -> int:
+    """Return the number of bytes, or of characters, of a message."""
+    return len(message.text) if message.name == "text" else len(message.data)
