@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from gevent import subprocess
 
-from greenws import Backoff, Client, WebSocket, events
+from greenws import Backoff, Client, Connection, WebSocket, events
 from greenws.testing import EchoServer, close_with
 from tests.support.authority import Authority
 
@@ -141,6 +141,22 @@ def test_iterate_runs_on_a_server() -> None:
         assert server.messages == ["hello", b"bytes"]
 
 
+def test_sequential_runs_by_itself() -> None:
+    assert run("sequential.py").splitlines() == [
+        "received: hello",
+        "replies: [0, 1, 2]",
+        "nothing more",
+        "closed: 1000",
+    ]
+
+
+def test_sequential_runs_on_a_server() -> None:
+    with EchoServer() as server:
+        assert "closed: 1000" in run("sequential.py", server.url)
+        assert server.message_count == 4
+    assert "no connection" in run("sequential.py", server.url)
+
+
 # The pages of the docs that name options and events
 
 
@@ -148,7 +164,9 @@ def read_page(name: str) -> str:
     return (ROOT / "docs" / name).read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("page", ["client.rst", "websocket.rst", "reconnecting.rst"])
+@pytest.mark.parametrize(
+    "page", ["client.rst", "websocket.rst", "reconnecting.rst", "sequential.rst"]
+)
 def test_code_of_a_page_compiles(page: str) -> None:
     blocks = re.findall(
         r"^\.\. code-block:: python\n\n((?:    .*\n|\n)+)", read_page(page), re.MULTILINE
@@ -174,6 +192,15 @@ def test_page_of_clients_names_every_handler() -> None:
     for name in vars(Client):
         if name.startswith("on_"):
             assert f"``{name}" in page
+
+
+def test_page_of_sequential_code_names_every_member() -> None:
+    page = read_page("sequential.rst")
+    shown = {name for name in vars(Connection) if not name.startswith("_")}
+    told = {"close", "latency", "ping", "receive", "receive_json", "request"}
+    assert told <= shown
+    for name in told | {"max_queue", "reply_key", "close_code", "sent_code"}:
+        assert f"``{name}" in page or f".{name}(" in page, name
 
 
 def test_page_of_reconnecting_has_the_defaults_of_backoff() -> None:

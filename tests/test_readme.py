@@ -45,6 +45,9 @@ def test_example_does_what_it_shows(capsys: pytest.CaptureFixture[str]) -> None:
     assert rest == '"wss://example.org/feed").run()'
     names: dict[str, Any] = {}
     exec(compile(definition, "README.rst", "exec"), names)
+    with EchoServer() as server:
+        assert names["ask"](server.url).json["op"] == "quote"
+    assert capsys.readouterr().out == "hello\n"
     with EchoServer(close_with(1001, after=1)) as server:
         names["Ticker"](server.url, reconnect=False).run()
     message, closed = capsys.readouterr().out.splitlines()
