@@ -60,7 +60,7 @@ class Row:
 
     def suits(self, peer: Peer) -> bool:
         """Tell whether a peer takes part."""
-        if peer.family.startswith("greenws") and peer.name != self.subject:
+        if peer.family.startswith("greenws") and peer.name not in self.rivals | {self.subject}:
             return False
         if self.rivals and peer.family not in self.rivals | {self.subject}:
             return False
@@ -76,6 +76,7 @@ class Row:
 _TLS = frozenset({"tls"})
 _MANY = frozenset({"many"})
 _DEFLATE = frozenset({"deflate"})
+_SEQUENTIAL = frozenset({"greenws", "websockets", "websockets-sync", "websocket-client"})
 _JSON = {"kind": "json", "size": 1024}
 
 ROWS: tuple[Row, ...] = (
@@ -219,6 +220,38 @@ ROWS: tuple[Row, ...] = (
         (Bar(limit=50.0),),
         Bar(limit=10.0),
         {"connections": 50},
+    ),
+    Row(
+        "connection-ping-pong",
+        "ping-pong 32 B, send() and receive()",
+        "echo",
+        "rate",
+        (Bar("greenws", 0.8), Bar("websockets-sync", 2.0)),
+        Bar("greenws"),
+        {"size": 32},
+        subject="greenws-connection",
+        rivals=_SEQUENTIAL,
+    ),
+    Row(
+        "connection-receive-text",
+        "receive 64 B text, iterating a Connection",
+        "receive",
+        "rate",
+        (Bar("websockets", 3.0),),
+        Bar("websockets", 6.0),
+        subject="greenws-connection",
+        rivals=_SEQUENTIAL,
+    ),
+    Row(
+        "connection-memory",
+        "an open idle Connection",
+        "idle",
+        "memory",
+        (Bar("greenws"),),
+        Bar("greenws", 2.0),
+        {"connections": 1000},
+        subject="greenws-connection",
+        rivals=frozenset({"greenws"}),
     ),
 )
 

@@ -586,10 +586,7 @@ class _Reader:
         if self._error is None:
             self._error = error
             self.mailbox.open()
-            try:
-                self._websocket.close(Status.UNEXPECTED_CONDITION, "reply_key failed")
-            except errors.WebSocketError:
-                pass  # it has ended already
+            self._websocket.close(Status.UNEXPECTED_CONDITION, "reply_key failed")
 
     def get_replies(self) -> Replies:
         """Return the requests that wait, for one that is about to."""
