@@ -17,7 +17,7 @@ from weakref import WeakSet
 
 from gevent import Greenlet, GreenletExit
 
-from . import constants, errors, events
+from . import constants, errors
 from .options import (
     RUN_OPTIONS,
     WEBSOCKET_OPTIONS,
@@ -30,7 +30,7 @@ from .protocol.frame import Payload, build_close_payload
 from .replies import Replies, ReplyKey, build_closed, check_request, check_timeout, encode_request
 from .sessions.contract import Session, SessionClass
 from .sessions.lifecycle import OF_THE_PARENT
-from .sessions.mailbox import Gate, Mailbox, Ticket
+from .sessions.mailbox import Gate, Mailbox, Ticket, measure
 from .sessions.session import GeventSession
 from .status import Status
 from .websocket import WebSocket
@@ -185,12 +185,12 @@ class Connection:
     @property
     def protocol(self) -> str | None:
         """The subprotocol that the server chose, or None."""
-        return self._reader.ready.protocol
+        return self._reader.protocol
 
     @property
     def response(self) -> Response:
         """The server's answer to the upgrade."""
-        return self._reader.ready.response
+        return self._reader.response
 
     @property
     def is_open(self) -> bool:
@@ -376,6 +376,8 @@ class Connection:
             raise reader.make_error()
         ticket = Ticket()
         data = os.urandom(_PING_SIZE)
+        if reader.pings is None:
+            reader.pings = {}
         reader.pings[data] = (ticket, monotonic())
         latency: float
         try:
@@ -457,12 +459,14 @@ class _Reader:
         "latency",
         "mailbox",
         "pings",
-        "ready",
+        "protocol",
+        "response",
         "state",
     )
 
     # Set by open(), without which there is no Connection.
-    ready: events.Ready
+    protocol: str | None
+    response: Response
 
     def __init__(
         self, websocket: WebSocket, iteration: Generator[AnyEvent, None, None], max_queue: int
@@ -475,14 +479,14 @@ class _Reader:
         self.mailbox = Mailbox(
             max_queue, constants.MAX_MESSAGE_SIZE if max_bytes is None else max_bytes
         )
-        #: The pings under way, by payload: who waits, and since when.
-        self.pings: dict[bytes, tuple[Ticket, float]] = {}
+        #: The pings under way, by payload: who waits, and since when; None: there was none.
+        self.pings: dict[bytes, tuple[Ticket, float]] | None = None
         self.latency: float | None = None
         #: How the connection has ended; None: it has not.
         self.end: _End | None = None
         self._replies: Replies | None = None
         # Those that wait for the end.
-        self._ended: list[Ticket] = []
+        self._ended: tuple[Ticket, ...] = ()
         # The exception out of reply_key that ends the connection.
         self._error: Exception | None = None
         self._greenlet: _ReaderGreenlet | None = None
@@ -495,15 +499,14 @@ class _Reader:
         :raises ConnectFail: it could not be opened.
         """
         websocket, stream = self._websocket, self._websocket.stream
-        stream.text_handler = self._take_text
-        stream.binary_handler = self._take_binary
-        stream.handler_failed = self._fail
+        # One bound method for both: an idle connection has to be small.
+        stream.text_handler = stream.binary_handler = self._take
         failure: errors.ConnectFail | None = None
         is_ready = False
         try:
             for event in self._iteration:
                 if event.name == "ready":
-                    self.ready = event
+                    self.protocol, self.response = event.protocol, event.response
                     is_ready = True
                     break
                 if event.name == "rejected":
@@ -561,16 +564,12 @@ class _Reader:
                 end.is_quiet, end.cause = False, self._error
             self._finish(end)
 
-    def _take_text(self, event: Text) -> None:
+    def _take(self, event: Text | Binary) -> None:
         if self._replies is None or not self._replies.take(event):
-            self.mailbox.put(event, len(event.text))
-
-    def _take_binary(self, event: Binary) -> None:
-        if self._replies is None or not self._replies.take(event):
-            self.mailbox.put(event, len(event.data))
+            self.mailbox.put(event, measure(event))
 
     def _take_pong(self, data: bytes) -> None:
-        if data not in self.pings:
+        if self.pings is None or data not in self.pings:
             return
         now = monotonic()
         # A pong may answer the latest of several pings alone (RFC 6455 section 5.5.3).
@@ -592,6 +591,7 @@ class _Reader:
         """Return the requests that wait, for one that is about to."""
         if self._replies is None:
             self._replies = Replies()
+            self._websocket.stream.handler_failed = self._fail
         return self._replies
 
     # The end
@@ -620,15 +620,14 @@ class _Reader:
     def wait_end(self, limit: float | None) -> None:
         """Wait for the end; drop the connection if it does not come in time."""
         ticket = Ticket()
-        self._ended.append(ticket)
+        self._ended += (ticket,)
         try:
             ticket.wait(self.mailbox.reactor, limit)
         except TimeoutError:
             self.abandon()
             ticket.wait(self.mailbox.reactor)
         finally:
-            if ticket in self._ended:
-                self._ended.remove(ticket)
+            self._ended = tuple(found for found in self._ended if found is not ticket)
 
     def abandon(self) -> None:
         """Drop the connection, soon. Called from anywhere, also by the garbage collector."""
@@ -659,9 +658,8 @@ class _Reader:
         self.mailbox.end(self.make_error)
         if self._replies is not None:
             self._replies.fail(self.make_error)
-        for ticket, _since in self.pings.values():
+        for ticket, _since in (self.pings or {}).values():
             ticket.fail(self.make_error())
-        self.pings.clear()
         for ticket in self._ended:
             ticket.settle(None)
 

@@ -243,7 +243,7 @@ def test_reply_of_a_request_that_goes_in_the_same_turn_is_received(server: EchoS
         asking = gevent.spawn(connection.request, '"silence"', key=1)
         assert connection.receive(PATIENCE) == '"silence"'
         asking.kill(block=False)
-        connection._reader._take_text(greenws.events.Text('{"id": 1}'))
+        connection._reader._take(greenws.events.Text('{"id": 1}'))
         assert connection.receive(PATIENCE) == '{"id": 1}'
 
 

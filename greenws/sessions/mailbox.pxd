@@ -1,0 +1,59 @@
+cimport cython
+
+cimport greenws.sessions.threads as threads
+from greenws.sessions.clock cimport Alarm
+from greenws.sessions.reactor cimport Reactor
+
+cdef Py_ssize_t _LARGE
+
+
+cdef class Ticket(Alarm):
+    cdef readonly bint is_settled
+    cdef readonly object value
+    cdef object _error
+    cdef object _greenlet
+    cdef Reactor _reactor
+    cdef bint _is_late
+
+    cpdef settle(self, value)
+    cpdef fail(self, error)
+    cpdef wait(self, Reactor reactor, timeout=*)
+    cpdef _wake(self)
+
+
+cdef class Gate:
+    cdef object _reactor
+    cdef object _ticket
+
+
+cdef class Mailbox:
+    cdef readonly Reactor reactor
+    cdef object _queue
+    cdef object _line
+    cdef unsigned long _thread
+    cdef Py_ssize_t _max_messages
+    cdef long long _max_bytes
+    cdef Py_ssize_t _low
+    cdef long long _large
+    cdef long long _size
+    cdef object _end
+    cdef object _valve
+    cdef object _owner
+    cdef readonly bint is_open
+    cdef bint _wants_receiver
+    cdef object _piecemeal
+    cdef object _on_front
+
+    @cython.locals(ticket=Ticket)
+    cpdef put(self, message, long long size)
+    @cython.locals(is_room=bint, size="long long")
+    cpdef take(self, timeout)
+    @cython.locals(ticket=Ticket)
+    cdef _wait(self, timeout)
+    cpdef stand_in_line(self, ticket, on_front=*)
+    cpdef wait(self, Ticket ticket, timeout)
+    cpdef call(self)
+    cpdef resume(self)
+
+
+cpdef measure(message)
