@@ -311,6 +311,9 @@ class Mailbox:
             raise self._end()
         ticket = Ticket()
         self.stand_in_line(ticket)
+        # The session has noted that it waits again before the receiver had the message, and so
+        # before there was anything that the peer could answer.
+        self.reactor.busy_poll.note()
         message: Message
         try:
             message = self.wait(ticket, timeout)

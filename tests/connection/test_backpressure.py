@@ -172,6 +172,17 @@ def test_messages_of_one_chunk_survive_reads_of_other_connections() -> None:
             assert got == messages
 
 
+@pytest.mark.parametrize("session_class", [greenws.GeventSession, PlainSession])
+def test_connection_that_is_held_back_can_be_collected(session_class: Any) -> None:
+    with EchoServer(replies(["x"] * 100)) as server:
+        connection = greenws.connect(server.url, session_class=session_class)
+        connection.send("go")
+        mailbox = connection._reader.mailbox
+        wait_until(lambda: len(mailbox) == 16)
+        del connection
+        server.connections[0].wait_ended(PATIENCE)
+
+
 def test_slow_receiver_does_not_keep_the_loop(ticking: Any) -> None:
     with EchoServer(replies(["x" * 60] * 3000)) as server:
         with greenws.connect(server.url) as connection:
