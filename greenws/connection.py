@@ -233,7 +233,7 @@ class Connection:
         :raises TypeError: if it is neither.
         :raises ValueError: if a text has lone surrogates.
         :raises WebSocketClosed: the connection has ended.
-        :raises TransportFail: it failed while this call waited.
+        :raises TransportFail: the server took nothing for ``send_timeout`` seconds.
         """
         if isinstance(message, str):
             self.send_text(message)
@@ -456,6 +456,7 @@ class _Reader:
         "_replies",
         "_websocket",
         "end",
+        "is_broken",
         "latency",
         "mailbox",
         "pings",
@@ -484,6 +485,8 @@ class _Reader:
         self.latency: float | None = None
         #: How the connection has ended; None: it has not.
         self.end: _End | None = None
+        #: Whether a message could not be completed, which is no normal end.
+        self.is_broken: bool = False
         self._replies: Replies | None = None
         # Those that wait for the end.
         self._ended: tuple[Ticket, ...] = ()
@@ -501,6 +504,8 @@ class _Reader:
         websocket, stream = self._websocket, self._websocket.stream
         # One bound method for both: an idle connection has to be small.
         stream.text_handler = stream.binary_handler = self._take
+        if not self.mailbox.may_wait:
+            raise RuntimeError("the hub itself cannot wait; spawn a greenlet for that")
         failure: errors.ConnectFail | None = None
         is_ready = False
         try:
@@ -558,10 +563,10 @@ class _Reader:
             elif violation is not None:
                 reason = violation
             end = _End(state.close_code or Status.ABNORMAL, reason, state.sent_code, graceful)
-            if state.sent_code is not None and not is_first and violation is None:
-                end.is_quiet = True  # the user has closed
-            if self._error is not None:
+            if self._error is not None or self.is_broken:
                 end.is_quiet, end.cause = False, self._error
+            elif state.sent_code is not None and not is_first and violation is None:
+                end.is_quiet = True  # the user has closed
             self._finish(end)
 
     def _take(self, event: Text | Binary) -> None:
@@ -615,6 +620,14 @@ class _Reader:
         if state.close_code is not None and isinstance(error, errors.WebSocketUnavailable):
             # The server has closed; only the end of the TCP connection is missing.
             return build_closed(state.close_code, state.close_reason, state.sent_code, True)
+        session = self._websocket.session
+        if (
+            isinstance(error, errors.TransportFail)
+            and isinstance(session, GeventSession)
+            and session.has_broken
+        ):
+            # The connection is lost, and the reader is about to say so.
+            return build_closed(Status.ABNORMAL, str(error), state.sent_code, False)
         return error
 
     def wait_end(self, limit: float | None) -> None:

@@ -255,6 +255,11 @@ class GeventSession(HubSession):
         """Whether :meth:`force_disconnect` is the reason for the end."""
         return self._life.reason in (_FORCED, _GIVEN_UP)
 
+    @property
+    def has_broken(self) -> bool:
+        """Whether the connection was found broken by a write."""
+        return self._outbox.has_failed
+
     # Running
 
     def run(

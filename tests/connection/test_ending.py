@@ -16,7 +16,9 @@ from tests.connection.plain import PlainSession
 from tests.support.loopback import LoopbackServer
 from tests.support.peer import (
     CLOSE,
+    TEXT,
     RawServerPeer,
+    accept_and_stop,
     accept_and_wait,
     build,
     build_close,
@@ -167,6 +169,40 @@ def test_send_after_the_close_frame_of_the_server_is_the_end() -> None:
         error = collect_error(connection.send, "x")
         assert (error.code, error.reason, error.sent_code) == (4002, "no more", 4002)
         assert collect_error(connection.ping).code == 4002
+
+
+def test_send_that_finds_the_connection_broken_is_the_end() -> None:
+    def script(peer: RawServerPeer) -> None:
+        peer.accept()
+        peer.expect(TEXT)
+        peer.reset()
+
+    with LoopbackServer(script) as server:
+        connection = greenws.connect(server.url)
+        connection.send("go")
+        gevent.sleep(0.01)
+        error = None
+        for _ in range(1000):  # never waits for anything else
+            try:
+                connection.send(bytes(100_000))
+            except errors.WebSocketError as raised:
+                error = raised
+                break
+        assert isinstance(error, errors.WebSocketClosed)
+        assert (error.code, error.graceful) == (1006, False)
+        with pytest.raises(errors.WebSocketClosed):
+            connection.receive(PATIENCE)
+
+
+def test_send_that_is_not_taken_in_send_timeout_is_a_transport_fail() -> None:
+    with LoopbackServer(accept_and_stop, buffer=4096) as server:
+        options: Any = {"send_timeout": 0.05, "write_limit": 10_000}
+        connection = greenws.connect(server.url, **options)
+        with pytest.raises(errors.TransportFail, match=r"0\.05 s"):
+            for _ in range(1000):
+                connection.send(bytes(1_000_000))
+        wait_ended(connection)
+        collect_error(connection.send, "x")
 
 
 # close()

@@ -21,7 +21,7 @@ from tests.support.authority import Authority
 from tests.support.loopback import LoopbackServer, closed_port
 from tests.support.peer import RawServerPeer, build_text
 from tests.support.proxies import HTTPProxy
-from tests.support.waiting import PATIENCE
+from tests.support.waiting import PATIENCE, wait_until
 
 URL = "ws://127.0.0.1:1/"
 
@@ -142,6 +142,20 @@ def test_messages_in_the_same_piece_as_the_answer_are_received() -> None:
     with LoopbackServer(script) as server, greenws.connect(server.url) as connection:
         assert connection.receive(PATIENCE) == "one"
         assert connection.receive(PATIENCE) == "two"
+
+
+def test_hub_itself_cannot_connect_and_says_so() -> None:
+    said: list[str] = []
+
+    def call() -> None:
+        try:
+            greenws.connect(URL)
+        except RuntimeError as error:
+            said.append(str(error))
+
+    gevent.get_hub().loop.run_callback(call)
+    wait_until(lambda: said)
+    assert "hub" in said[0]
 
 
 # Options
