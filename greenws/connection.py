@@ -31,7 +31,7 @@ from .replies import Replies, ReplyKey, build_closed, check_request, check_timeo
 from .sessions.contract import Session, SessionClass
 from .sessions.lifecycle import OF_THE_PARENT
 from .sessions.mailbox import Gate, Mailbox, Ticket, measure
-from .sessions.session import GeventSession
+from .sessions.session import GeventSession, Regulator
 from .status import Status
 from .websocket import WebSocket
 
@@ -527,7 +527,9 @@ class _Reader:
         if not is_ready:
             raise failure or errors.ConnectFail("the session has ended without a word")
         session = websocket.session
-        gate = session if isinstance(session, GeventSession) else Gate(self.mailbox.reactor)
+        gate = (
+            Regulator(session) if isinstance(session, GeventSession) else Gate(self.mailbox.reactor)
+        )
         self._greenlet = _ReaderGreenlet(self._run)
         self.mailbox.regulate(gate, self._greenlet)
         _readers.add(self)
@@ -624,7 +626,7 @@ class _Reader:
         if (
             isinstance(error, errors.TransportFail)
             and isinstance(session, GeventSession)
-            and session.has_broken
+            and Regulator(session).has_broken
         ):
             # The connection is lost, and the reader is about to say so.
             return build_closed(Status.ABNORMAL, str(error), state.sent_code, False)

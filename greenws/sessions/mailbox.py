@@ -33,7 +33,7 @@ _LARGE = 1024
 
 
 class Valve(Protocol):
-    """What stops reading, and goes on: a :class:`~greenws.GeventSession`, or a :class:`Gate`."""
+    """What stops reading, and goes on: that of a session of ours, or a :class:`Gate`."""
 
     def hold(self) -> None:
         """Wait until reading may go on, in the greenlet that reads."""

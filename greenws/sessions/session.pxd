@@ -51,8 +51,8 @@ cdef class GeventSession(HubSession):
     cdef Py_ssize_t _receive(self) except? -2
     @cython.locals(reactor=Reactor, limit=Py_ssize_t, size=Py_ssize_t)
     cdef Py_ssize_t _read(self) except? -2
-    cpdef hold(self)
-    cpdef release(self)
+    cpdef _hold(self)
+    cpdef _go_on(self)
     @cython.locals(due=double)
     cdef _arm(self)
     cpdef _ring(self, double due, double now)

@@ -206,7 +206,7 @@ class GeventSession(HubSession):
         self._attention = False
         # Whether the handling of what was read last had to pause.
         self._has_paused = False
-        # Whether reading has stopped until release() is called; and when the loop last had a turn
+        # Whether reading has stopped until _go_on() is called; and when the loop last had a turn
         # in the midst of a chunk for that, in epoch seconds.
         self._is_held = False
         self._turned_at = 0.0
@@ -255,8 +255,7 @@ class GeventSession(HubSession):
         """Whether :meth:`force_disconnect` is the reason for the end."""
         return self._life.reason in (_FORCED, _GIVEN_UP)
 
-    @property
-    def has_broken(self) -> bool:
+    def _has_broken(self) -> bool:
         """Whether the connection was found broken by a write."""
         return self._outbox.has_failed
 
@@ -584,8 +583,8 @@ class GeventSession(HubSession):
             reactor.give_back(self)
         return size
 
-    def hold(self) -> None:
-        """Read nothing more until :meth:`release` is called: nobody takes what was received.
+    def _hold(self) -> None:
+        """Read nothing more until :meth:`_go_on` is called: nobody takes what was received.
 
         Called by a handler of the parser, in the greenlet that runs the session; returns when
         reading may go on, or when the session is over. Meanwhile pings leave, deadlines hold, and
@@ -611,7 +610,7 @@ class GeventSession(HubSession):
             take_turn()
             self._turned_at = time()
 
-    def release(self) -> None:
+    def _go_on(self) -> None:
         """Read on; idempotent."""
         if self._is_held:
             self._is_held = False
@@ -1033,3 +1032,28 @@ class GeventSession(HubSession):
         else:
             reactor.clock.set(self, NEVER)
             reactor.remove(self)
+
+
+class Regulator:
+    """What a :class:`greenws.Connection` needs of its session, beyond the contract.
+
+    :param session: the session, which runs.
+    """
+
+    __slots__ = ("_session",)
+
+    def __init__(self, session: GeventSession) -> None:
+        self._session = session
+
+    def hold(self) -> None:
+        """Read nothing more until :meth:`release` is called."""
+        self._session._hold()
+
+    def release(self) -> None:
+        """Read on; idempotent."""
+        self._session._go_on()
+
+    @property
+    def has_broken(self) -> bool:
+        """Whether the connection was found broken by a write."""
+        return self._session._has_broken()
