@@ -27,6 +27,7 @@ from .options import (
     refuse_option,
 )
 from .protocol.frame import Payload, build_close_payload
+from .protocol.response import Response
 from .replies import Replies, ReplyKey, build_closed, check_request, check_timeout, encode_request
 from .sessions.contract import Session, SessionClass
 from .sessions.lifecycle import OF_THE_PARENT
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
     from .events import AnyEvent, Binary, Text
-    from .protocol.response import Response
 
 #: A received message: a text is str, a binary message bytes.
 Message = str | bytes
@@ -452,8 +452,10 @@ class _Reader:
         "_ended",
         "_error",
         "_greenlet",
+        "_head",
         "_iteration",
         "_replies",
+        "_response",
         "_websocket",
         "end",
         "is_broken",
@@ -461,13 +463,13 @@ class _Reader:
         "mailbox",
         "pings",
         "protocol",
-        "response",
         "state",
     )
 
     # Set by open(), without which there is no Connection.
     protocol: str | None
-    response: Response
+    # The head of the server's answer. What is parsed from it takes more than a KiB.
+    _head: bytes
 
     def __init__(
         self, websocket: WebSocket, iteration: Generator[AnyEvent, None, None], max_queue: int
@@ -493,6 +495,8 @@ class _Reader:
         # The exception out of reply_key that ends the connection.
         self._error: Exception | None = None
         self._greenlet: _ReaderGreenlet | None = None
+        # The server's answer, once somebody has asked for it.
+        self._response: Response | None = None
 
     # Opening, in the greenlet of the caller
 
@@ -511,7 +515,7 @@ class _Reader:
         try:
             for event in self._iteration:
                 if event.name == "ready":
-                    self.protocol, self.response = event.protocol, event.response
+                    self.protocol, self._head = event.protocol, event.response.raw
                     is_ready = True
                     break
                 if event.name == "rejected":
@@ -534,6 +538,13 @@ class _Reader:
         self.mailbox.regulate(gate, self._greenlet)
         _readers.add(self)
         self._greenlet.start()
+
+    @property
+    def response(self) -> Response:
+        """The server's answer to the upgrade."""
+        if self._response is None:
+            self._response = Response(self._head)
+        return self._response
 
     # Reading
 
