@@ -28,7 +28,15 @@ from .options import (
 )
 from .protocol.frame import Payload, build_close_payload
 from .protocol.response import Response
-from .replies import Replies, ReplyKey, build_closed, check_request, check_timeout, encode_request
+from .replies import (
+    Replies,
+    ReplyKey,
+    build_closed,
+    check_request,
+    check_timeout,
+    encode_request,
+    send_in_time,
+)
 from .sessions.contract import Session, SessionClass
 from .sessions.lifecycle import OF_THE_PARENT
 from .sessions.mailbox import Gate, Mailbox, Ticket, measure
@@ -381,7 +389,7 @@ class Connection:
         reader.pings[data] = (ticket, monotonic())
         latency: float
         try:
-            self.websocket.send_ping(data)
+            send_in_time(lambda: self.websocket.send_ping(data), timeout)
             latency = reader.mailbox.wait(ticket, timeout)
         except (errors.WebSocketUnavailable, errors.TransportFail) as error:
             raise reader.explain(error) from None

@@ -72,7 +72,7 @@ class Replies:
             self._reply_key = reply_key
         reply: Message
         try:
-            _send_in_time(send, timeout)
+            send_in_time(send, timeout)
             reply = wait(ticket, None if deadline is None else max(0.0, deadline - monotonic()))
         except BaseException:
             self._remove(ticket, key)
@@ -130,9 +130,9 @@ class Replies:
             self._reply_key = None
 
 
-def _send_in_time(send: Callable[[], object], timeout: float | None) -> None:
+def send_in_time(send: Callable[[], object], timeout: float | None) -> None:
     """Send; raise TimeoutError if that waits too long, for a server that reads nothing."""
-    if timeout is None:
+    if timeout is None or timeout == float("inf"):
         send()
         return
     limit = Timeout(max(SHORTEST_WAIT, timeout))
@@ -142,7 +142,7 @@ def _send_in_time(send: Callable[[], object], timeout: float | None) -> None:
     except Timeout as error:
         if error is not limit:
             raise
-        raise TimeoutError(f"the request was not taken within {timeout:g} s") from None
+        raise TimeoutError(f"it was not taken within {timeout:g} s") from None
     finally:
         limit.close()
 

@@ -82,7 +82,7 @@ def test_reply_by_match_and_by_key(ask: Any, server: EchoServer) -> None:
     reply = asking.request({"id": 7}, match=lambda event: event.json["id"] == 7, timeout=PATIENCE)
     assert reply.name == "text"
     assert reply.json == {"id": 7}
-    assert asking.request({"id": 8}, key=8, timeout=PATIENCE).json["id"] == 8
+    assert asking.request({"id": 8}, key=8, timeout=float("inf")).json["id"] == 8
     assert asking.request([1], match=lambda event: event.json == [1]).text == "[1]"
     assert asking.request("text", lambda event: event.text == "text").text == "text"
     reply = asking.request(b"bytes", lambda event: event.name == "binary", timeout=PATIENCE)
@@ -255,6 +255,8 @@ def test_request_to_a_server_that_reads_nothing_ends_in_its_timeout() -> None:
                 connection.request(bytes(10_000_000), match=bool, timeout=0.05)
             with pytest.raises(TimeoutError, match="taken"):
                 connection.request("x", match=bool, timeout=0.05)
+            with pytest.raises(TimeoutError, match="taken"):
+                connection.ping(timeout=0.05)
             with pytest.raises(gevent.Timeout, match="mine"), gevent.Timeout(0.05, "mine"):
                 connection.request("x", match=bool, timeout=PATIENCE)
             assert connection.is_open
