@@ -39,10 +39,7 @@ cdef class Mailbox:
     cdef object _end
     cdef object _valve
     cdef object _owner
-    cdef readonly bint is_open
-    cdef bint _wants_receiver
-    cdef object _piecemeal
-    cdef object _on_front
+    cdef bint _is_open
 
     @cython.locals(ticket=Ticket)
     cpdef put(self, message, long long size)
@@ -50,9 +47,8 @@ cdef class Mailbox:
     cpdef take(self, timeout)
     @cython.locals(ticket=Ticket)
     cdef _wait(self, timeout)
-    cpdef stand_in_line(self, ticket, on_front=*)
+    cpdef stand_in_line(self, Ticket ticket)
     cpdef wait(self, Ticket ticket, timeout)
-    cpdef call(self)
     cpdef resume(self)
 
 

@@ -206,7 +206,6 @@ def test_trace_that_refuses_pings_ends_no_watch_for_silence(
 
 
 def test_close_ends_a_handler_that_waits_at_the_mark_although_a_poll_is_due() -> None:
-    waiting = gevent.event.Event()
     outcome: list[BaseException] = []
     server = EchoServer(stop_reading, receive_buffer=16384).start()
     websocket = greenws.WebSocket(server.url, proxies={}, write_limit=65536, send_timeout=None)
@@ -217,16 +216,18 @@ def test_close_ends_a_handler_that_waits_at_the_mark_although_a_poll_is_due() ->
                 continue
             try:
                 while True:
-                    if websocket.session.queued_bytes:
-                        waiting.set()
                     websocket.send_binary(bytes(32768))
             except greenws.errors.WebSocketError as error:
                 outcome.append(error)
 
     client = gevent.spawn(run)
     with gevent.Timeout(PATIENCE):
-        assert waiting.wait(PATIENCE)
-        gevent.sleep(0.03)  # until a poll is due, which has to wait for the handler
+        # Until the kernel's buffers are full, too, and a poll is due, which has to wait for the
+        # handler.
+        size = 0
+        while size < 65536 or size != websocket.session.queued_bytes:
+            size = websocket.session.queued_bytes if websocket.session else 0
+            gevent.sleep(0.03)
         websocket.close()
         client.join()
     server.stop()
