@@ -255,7 +255,7 @@ def test_request_to_a_server_that_reads_nothing_ends_in_its_timeout() -> None:
                 connection.request(bytes(10_000_000), match=bool, timeout=0.05)
             with pytest.raises(TimeoutError, match="taken"):
                 connection.request("x", match=bool, timeout=0.05)
-            with pytest.raises(TimeoutError, match="taken|came"):
+            with pytest.raises(TimeoutError, match=r"taken|came"):
                 connection.ping(timeout=0.05)
             with pytest.raises(gevent.Timeout, match="mine"), gevent.Timeout(0.05, "mine"):
                 connection.request("x", match=bool, timeout=PATIENCE)
