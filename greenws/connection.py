@@ -15,9 +15,10 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
-from gevent import Greenlet, GreenletExit
+from gevent import Greenlet, GreenletExit, getcurrent
 
 from . import constants, errors
+from .drain import drain_at_exit
 from .options import (
     RUN_OPTIONS,
     WEBSOCKET_OPTIONS,
@@ -40,6 +41,7 @@ from .replies import (
 from .sessions.contract import Session, SessionClass
 from .sessions.lifecycle import OF_THE_PARENT
 from .sessions.mailbox import Gate, Mailbox, Ticket, measure
+from .sessions.roster import Roster, get_roster
 from .sessions.session import GeventSession, Regulator
 from .status import Status
 from .websocket import WebSocket
@@ -424,8 +426,7 @@ class Connection:
         if reader.end is not None:
             return
         reader.mailbox.check_thread()
-        reader.mailbox.open()
-        self.websocket.close(code, reason)
+        reader.close(code, reason)
 
 
 class _End:
@@ -464,6 +465,7 @@ class _Reader:
         "_iteration",
         "_replies",
         "_response",
+        "_roster",
         "_websocket",
         "end",
         "is_broken",
@@ -503,6 +505,8 @@ class _Reader:
         # The exception out of reply_key that ends the connection.
         self._error: Exception | None = None
         self._greenlet: _ReaderGreenlet | None = None
+        # Those that run on the same hub, once this one runs.
+        self._roster: Roster | None = None
         # The server's answer, once somebody has asked for it.
         self._response: Response | None = None
 
@@ -545,6 +549,9 @@ class _Reader:
         self._greenlet = _ReaderGreenlet(self._run)
         self.mailbox.regulate(gate, self._greenlet)
         _readers.add(self)
+        self._roster = get_roster()
+        self._roster.add(self)
+        drain_at_exit()
         self._greenlet.start()
 
     @property
@@ -663,6 +670,27 @@ class _Reader:
         finally:
             self._ended = tuple(found for found in self._ended if found is not ticket)
 
+    # As a resident of its hub, which drain() and the exit of the program close
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the connection has not ended."""
+        return self.end is None
+
+    @property
+    def is_caller(self) -> bool:
+        """Whether the caller is a function that request() was given."""
+        return getcurrent() is self._greenlet
+
+    def close(self, code: int | None, reason: str) -> None:
+        """Begin to close. Returns at once."""
+        self.mailbox.open()
+        self._websocket.close(code, reason)
+
+    def kill(self) -> None:
+        """Drop the connection, soon."""
+        self.abandon()
+
     def abandon(self) -> None:
         """Drop the connection, soon. Called from anywhere, also by the garbage collector."""
         greenlet = self._greenlet
@@ -689,6 +717,8 @@ class _Reader:
             return
         self.end = end
         _readers.discard(self)
+        if self._roster is not None:
+            self._roster.remove(self)
         self.mailbox.end(self.make_error)
         if self._replies is not None:
             self._replies.fail(self.make_error)

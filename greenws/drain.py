@@ -1,4 +1,5 @@
-"""The end of all clients of a hub, in good order: on demand, and when the interpreter exits.
+"""The end of all clients and connections of a hub, in good order: on demand, and when the
+interpreter exits. What is said of clients holds for a Connection, too.
 
 At exit, the main greenlet runs the functions of :mod:`atexit` before the interpreter is taken
 apart: greenlets run when it waits, and threads go on. Clients of other threads are drained by
@@ -35,7 +36,7 @@ _TURN_TIME = 0.005
 
 
 def drain(timeout: float = 5, code: int = Status.GOING_AWAY, reason: str = "") -> int:
-    """Close every running client of this thread's hub, and wait for their ends.
+    """Close every running client and Connection of this thread's hub, and wait for their ends.
 
     No client reconnects. What was sent before goes first, ``on_close`` is called, and those that
     have not ended after ``timeout`` seconds are killed. Clients that are started meanwhile are left
@@ -47,7 +48,7 @@ def drain(timeout: float = 5, code: int = Status.GOING_AWAY, reason: str = "") -
     :param timeout: seconds.
     :param code: the close code for the servers.
     :param reason: at most 123 bytes of UTF-8.
-    :returns: the number of clients that were killed.
+    :returns: the number of clients and connections that were killed.
     :raises ValueError: if the code must not be sent, the reason is too long, or the timeout is
         negative.
     """

@@ -242,6 +242,19 @@ def server() -> Any:
         yield running
 
 
+def test_connections_are_drained_at_the_end_of_the_program(server: EchoServer) -> None:
+    code = """
+    connection = greenws.connect(url, proxies={})
+    connection.send("last")
+    other = greenws.connect(url, proxies={})
+    for number in range(100):
+        other.send(str(number))
+    """
+    assert run(server, code) == (0, [], "")
+    assert codes(server) == [1001, 1001]
+    assert server.message_count == 101
+
+
 def test_each_of_many_clients_is_drained(server: EchoServer) -> None:
     status, out, err = run(server, "for feed in start(100): feed.send_text('last')")
     assert (status, err) == (0, "")
@@ -432,6 +445,29 @@ def test_drain_closes_and_waits(server: EchoServer) -> None:
         assert feed.calls[-1] == "close"
     assert codes(server) == [1001] * 20
     assert server.messages == ["last"] * 20
+
+
+def test_drain_closes_connections_as_well(server: EchoServer) -> None:
+    start(server)
+    connection = greenws.connect(server.url, proxies={})
+    connection.send("last")
+    assert greenws.drain(PATIENCE) == 0
+    assert not connection.is_open
+    assert connection.sent_code == 1001
+    assert server.message_count == 1
+    assert codes(server) == [1001, 1001]
+    # What was received is still there; then the end.
+    assert connection.receive(PATIENCE) == "last"
+    with pytest.raises(greenws.errors.WebSocketClosed):
+        connection.receive(PATIENCE)
+
+
+def test_drain_drops_connections_that_are_late() -> None:
+    with EchoServer(stop_reading) as server:
+        connection = greenws.connect(server.url, proxies={}, close_timeout=None)
+        assert greenws.drain(0.05) == 1
+        wait_until(lambda: connection.close_code is not None)
+        assert connection.close_code == 1006
 
 
 def test_drain_has_a_code_and_a_reason(server: EchoServer) -> None:

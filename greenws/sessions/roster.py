@@ -21,7 +21,7 @@ from . import threads
 
 
 class Resident(Protocol):
-    """Something that runs on a hub until it is closed or killed: a client."""
+    """Something that runs on a hub until it is closed or killed: a client, or a connection."""
 
     @property
     def is_running(self) -> bool:
@@ -29,7 +29,7 @@ class Resident(Protocol):
 
     @property
     def is_caller(self) -> bool:
-        """Whether it is one of its handlers that asks."""
+        """Whether it is one of its handlers that asks, or another function that it calls."""
 
     def close(self, code: int, reason: str) -> None:
         """Begin to end in good order. Returns at once."""
