@@ -11,7 +11,7 @@ from collections import Counter
 from contextlib import suppress
 from email.message import Message
 from http.client import HTTPResponse
-from http.cookiejar import Cookie, CookieJar
+from http.cookiejar import Cookie, CookieJar, http2time  # type: ignore[attr-defined]
 from itertools import count
 from typing import cast
 from urllib.parse import quote
@@ -36,6 +36,7 @@ _MAX_FIELDS = 4 * _MAX_PER_DOMAIN
 # A cookie with a control character is dropped (RFC 6265bis section 5.6), because the cookie could
 # not be sent back.
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_EXPIRY = re.compile(r";[ \t]*expires[ \t]*=([^;]*)", re.IGNORECASE)
 _ASCII = "".join(map(chr, range(0x80)))
 
 # The jar strips these two characters, which are blanks in Latin-1, off a name and a value. Two
@@ -133,11 +134,23 @@ def _is_fit(value: str) -> bool:
 
 def _shield(value: str) -> str:
     """Return a ``Set-Cookie`` that passes the jar without a loss."""
-    if value.isascii():
-        return value
-    pair, semicolon, attributes = value.partition(";")
-    # The jar compares a path with that of a request, which is percent-encoded.
-    return pair.translate(_SHIELD) + semicolon + quote(attributes.encode("latin-1"), safe=_ASCII)
+    if not value.isascii():
+        pair, semicolon, attributes = value.partition(";")
+        # The jar compares a path with that of a request, which is percent-encoded.
+        attributes = quote(attributes.encode("latin-1"), safe=_ASCII)
+        value = pair.translate(_SHIELD) + semicolon + attributes
+    return _EXPIRY.sub(_check_expiry, value)
+
+
+def _check_expiry(found: re.Match[str]) -> str:
+    """Return an ``Expires`` that the jar can read, or nothing (RFC 6265 section 5.2.1)."""
+    try:
+        http2time(found[1].strip(' \t"'))
+    except Exception:
+        # A month that does not exist, say. The jar would warn of a bug of its own, and drop all
+        # cookies of the answer.
+        return ""
+    return found[0]
 
 
 def _encode(pair: str) -> bytes:

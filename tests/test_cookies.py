@@ -84,6 +84,18 @@ def test_expired_cookie_is_gone() -> None:
     assert Cookies(jar).build_header(HERE) == b""
 
 
+@pytest.mark.parametrize(
+    "expiry",
+    ["Wed, 21 Obt 2065 07:28:00 GMT", '"21 Obt 2065"', "soon", "", "Wed, 32 Oct 2065 07:28:00 GMT"],
+)
+def test_expiry_that_cannot_be_read_is_ignored(expiry: str) -> None:
+    jar = after("first=1", f"a=1; expires ={expiry}; Path=/chat", "last=3")
+    assert sorted(cookie.name for cookie in jar) == ["a", "first", "last"]
+    assert all(
+        cookie.expires is None and cookie.path == "/chat" for cookie in jar if cookie.path != "/"
+    )
+
+
 @pytest.mark.parametrize("value", ["a=\x01", "a=b\x00", "\x1f", "a=b;\x0b Path=/"])
 def test_cookie_with_control_characters_is_dropped(value: str) -> None:
     assert Cookies(after(value, "b=2")).build_header(HERE) == b"b=2"
