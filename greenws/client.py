@@ -39,7 +39,7 @@ from .sessions import forks
 from .sessions.contract import SessionClass
 from .sessions.lomond import is_gone
 from .sessions.mailbox import wait_for_ticket
-from .sessions.roster import Roster, get_roster, is_in_hub
+from .sessions.roster import ResidentGreenlet, Roster, get_roster, is_in_hub
 from .sessions.session import GeventSession
 from .status import Status
 from .websocket import WebSocket, build_user_close, check_run_options, check_session_class
@@ -92,11 +92,6 @@ CLIENT_STEPS: dict[ClientLife, frozenset[ClientLife]] = {
     _KILLED: frozenset({_ENDED}),
     _ENDED: frozenset({_CONNECTING}),
 }
-
-
-class _ClientGreenlet(Greenlet):  # type: ignore[type-arg]  # a generic for mypy alone
-    # gevent would keep ten frames of the stack that started the greenlet, for every client.
-    spawning_stack_limit = 0
 
 
 class Client(Handlers, WebSocketDefaults, RunDefaults):
@@ -169,7 +164,7 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
         self._generation = forks.generation
         # The names of those events of _COSTLY that have a handler.
         self._handled: frozenset[str] = frozenset()
-        self._greenlet: _ClientGreenlet | None = None
+        self._greenlet: ResidentGreenlet | None = None
         # The greenlet that calls the handlers, while they are called.
         self._runner: Any = None
         # Those that run on the same hub, while this client runs.
@@ -203,7 +198,7 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
         :raises RuntimeError: if it runs already.
         """
         self._begin()
-        self._greenlet = _ClientGreenlet.spawn(self._run_apart)
+        self._greenlet = ResidentGreenlet.spawn(self._run_apart)
         return self
 
     def run(self) -> None:

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Callable, Generator, Hashable, Iterator, Mapping
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
-from gevent import Greenlet, GreenletExit, getcurrent
+from gevent import GreenletExit, getcurrent
 
 from . import constants, errors
 from .drain import drain_at_exit
@@ -27,7 +26,7 @@ from .options import (
     check_option,
     refuse_option,
 )
-from .protocol.frame import Payload, build_close_payload
+from .protocol.frame import Payload
 from .protocol.response import Response
 from .replies import (
     Replies,
@@ -38,13 +37,14 @@ from .replies import (
     encode_request,
     send_in_time,
 )
+from .sessions import forks
 from .sessions.contract import Session, SessionClass
 from .sessions.lifecycle import OF_THE_PARENT
 from .sessions.mailbox import Gate, Mailbox, Ticket, measure
-from .sessions.roster import Roster, get_roster
+from .sessions.roster import ResidentGreenlet, Roster, get_roster
 from .sessions.session import GeventSession, Regulator
 from .status import Status
-from .websocket import WebSocket
+from .websocket import WebSocket, build_user_close
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -421,7 +421,7 @@ class Connection:
             reader.wait_end(limit or None)
 
     def _begin_close(self, code: int | None, reason: str) -> None:
-        build_close_payload(code, reason)  # a mistake is told, whatever the state
+        build_user_close(code, reason)  # a mistake is told, whatever the state
         reader = self._reader
         if reader.end is not None:
             return
@@ -445,11 +445,6 @@ class _End:
         self.cause: BaseException | None = None
 
 
-class _ReaderGreenlet(Greenlet):  # type: ignore[type-arg]  # a generic for mypy alone
-    # gevent would keep ten frames of the stack that started the greenlet, for every connection.
-    spawning_stack_limit = 0
-
-
 class _Reader:
     """Iterates over a WebSocket in a greenlet of its own, and gives what comes to those who wait.
 
@@ -468,7 +463,6 @@ class _Reader:
         "_roster",
         "_websocket",
         "end",
-        "is_broken",
         "latency",
         "mailbox",
         "pings",
@@ -497,14 +491,12 @@ class _Reader:
         self.latency: float | None = None
         #: How the connection has ended; None: it has not.
         self.end: _End | None = None
-        #: Whether a message could not be completed, which is no normal end.
-        self.is_broken: bool = False
         self._replies: Replies | None = None
         # Those that wait for the end.
         self._ended: tuple[Ticket, ...] = ()
         # The exception out of reply_key that ends the connection.
         self._error: Exception | None = None
-        self._greenlet: _ReaderGreenlet | None = None
+        self._greenlet: ResidentGreenlet | None = None
         # Those that run on the same hub, once this one runs.
         self._roster: Roster | None = None
         # The server's answer, once somebody has asked for it.
@@ -546,7 +538,7 @@ class _Reader:
         gate = (
             Regulator(session) if isinstance(session, GeventSession) else Gate(self.mailbox.reactor)
         )
-        self._greenlet = _ReaderGreenlet(self._run)
+        self._greenlet = ResidentGreenlet(self._run)
         self.mailbox.regulate(gate, self._greenlet)
         _readers.add(self)
         self._roster = get_roster()
@@ -591,7 +583,7 @@ class _Reader:
             elif violation is not None:
                 reason = violation
             end = _End(state.close_code or Status.ABNORMAL, reason, state.sent_code, graceful)
-            if self._error is not None or self.is_broken:
+            if self._error is not None:
                 end.is_quiet, end.cause = False, self._error
             elif state.sent_code is not None and not is_first and violation is None:
                 end.is_quiet = True  # the user has closed
@@ -733,13 +725,7 @@ _readers: WeakSet[_Reader] = WeakSet()
 
 
 def _disown_all() -> None:
-    for reader in list(_readers):
-        try:
-            reader.disown()
-        except Exception:
-            # The loop of a hub that was destroyed, say: the others are told.
-            sys.excepthook(*sys.exc_info())
+    forks.call_each([reader.disown for reader in list(_readers)])
 
 
-if hasattr(os, "register_at_fork"):  # not where there are no forks
-    os.register_at_fork(after_in_child=_disown_all)
+forks.call_in_child(_disown_all)

@@ -53,7 +53,6 @@ ROWS: tuple[tuple[str, ...], ...] = (
     (
         "sessions.syscalls",
         "sessions.threads",
-        "sessions.roster",
         "sessions.ticks",
         "sessions.clock",
         "sessions.busypoll",
@@ -61,6 +60,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "sessions.rota",
         "sessions.lifecycle",
         "sessions.forks",
+        "sessions.roster",
         "sessions.wait",
         "sessions.transport",
         "sessions.plain",

@@ -11,7 +11,8 @@ from typing import Any
 
 import gevent
 
-from .streams import READABLE, wait_for
+from ..sessions.wait import READ
+from .streams import wait_for
 
 try:
     import resource
@@ -98,7 +99,7 @@ def read_stdin() -> bytes:
         data: bytes = gevent.get_hub().threadpool.apply(os.read, (_STDIN, _READ_SIZE))
         return data
     while True:
-        wait_for(_STDIN, READABLE)
+        wait_for(_STDIN, READ)
         try:
             return os.read(_STDIN, _READ_SIZE)
         except BlockingIOError:

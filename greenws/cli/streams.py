@@ -17,9 +17,7 @@ from typing import TextIO
 
 import gevent
 
-# The events of a loop's io watcher.
-READABLE = 1
-WRITABLE = 2
+from ..sessions.wait import WRITE, wait
 
 # A pipe that is writable takes PIPE_BUF bytes without waiting, which is 4096 on Linux. No character
 # has more than four bytes, in any encoding with a backslash.
@@ -127,19 +125,14 @@ def wait_for(descriptor: int, event: int) -> None:
 
     Files and most devices never do, and not every event loop accepts them.
 
-    :param event: READABLE or WRITABLE.
+    :param event: READ or WRITE.
     """
     if sys.platform == "win32":  # where a loop waits for sockets only
         return
     kind = os.fstat(descriptor).st_mode
     if not (stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind) or os.isatty(descriptor)):
         return
-    hub = gevent.get_hub()
-    watcher = hub.loop.io(descriptor, event)
-    try:
-        hub.wait(watcher)
-    finally:
-        watcher.close()
+    wait(descriptor, event)
 
 
 def _write(stream: TextIO, text: str) -> None:
@@ -158,7 +151,7 @@ def _write(stream: TextIO, text: str) -> None:
         stream.flush()
         return
     for start in range(0, len(text), _PIECE):
-        wait_for(descriptor, WRITABLE)
+        wait_for(descriptor, WRITE)
         try:
             stream.write(text[start : start + _PIECE])
             stream.flush()
@@ -169,7 +162,7 @@ def _write(stream: TextIO, text: str) -> None:
 def _flush_late(stream: TextIO, descriptor: int) -> None:
     """Flush what a non-blocking descriptor has not taken at once; the stream still has it."""
     while True:
-        wait_for(descriptor, WRITABLE)
+        wait_for(descriptor, WRITE)
         try:
             stream.flush()
             return

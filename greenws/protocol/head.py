@@ -165,11 +165,12 @@ class Head:
     def __init__(self, raw: bytes) -> None:
         #: The head as it was received.
         self.raw: bytes = bytes(raw)
-        lines = self.raw.decode("latin-1").replace("\r\n", "\n").split("\n")
+        text = self.raw.decode("latin-1").replace("\r\n", "\n")
+        lines = text.split("\n")
         #: Status line or request line.
         self.start_line: str = lines[0].translate(_TO_SPACE)
         fields = _parse_fields(lines)
-        if any("\0" in line or "\r" in line for line in lines):
+        if "\0" in text or "\r" in text:
             fields = _clean_fields(fields)
         #: Name and value of each field line, in the order of the head; names in lower case.
         self.fields: list[tuple[str, str]] = fields

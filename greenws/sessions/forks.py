@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 from .. import errors
@@ -51,17 +51,27 @@ def check(since: int) -> None:
         raise errors.WebSocketUnavailable("{}", OF_THE_PARENT)
 
 
+def call_each(functions: Iterable[Callable[[], object]]) -> None:
+    """Call each function; print the exception of one, and call the others all the same."""
+    for function in functions:
+        try:
+            function()
+        except Exception:
+            sys.excepthook(*sys.exc_info())
+
+
+def call_in_child(function: Callable[[], object]) -> None:
+    """Have ``function`` called in every forked child, after those that were given before."""
+    if hasattr(os, "register_at_fork"):  # not where there are no forks
+        os.register_at_fork(after_in_child=function)
+
+
 def _note_fork() -> None:
     global generation
     generation += 1
     events = list(_waits.values())
     _waits.clear()
-    for event in events:
-        try:
-            event.set()
-        except Exception:
-            sys.excepthook(*sys.exc_info())  # the others are set all the same
+    call_each([event.set for event in events])
 
 
-if hasattr(os, "register_at_fork"):  # not where there are no forks
-    os.register_at_fork(after_in_child=_note_fork)
+call_in_child(_note_fork)

@@ -30,6 +30,7 @@ from gevent.monkey import get_original
 
 from ..native import buffers
 from ..protocol.stream import HEADROOM
+from . import forks
 from .busypoll import BusyPoll
 from .clock import Clock, Loop, Watcher
 from .crowd import Crowd, Member
@@ -211,11 +212,7 @@ class Reactor:
             self.abandon()
         sessions = list(self.sessions)
         self.sessions.clear()
-        for session in sessions:
-            try:
-                session._expire()
-            except Exception:
-                sys.excepthook(*sys.exc_info())
+        forks.call_each([session._expire for session in sessions])
         self.clock.close()
         self.turn.close()
         self.rota.close()
@@ -239,11 +236,7 @@ class Reactor:
                 # anew: a watcher that is stopped before would be stopped in the parent, too.
                 self.loop.reinit()
         finally:
-            for session in sessions:
-                try:
-                    session._abandon()
-                except Exception:
-                    sys.excepthook(*sys.exc_info())
+            forks.call_each([session._abandon for session in sessions])
 
 
 class _Home:
@@ -286,13 +279,7 @@ def get_reactor() -> Reactor:
 
 
 def _abandon_all() -> None:
-    for reactor in list(_reactors):
-        try:
-            reactor.abandon()
-        except Exception:
-            # The loop of a hub that was destroyed, say: the sessions of other hubs are told.
-            sys.excepthook(*sys.exc_info())
+    forks.call_each([reactor.abandon for reactor in list(_reactors)])
 
 
-if hasattr(os, "register_at_fork"):  # not where there are no forks
-    os.register_at_fork(after_in_child=_abandon_all)
+forks.call_in_child(_abandon_all)

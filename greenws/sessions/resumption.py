@@ -65,17 +65,14 @@ class SessionKeeper:
     def record_refusal(self) -> None:
         """Record that the server refused to resume the session."""
         self._renew_until = time.time() + RENEWAL_PERIOD
-        self._note_vain()
-
-    def record_absence(self) -> None:
-        """Record that the server gave no session that can be resumed."""
-        self._note_vain()
+        self.record_vain()
 
     def record_resumption(self) -> None:
         """Record that the server resumed the session."""
         self._vain = 0
 
-    def _note_vain(self) -> None:
+    def record_vain(self) -> None:
+        """Record that a session was of no use: the server refused it, or it cannot be resumed."""
         self._vain += 1
         if self._vain >= MAX_VAIN:
             self._vain = 0

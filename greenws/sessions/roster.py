@@ -7,17 +7,21 @@ the process ends, the clients of each hub have to be found.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakKeyDictionary, WeakValueDictionary, ref
 
-from gevent import get_hub, getcurrent
+from gevent import Greenlet, get_hub, getcurrent
 from gevent.event import Event
 from gevent.hub import Hub
 
-from . import threads
+from . import forks, threads
+
+if TYPE_CHECKING:
+    _AnyGreenlet = Greenlet[..., Any]  # a generic for type checkers alone
+else:
+    _AnyGreenlet = Greenlet
 
 
 class Resident(Protocol):
@@ -36,6 +40,13 @@ class Resident(Protocol):
 
     def kill(self) -> None:
         """End now."""
+
+
+class ResidentGreenlet(_AnyGreenlet):
+    """The greenlet in which a resident runs."""
+
+    # gevent would keep ten frames of the stack that started the greenlet, for every resident.
+    spawning_stack_limit = 0
 
 
 class Roster:
@@ -172,5 +183,4 @@ def list_rosters() -> list[Roster]:
 
 
 # In a forked child, what ran on the hubs was the parent's.
-if hasattr(os, "register_at_fork"):  # not where there are no forks
-    os.register_at_fork(after_in_child=_rosters.clear)
+forks.call_in_child(_rosters.clear)

@@ -410,7 +410,7 @@ class TLSTransport(Transport):
         if session is not None and (session.has_ticket or version != "TLSv1.3"):
             memory.keep(session)
         else:
-            memory.record_absence()
+            memory.record_vain()
 
 
 def handshake(transport: TLSTransport) -> None:

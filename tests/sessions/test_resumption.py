@@ -77,7 +77,7 @@ def test_server_that_gives_no_sessions_is_left_alone_for_a_while() -> None:
     memory = SessionKeeper()
     for _ in range(MAX_VAIN):
         assert memory.wants_renewal
-        memory.record_absence()
+        memory.record_vain()
     assert not memory.wants_renewal
 
 
