@@ -41,8 +41,8 @@ class Holdings:
             for number, target in sorted(self.descriptors - before.descriptors)
         ]
         found += [
-            f"child process {pid}: {command}"
-            for pid, command in sorted(self.children - before.children)
+            f"child process {pid}: {_read_command(pid)}"
+            for pid in sorted(self.children - before.children)
         ]
         found += [
             f"greenlet {greenlet!r}"
@@ -94,21 +94,20 @@ def _list_descriptors() -> set[tuple[int, str]]:
     return found
 
 
-def _list_children() -> set[tuple[int, str]]:
-    found: set[tuple[int, str]] = set()
+def _list_children() -> set[int]:
+    # The number alone: the command of a child that has just been started is not there yet.
+    found: set[int] = set()
     for listing in Path("/proc/self/task").glob("*/children"):
         try:
-            pids = listing.read_text().split()
+            found.update(int(pid) for pid in listing.read_text().split())
         except OSError:  # that thread has ended
             continue
-        for pid in pids:
-            found.add((int(pid), _read_command(pid)))
     return found
 
 
-def _read_command(pid: str) -> str:
+def _read_command(pid: int) -> str:
     try:
-        command = Path("/proc", pid, "cmdline").read_bytes()
+        command = Path("/proc", str(pid), "cmdline").read_bytes()
     except OSError:
         command = b""
     return command.replace(b"\0", b" ").decode(errors="replace").strip() or "(ended, not reaped)"
