@@ -485,6 +485,8 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
         generation = self._generation
         try:
             self._run()
+        except GreenletExit:
+            pass  # kept by the greenlet, its traceback would be a cycle, through all that was alive
         except WebSocketUnavailable:
             if generation == forks.generation:
                 raise

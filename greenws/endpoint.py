@@ -11,7 +11,7 @@ from time import time
 from typing import TYPE_CHECKING, Any
 
 from . import errors, events
-from .protocol.client_protocol import CLOSED, ClientProtocol
+from .protocol.client_protocol import CLOSED, NEW, ClientProtocol
 from .protocol.frame import fit_close_reason
 from .protocol.opening import RequestOptions
 from .protocol.response import Response
@@ -41,14 +41,17 @@ class Endpoint(DrivenWebSocket):
         "_request",
         "_sent_close_time",
         "_session",
-        "_tracer",
-        "_url",
+        "home",
+        "tracer",
     )
 
     def __init__(self, url: URL, request: RequestOptions, tracer: Tracer) -> None:
-        self._url = url
+        #: Where the URL leads, before any redirect.
+        self.home: URL = url
+        #: The tracer, which tells ``trace`` and the log of the steps.
+        self.tracer: Tracer = tracer
         self._request = request
-        self._tracer = tracer
+        self._session: Session | None = None
         self._renew(None, None)
 
     def _renew(self, session: Session | None, driver: FullSession | None) -> None:
@@ -57,18 +60,15 @@ class Endpoint(DrivenWebSocket):
         :param session: the session of the next connection, as ``session_class`` returned it.
         :param driver: the same session, or the adapter of a session of others.
         """
-        tracer = self._tracer
+        tracer = self.tracer
         tracer.meter = None
-        protocol = self._protocol = ClientProtocol(
-            self._url,
-            self._request,
-            self.max_size,
-            follows_redirects=driver is not None and driver.follows_redirects,
-            waits_for_body=driver is not None and driver.signals_eof,
-            tracer=tracer,
-        )
-        if tracer.is_heard:
-            protocol.stream.tracer = tracer.tell_message
+        # One that was made and never used serves the first connection.
+        if driver is None or self._session is not None or self._protocol.phase is not NEW:
+            self._protocol: ClientProtocol = ClientProtocol(self.home, self._request, self.max_size)
+        if driver is not None:
+            self._protocol.adapt(
+                driver.follows_redirects, driver.signals_eof, tracer if tracer.is_heard else None
+            )
         self._session = session
         self._driver = driver
         # The process whose connection it is.
@@ -98,14 +98,9 @@ class Endpoint(DrivenWebSocket):
         return self._driver is not None and self._driver.is_forced
 
     @property
-    def home(self) -> URL:
-        """Where the URL leads, before any redirect."""
-        return self._url
-
-    @property
     def target(self) -> URL:
         """Where the session has to connect to: the URL, or where redirects have led."""
-        return self._protocol.target or self._url
+        return self._protocol.target or self.home
 
     @property
     def hops(self) -> int:
@@ -165,11 +160,6 @@ class Endpoint(DrivenWebSocket):
     def key(self) -> bytes:
         """The Sec-WebSocket-Key of the request, while the connection is being opened."""
         return self._protocol.key
-
-    @property
-    def tracer(self) -> Tracer:
-        """The tracer, which tells ``trace`` and the log of the steps."""
-        return self._tracer
 
     @property
     def is_traced(self) -> bool:
@@ -263,7 +253,7 @@ class Endpoint(DrivenWebSocket):
                 yield event
         except (errors.ProtocolError, errors.CriticalProtocolError) as error:
             protocol.violation = str(error)
-            self._tracer.tell("protocol_error", error=protocol.violation)
+            self.tracer.tell("protocol_error", error=protocol.violation)
             self.close(error.code, fit_close_reason(str(error)))
             yield events.ProtocolError(str(error), error.critical)
             if driver is not None:
@@ -294,11 +284,13 @@ class Endpoint(DrivenWebSocket):
         """Take note that the connection has ended, and close the session; idempotent."""
         if self._driver is not None:
             self._driver.close()
+        is_traced = self._protocol.stream.tracer is not None
         self._protocol.end()
         if not self._has_ended:
             self._has_ended = True
-            self._tracer.tell("disconnected")
+            if is_traced:
+                self.tracer.tell("disconnected")
 
     def _emit_trace(self, stage: str, **fields: object) -> None:
         """Tell of a step. Sessions that were written for lomond call it by this name."""
-        self._tracer.tell(stage, **fields)
+        self.tracer.tell(stage, **fields)

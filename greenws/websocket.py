@@ -219,27 +219,27 @@ class WebSocket(Endpoint):
     @property
     def scheme(self) -> str:
         """``"ws"`` or ``"wss"``."""
-        return self._url.scheme
+        return self.home.scheme
 
     @property
     def host(self) -> str:
         """The host of the URL, as a resolver takes it."""
-        return self._url.host
+        return self.home.host
 
     @property
     def port(self) -> int:
         """The port of the URL."""
-        return self._url.port
+        return self.home.port
 
     @property
     def resource(self) -> str:
         """Path and query of the URL, as they are sent."""
-        return self._url.resource
+        return self.home.resource
 
     @property
     def is_secure(self) -> bool:
         """Whether the URL is a wss one: TLS is spoken."""
-        return self._url.is_secure
+        return self.home.is_secure
 
     @property
     def protocols(self) -> Sequence[str]:
@@ -271,11 +271,11 @@ class WebSocket(Endpoint):
     @property
     def trace(self) -> TraceCallback | None:
         """The callable that is given a dict for each step, or None."""
-        return self._tracer.callback
+        return self.tracer.callback
 
     @trace.setter
     def trace(self, callback: TraceCallback | None) -> None:
-        self._tracer.callback = callback
+        self.tracer.callback = callback
 
     @property
     def session(self) -> Session | None:
@@ -369,7 +369,7 @@ class WebSocket(Endpoint):
         driver = session if isinstance(session, GeventSession) else adapt_session(session, self)
         self._renew(session, driver)
         if self._protocol.stream.tracer is not None:
-            self._tracer.tell(
+            self.tracer.tell(
                 "connect_start",
                 poll=poll,
                 ping_rate=ping_rate,
@@ -426,7 +426,7 @@ class WebSocket(Endpoint):
         """
         if not isinstance(text, str):
             raise TypeError(explain_text(text))
-        if len(text) > slices.LARGE and not self._tracer.is_heard:
+        if len(text) > slices.LARGE and self._protocol.stream.tracer is None:
             self._send_large_text(text, compress)
         else:
             self._send_message(Opcode.TEXT, text.encode("utf-8"), compress)
@@ -508,9 +508,9 @@ class WebSocket(Endpoint):
             # The connection has ended already, and the iteration says so.
         protocol.begin_close(payload)
         self._sent_close_time = driver.session_time
-        if self._tracer.is_heard:
+        if self._protocol.stream.tracer is not None:
             text = reason if isinstance(reason, str) else reason.decode("utf-8")
-            self._tracer.tell("close_requested", code=code, reason=text)
+            self.tracer.tell("close_requested", code=code, reason=text)
 
     def force_disconnect(self) -> None:
         """Close the socket now, without a closing handshake."""
@@ -529,7 +529,7 @@ class WebSocket(Endpoint):
         if protocol.stream.tracer is not None:
             stage = "send_text" if opcode == Opcode.TEXT else "send_binary"
             is_compressed = compression is not None
-            self._tracer.tell(stage, length=len(payload), compressed=is_compressed)
+            self.tracer.tell(stage, length=len(payload), compressed=is_compressed)
         if compression is None:
             driver.send(opcode, payload)
         elif len(payload) > slices.LARGE and type(driver) is GeventSession:
@@ -562,7 +562,8 @@ class WebSocket(Endpoint):
         assert self._driver is not None  # a connection opens by its session
         # The frame first: a trace that raises, or waits where it must not, delays no ping.
         self._driver.send(opcode, data)
-        self._tracer.tell(f"send_{kind}", length=len(data))
+        if self._protocol.stream.tracer is not None:
+            self.tracer.tell(f"send_{kind}", length=len(data))
 
 
 def build_user_close(code: int | None, reason: str | bytes) -> bytes:

@@ -79,7 +79,7 @@ class ClientProtocol:
         time that :attr:`hops` has grown.
     :param waits_for_body: whether the driver calls :meth:`receive_eof`; if not, a
         rejection is complete with its head, as nobody would tell where its body ends.
-    :param tracer: told of the steps of the handshake.
+    :param tracer: told of the steps of the handshake; None: nobody listens.
     """
 
     __slots__ = (
@@ -127,7 +127,18 @@ class ClientProtocol:
         self._opening: Opening | None = Opening(
             url, request or RequestOptions(), follows_redirects, waits_for_body
         )
-        self._tracer = tracer or Tracer("")
+        self._tracer = tracer
+
+    def adapt(self, follows_redirects: bool, waits_for_body: bool, tracer: Tracer | None) -> None:
+        """Have the parameters of these names changed, before the first request.
+
+        A :class:`greenws.WebSocket` learns only at connect() who drives it.
+        """
+        opening = self._require_opening()
+        opening.follows_redirects = follows_redirects
+        opening.waits_for_body = waits_for_body
+        self._tracer = tracer
+        self.stream.tracer = None if tracer is None else tracer.tell_message
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.phase.name}>"
@@ -187,7 +198,7 @@ class ClientProtocol:
         opening = self._require_opening()
         self._step(OPENING)
         request = opening.build_request()
-        if self._tracer.is_heard:
+        if self._tracer is not None:
             opening.requested_at = self._tracer.now()
         return request
 
@@ -302,7 +313,7 @@ class ClientProtocol:
         if outcome is None:
             return None
         response, tracer = outcome.response, self._tracer
-        if tracer.is_heard:
+        if tracer is not None:
             duration = tracer.now() - opening.requested_at
             tracer.tell("upgrade", status_code=response.status_code, duration=duration)
         if isinstance(outcome, Upgraded):
@@ -311,9 +322,9 @@ class ClientProtocol:
             return self._reject(response, outcome.reason + _quote_message(response))
         self.hops = opening.hops
         target = opening.target
-        tracer.tell(
-            "redirect", status_code=response.status_code, target=redact_url(target.redact())
-        )
+        if tracer is not None:
+            shown = redact_url(target.redact())
+            tracer.tell("redirect", status_code=response.status_code, target=shown)
         return None
 
     def _upgrade(self, response: Response, rest: bytes) -> events.Ready | events.Rejected:
@@ -323,7 +334,7 @@ class ClientProtocol:
             return self._reject(response, str(error) + self._require_opening().detour)
         self._opening = None
         self._step(OPEN)
-        if self._tracer.is_heard:
+        if self._tracer is not None:
             names = sorted(extensions)
             self._tracer.tell("handshake_ready", protocol=protocol, extensions=names)
         ready = events.Ready(response, protocol, extensions)
@@ -335,7 +346,8 @@ class ClientProtocol:
     def _reject(self, response: Response, reason: str) -> events.Rejected:
         code = response.status_code
         reason = printable(reason, MAX_MESSAGE)  # may quote the server
-        self._tracer.tell("handshake_rejected", reason=reason, status_code=code)
+        if self._tracer is not None:
+            self._tracer.tell("handshake_rejected", reason=reason, status_code=code)
         self._step(CLOSED)
         self._require_opening().rejection = _describe_rejection(response, reason)
         event = events.Rejected(response, reason)

@@ -166,13 +166,13 @@ class Opening:
 
     __slots__ = (
         "_body",
-        "_follows",
         "_head",
         "_is_answered",
         "_obstacle",
         "_options",
         "_response",
         "_url",
+        "follows_redirects",
         "hops",
         "is_at_end",
         "key",
@@ -192,7 +192,6 @@ class Opening:
     ) -> None:
         self._url = url
         self._options = options
-        self._follows = follows_redirects
         # Whether the request has its answer: bytes behind the answer mean nothing.
         self._is_answered = False
         # The reader of the answer's head; None: no byte of the answer has come yet.
@@ -201,6 +200,8 @@ class Opening:
         self._body: BodyReader | None = None
         # Why a redirect is not followed; empty if the answer is no redirect.
         self._obstacle = ""
+        #: Whether the session can connect elsewhere.
+        self.follows_redirects: bool = follows_redirects
         #: Whether a rejection is held back until its body has ended.
         self.waits_for_body: bool = waits_for_body
         #: Whether the server has ended the stream on which it answers.
@@ -361,7 +362,7 @@ class Opening:
     def _redirect(self, location: str) -> str:
         """Set the new target and return "", or return why the redirect must not be followed."""
         limit = self._options.max_redirects
-        if not self._follows:
+        if not self.follows_redirects:
             return "redirects are not followed here"
         if self.hops >= limit:
             return f"more than {limit} redirects" if limit else "redirects are switched off"

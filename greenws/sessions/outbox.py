@@ -79,12 +79,12 @@ class Outbox(Flushable):
         "transport",
     )
 
-    def __init__(
-        self, life: Lifecycle, alarm: Alarm, write_limit: int, send_timeout: float | None
-    ) -> None:
+    def __init__(self, life: Lifecycle, write_limit: int, send_timeout: float | None) -> None:
         Flushable.__init__(self)
         self._life = life
-        self._alarm = alarm
+        # Set together with the transport, and forgotten with it: it is the session, which keeps
+        # this queue.
+        self._alarm: Alarm | None = None
         self._write_limit = write_limit
         self._send_timeout = send_timeout
         # Set together with the transport; nothing asks for the reactor before.
@@ -119,15 +119,17 @@ class Outbox(Flushable):
         # Bytes that were flushed early, since a sender let the loop have its turn.
         self._passed = 0
 
-    def open(self, transport: Transport, reactor: Reactor) -> None:
-        """Send to ``transport`` from now on."""
+    def open(self, transport: Transport, reactor: Reactor, alarm: Alarm) -> None:
+        """Send to ``transport`` from now on; ``alarm`` is rung when the session has to look."""
         self._reactor = reactor
+        self._alarm = alarm
         self.transport = transport
         self._is_buffering = transport.is_buffering
 
     def close(self) -> None:
         """Forget the transport, which the caller closes; senders that wait go on. Idempotent."""
         self.transport = None
+        self._alarm = None
         self._unwatch()
         self._release_all()
 
@@ -356,7 +358,7 @@ class Outbox(Flushable):
             self._watcher.start(self.flush)
         if (self._waiters is not None or self.is_awaited) and self.size <= self._write_limit // 2:
             self._release_next()
-            if self.is_awaited:
+            if self.is_awaited and self._alarm is not None:
                 self.is_awaited = False
                 self._reactor.clock.set(self._alarm, monotonic())
 
@@ -506,7 +508,7 @@ class Outbox(Flushable):
         self._unwatch()
         self._life.fail(reason)
         self._release_all()
-        if self._reactor is not None:
+        if self._alarm is not None:
             self._reactor.clock.set(self._alarm, monotonic())
 
     def _unwatch(self) -> None:

@@ -131,6 +131,19 @@ def _refer(value: Any) -> Callable[[], Any]:
         return lambda: value
 
 
+def _forget_frames(error: BaseException | None) -> None:
+    """Drop the tracebacks of a failed opening, which would keep all that is alive in its frames.
+
+    An exception of the user's code keeps its own: only that says where the code has failed.
+    """
+    while error is not None:
+        if isinstance(error, (OSError, errors.WebSocketError)):
+            error.__traceback__ = None
+        if error.__cause__ is None and error.__suppress_context__:
+            error.__context__ = None
+        error = error.__cause__ or error.__context__
+
+
 def explain_text(text: object) -> str:
     """Return the message of the error for a text that is none."""
     if isinstance(text, (bytes, bytearray, memoryview)):
@@ -193,7 +206,7 @@ class GeventSession(HubSession):
         self._life = Lifecycle(driven.errors)
         self._schedule = Schedule()
         self._inbox = Inbox()
-        self._outbox = Outbox(self._life, self, driven.write_limit, driven.send_timeout)
+        self._outbox = Outbox(self._life, driven.write_limit, driven.send_timeout)
         # The dial that is under way, where only an exception reaches the greenlet; or None.
         self._approach: Approach | None = None
         # When the session became ready, in seconds of the monotonic clock; 0.0: not yet.
@@ -331,9 +344,10 @@ class GeventSession(HubSession):
             else:
                 yield self._finish(reason, graceful, started)
         finally:
-            # Whoever collects an iteration clears weak references first.
-            self._kept = websocket
-            self._release()
+            if self._life.state != ENDED:
+                # Whoever collects an iteration clears weak references first.
+                self._kept = websocket
+                self._release()
 
     def _finish(self, reason: str, graceful: bool, started: float) -> events.Disconnected:
         life, tracer = self._life, self._websocket.tracer
@@ -354,8 +368,8 @@ class GeventSession(HubSession):
         duration = monotonic() - started
         self._websocket.tracer.tell("connect_fail", reason=reason, duration=duration)
         self._release()
-        # The traceback would keep all that is alive in its frames.
-        return events.ConnectFail(reason, error.with_traceback(None))
+        _forget_frames(error)
+        return events.ConnectFail(reason, error)
 
     def _connect(self) -> tuple[int, str | None]:
         """Dial and send the request.
@@ -403,7 +417,7 @@ class GeventSession(HubSession):
     def _adopt(self, transport: Transport) -> None:
         """Take over an open transport."""
         self._inbox.open(transport, self._hub.loop)
-        self._outbox.open(transport, self._reactor)
+        self._outbox.open(transport, self._reactor, self)
 
     # The loop
 
@@ -1002,8 +1016,13 @@ class GeventSession(HubSession):
             self._leave()
         # If the websocket was connected again before this iteration was dropped, its present
         # connection is not ours.
-        if not life.is_forked and self._has_websocket() and self._websocket.is_driven_by(self):
-            self._websocket.on_disconnect()
+        if life.is_forked or not self._has_websocket():
+            return
+        websocket = self._kept = self._websocket
+        if websocket.is_driven_by(self):
+            websocket.on_disconnect()
+            # It keeps its session: a cycle would be left to the garbage collector.
+            self._kept = None
 
     def _hand_over(self) -> bool:
         """Have the hub, which is another thread's, release the session: nobody else may touch its

@@ -6,6 +6,7 @@ import gc
 import sys
 import threading
 from typing import Any
+from weakref import ref
 
 import gevent
 import lomond
@@ -277,9 +278,38 @@ def test_iteration_keeps_its_websocket() -> None:
         session: Any
         (session,) = get_reactor().sessions
         gc.collect()
-        assert session.websocket.is_ready
+        websocket = session.websocket
+        assert websocket.is_ready
         iteration.close()
-        assert session.websocket.is_closed
+        assert websocket.is_closed
+
+
+@pytest.mark.parametrize("end", ["closed", "refused", "killed"])
+def test_ended_client_leaves_nothing_to_the_garbage_collector(end: str) -> None:
+    class Feed(greenws.Client):
+        def on_ready(self, event: Any) -> None:
+            if end == "closed":
+                self.close()
+
+        def on_connect_fail(self, event: Any) -> None:
+            pass  # without it, the failure is logged, and pytest keeps the record
+
+    with LoopbackServer(accept_and_echo) as server:
+        url = "ws://127.0.0.1:1/" if end == "refused" else server.url
+        gc.collect()
+        gc.disable()
+        try:
+            client = Feed(url, proxies={}).start()
+            if end == "killed":
+                assert client.wait_ready(PATIENCE)
+                client.kill()
+            client.join(PATIENCE)
+            parts = [ref(client), ref(client.websocket)]
+            del client
+            gevent.sleep(0)
+            assert [part() for part in parts] == [None, None]
+        finally:
+            gc.enable()
 
 
 def test_ended_session_keeps_its_websocket() -> None:

@@ -123,8 +123,8 @@ class Setup:
         self.alarm = object()
         self.reactor = Reactor()
         self.transport = Transport(room, is_buffering)
-        self.outbox = twin.Outbox(self.life, self.alarm, write_limit, send_timeout)
-        self.outbox.open(self.transport, self.reactor)
+        self.outbox = twin.Outbox(self.life, write_limit, send_timeout)
+        self.outbox.open(self.transport, self.reactor, self.alarm)
 
     def end_turn(self) -> None:
         queued, self.reactor.queued = self.reactor.queued, []
@@ -510,7 +510,7 @@ def test_nothing_is_taken_from_another_thread() -> None:
 
 def test_nothing_is_taken_before_there_is_a_transport() -> None:
     life = lifecycle.Lifecycle(greenws.errors)
-    outbox = twin.Outbox(life, object(), MARK, None)
+    outbox = twin.Outbox(life, MARK, None)
     assert outbox.is_empty and outbox.size == 0
     outbox.flush()
     outbox.close()
