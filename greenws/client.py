@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import enum
 import logging
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Generator, Hashable, Mapping
 from functools import partial
+from itertools import compress, product
 from operator import attrgetter, is_not
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -26,7 +27,6 @@ from .options import (
     RunOptions,
     WebSocketDefaults,
     WebSocketOptions,
-    check_option,
     find_option,
     refuse_option,
 )
@@ -153,8 +153,9 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
         if self.url is None:
             raise TypeError(f"{type(self).__name__}() needs a url")
         self._backoff = _check_reconnect(self.reconnect)
-        check_run_options(self.poll, self.ping_rate, self.ping_timeout, self.close_timeout)
-        check_option("auto_pong", self.auto_pong)
+        check_run_options(
+            self.poll, self.ping_rate, self.ping_timeout, self.auto_pong, self.close_timeout
+        )
         check_session_class(self.session_class)
         #: The WebSocket underneath: one object, whatever the number of connections.
         self.websocket: WebSocket = WebSocket(self.url, **self._websocket_options())
@@ -162,7 +163,7 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
         self._life = _IDLE
         # The process in which it was started; what runs in a parent has ended in the child.
         self._generation = forks.generation
-        # The names of those events of _COSTLY that have a handler.
+        # The names of those events of _COMBINATIONS that have a handler.
         self._handled: frozenset[str] = frozenset()
         self._greenlet: ResidentGreenlet | None = None
         # The greenlet that calls the handlers, while they are called.
@@ -425,9 +426,10 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
         self._life = life
 
     def _begin(self) -> None:
-        if self.is_running:
-            raise RuntimeError(f"{self!r} is running already")
-        if self._is_of_parent:
+        if self._life not in (_IDLE, _ENDED):
+            if self.is_running:
+                raise RuntimeError(f"{self!r} is running already")
+            # This process is a forked child, and what runs is its parent's.
             self._step(_ENDED)
             self._direct = None
         self._generation = forks.generation
@@ -451,7 +453,7 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
 
     def _stop(self, life: ClientLife = _STOPPING) -> None:
         """Make the present connection the last one. A client that does not run stays as it is."""
-        if self.is_running and self._life < life:
+        if self._life < life and self.is_running:
             self._step(life)
         if self._stopped is not None:
             self._stopped.set()
@@ -511,9 +513,12 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
 
     def _find_handled(self) -> frozenset[str]:
         """Find which of the costly events have a handler, of a subclass or of this instance."""
-        names = frozenset(name for name, is_handled in _COSTLY if is_handled(self))
         # Thousands of clients share one set.
-        return _COMBINATIONS.setdefault(names, names)
+        return _COMBINATIONS[
+            getattr(self.on_text, "__func__", None) is not _ON_TEXT,
+            getattr(self.on_binary, "__func__", None) is not _ON_BINARY,
+            getattr(self.on_poll, "__func__", None) is not _ON_POLL,
+        ]
 
     def _run_connections(self) -> None:
         backoff = self._backoff
@@ -565,7 +570,7 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
         last: events.Disconnected | None = None
         self._ready_time = None
         try:
-            connection = self.websocket.connect(**self._connect_options())
+            connection = self._connect()
         except Exception as error:  # of session_class, or of trace
             self._handler_failed(error)
             return events.Disconnected("the connection was not begun")
@@ -644,22 +649,24 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
         given = zip(WEBSOCKET_OPTIONS, values, _WEBSOCKET_DEFAULTS, strict=True)
         return {name: value for name, value, default in given if value is not default}
 
-    def _connect_options(self) -> dict[str, Any]:
+    def _connect(self) -> Generator[AnyEvent, None, None]:
+        """Begin a connection; the options are checked again, as they may have been changed."""
         session_class, poll = self.session_class, self.poll
-        if (
-            "poll" not in self._handled
-            and isinstance(session_class, type)
-            and issubclass(session_class, GeventSession)
-        ):
+        if not (isinstance(session_class, type) and issubclass(session_class, GeventSession)):
+            check_session_class(session_class)
+        elif "poll" not in self._handled:
             poll = 0  # no handler, so no reason to wake up
-        return {
-            "session_class": session_class,
-            "poll": poll,
-            "ping_rate": self.ping_rate,
-            "ping_timeout": self.ping_timeout,
-            "auto_pong": self.auto_pong,
-            "close_timeout": self.close_timeout,
-        }
+        check_run_options(
+            poll, self.ping_rate, self.ping_timeout, self.auto_pong, self.close_timeout
+        )
+        return self.websocket._start(
+            session_class,
+            poll,
+            self.ping_rate,
+            self.ping_timeout,
+            self.auto_pong,
+            self.close_timeout,
+        )
 
     def _attach(self, stream: Stream) -> None:
         """Have the parser of a connection call the handlers of messages itself."""
@@ -736,8 +743,13 @@ def _overrides(name: str) -> Callable[[Client], bool]:
     return lambda client: getattr(get(client), "__func__", None) is not default
 
 
-# Events that are not even made without a handler, and functions that tell whether a client has one.
-_COSTLY = tuple((name, _overrides(HANDLER_NAMES[name])) for name in ("text", "binary", "poll"))
+# The handlers of the events that are not even made without a handler, and the sets of their names
+# by which of them a client has.
+_ON_TEXT, _ON_BINARY, _ON_POLL = Client.on_text, Client.on_binary, Client.on_poll
+_COMBINATIONS: dict[tuple[bool, bool, bool], frozenset[str]] = {
+    (text, binary, poll): frozenset(compress(("text", "binary", "poll"), (text, binary, poll)))
+    for text, binary, poll in product((False, True), repeat=3)
+}
 # Functions that tell whether a client has a handler for a kind of failed openings.
 _TAKES_FAILURE = {name: _overrides(HANDLER_NAMES[name]) for name in ("connect_fail", "rejected")}
 # Tells whether a client, or its class, has a reply_key() of its own.
@@ -745,8 +757,6 @@ _HAS_REPLY_KEY = _overrides("reply_key")
 # The causes of failed openings that a client remembers to have logged. A few dozen are plenty, but
 # where each one has another text, a number that grows, say.
 _MOST_CAUSES = 64
-# The results of _find_handled.
-_COMBINATIONS: dict[frozenset[str], frozenset[str]] = {}
 
 _get_websocket_options = attrgetter(*WEBSOCKET_OPTIONS)
 _WEBSOCKET_DEFAULTS = _get_websocket_options(WebSocketDefaults)

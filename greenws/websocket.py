@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 _TRANSPORT_DEFAULTS = tuple(getattr(TransportDefaults, name) for name in TRANSPORT_OPTIONS)
 
 _RATES = ("poll", "ping_rate", "ping_timeout", "close_timeout")
+_NUMBERS = frozenset({int, float})
 _RATE_DEFAULTS = tuple(getattr(RunDefaults, name) for name in _RATES)
 
 
@@ -357,11 +358,21 @@ class WebSocket(Endpoint):
             not ended, or if :meth:`connect` was called again meanwhile: a WebSocket has one
             connection at a time. An iteration that was abandoned has ended.
         """
-        check_run_options(poll, ping_rate, ping_timeout, close_timeout)
-        if auto_pong is not True:
-            check_option("auto_pong", auto_pong)
+        check_run_options(poll, ping_rate, ping_timeout, auto_pong, close_timeout)
         check_session_class(session_class)
-        if self._is_busy:
+        return self._start(session_class, poll, ping_rate, ping_timeout, auto_pong, close_timeout)
+
+    def _start(
+        self,
+        session_class: SessionClass,
+        poll: float | None,
+        ping_rate: float | None,
+        ping_timeout: float | None,
+        auto_pong: bool,
+        close_timeout: float | None,
+    ) -> Generator[AnyEvent, None, None]:
+        """Connect as :meth:`connect`, for callers within greenws that have checked the options."""
+        if self._driver is not None and self._is_busy:
             return self._connect_later(
                 session_class, poll, ping_rate, ping_timeout, auto_pong, close_timeout
             )
@@ -398,7 +409,7 @@ class WebSocket(Endpoint):
         that had the name, but only after the call.
         """
         self._check_idle()
-        yield from self.connect(
+        yield from self._start(
             session_class, poll, ping_rate, ping_timeout, auto_pong, close_timeout
         )
 
@@ -630,14 +641,20 @@ def check_run_options(
     poll: float | None,
     ping_rate: float | None,
     ping_timeout: float | None,
+    auto_pong: bool,
     close_timeout: float | None,
 ) -> None:
-    """Check the numbers among the options of :meth:`WebSocket.connect`.
+    """Check the options of :meth:`WebSocket.connect`, but for ``session_class``.
 
-    :raises TypeError: if one is no number.
-    :raises ValueError: if one is negative.
+    :raises TypeError: if one has a wrong type.
+    :raises ValueError: if a number is negative.
     """
     values = (poll, ping_rate, ping_timeout, close_timeout)
     for name, value, default in zip(_RATES, values, _RATE_DEFAULTS, strict=True):
-        if value is not default:
+        # Each connection of a client comes through here, so the usual values are not looked up.
+        if value is default or value is None:
+            continue
+        if not (type(value) in _NUMBERS and value >= 0):
             check_option(name, value)
+    if auto_pong is not True:
+        check_option("auto_pong", auto_pong)

@@ -121,7 +121,11 @@ class HeadReader:
             start = max(0, len(received) - _OVERLAP)
             received += data
         if self._start:
-            self._check_start(received)
+            expected = self._start[: len(received)]
+            if not received.startswith(expected):
+                raise ForeignStart(bytes(received))
+            if expected == self._start:
+                self._start = b""  # all of it is there: nothing to check any more
         found = _END.search(received, start)
         size = len(received) if found is None else found.end()
         if self._skipped + size > self._limit:
@@ -139,13 +143,6 @@ class HeadReader:
     def unfinished_line(self) -> bytes:
         """The first line of the head, as far as it has arrived, while the head is incomplete."""
         return b"" if self._buffer is None else bytes(self._buffer.partition(b"\n")[0])
-
-    def _check_start(self, received: bytes | bytearray) -> None:
-        expected = self._start[: len(received)]
-        if not received.startswith(expected):
-            raise ForeignStart(bytes(received))
-        if expected == self._start:
-            self._start = b""  # all of it is there: nothing to check any more
 
 
 class Head:
@@ -168,9 +165,10 @@ class Head:
         text = self.raw.decode("latin-1").replace("\r\n", "\n")
         lines = text.split("\n")
         #: Status line or request line.
-        self.start_line: str = lines[0].translate(_TO_SPACE)
+        self.start_line: str = lines[0]
         fields = _parse_fields(lines)
         if "\0" in text or "\r" in text:
+            self.start_line = self.start_line.translate(_TO_SPACE)
             fields = _clean_fields(fields)
         #: Name and value of each field line, in the order of the head; names in lower case.
         self.fields: list[tuple[str, str]] = fields

@@ -254,8 +254,8 @@ class Opening:
             if cookie:
                 handshake.check_field(b"Cookie", cookie)
                 lines.append(b"Cookie: " + cookie)
-        custom = options.custom_headers()
-        if custom:
+        if options.headers is not None or options.added_headers:
+            custom = options.custom_headers()
             if target.origin != self._url.origin:
                 # RFC 6454: a header that was meant for one origin is not for another.
                 custom = [pair for pair in custom if pair[0].lower() in _PORTABLE_HEADERS]
@@ -300,7 +300,9 @@ class Opening:
             if code is None:
                 line = quote_bytes(response.start_line.encode("latin-1"))
                 return self._refuse(response, f"the status line of the answer is malformed: {line}")
-            if response.is_interim:  # RFC 7231 section 6.2: any number, before the answer
+            if (
+                code < 200 and response.is_interim
+            ):  # RFC 7231 section 6.2: any number, before the answer
                 self._head = None
                 continue
             if self._options.cookies is not None:

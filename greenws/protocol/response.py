@@ -14,7 +14,8 @@ _LINE = 160
 
 _BLANK = " \t"
 _BLANKS = re.compile(r"[ \t]+")
-_is_code = re.compile(r"[0-9]{3}").fullmatch
+# The numbers by their three digits, ASCII alone.
+_CODES = {f"{code:03}": code for code in range(1000)}
 
 
 class Response(Head):
@@ -25,14 +26,16 @@ class Response(Head):
 
     def __init__(self, header_data: bytes) -> None:
         super().__init__(header_data)
-        parts = _BLANKS.split(self.start_line.strip(_BLANK), maxsplit=2)
-        while len(parts) < 3:
-            parts.append("")
+        line = self.start_line.strip(_BLANK)
+        # Most lines have single spaces, and no pattern is needed for them.
+        parts = line.split(" ", 2)
+        if len(parts) < 3 or "\t" in line or "  " in line:
+            parts = [*_BLANKS.split(line, maxsplit=2), "", ""][:3]
         version, code, status = parts
         #: The version in the status line: ``"HTTP/1.1"``.
         self.http_ver: str = version
         #: The three digits of the status line (RFC 7230 section 3.1.2); None if they are missing.
-        self.status_code: int | None = int(code) if _is_code(code) else None
+        self.status_code: int | None = _CODES.get(code)
         #: The reason phrase, which may be empty.
         self.status: str = status
         #: The body of a rejection, as far as the session has read it; the session sets the body.

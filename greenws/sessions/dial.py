@@ -52,49 +52,12 @@ class Trace(Protocol):
     def __call__(self, stage: str, /, **fields: object) -> object: ...
 
 
-class DialProgress:
-    """The step that a dial is at, for the error of a caller that cuts the dial short."""
-
-    __slots__ = ("_facts", "_stage", "_started", "step")
-
-    def __init__(self) -> None:
-        #: For "timed out after 30 s while ...": ``"connecting to example.org:443"``.
-        self.step: str = "connecting"
-        self._stage = "connect"
-        self._facts: dict[str, object] = {}
-        self._started = monotonic()
-
-    def begin(self, stage: str, step: str, facts: dict[str, object]) -> None:
-        """Note that a step begins."""
-        self.step = step
-        self._stage = stage
-        self._facts = facts
-        self._started = monotonic()
-
-    def trace_failure(self, trace: Trace, error: str) -> None:
-        """Have the present step traced as one that failed, which a dial cut short does not."""
-        trace(self._stage, **self._facts, duration=monotonic() - self._started, error=error)
-
-    def trace_success(self, trace: Trace, results: dict[str, object]) -> None:
-        """Have the present step traced."""
-        trace(self._stage, **self._facts, **results, duration=monotonic() - self._started)
-
-
 def ignore(stage: str, /, **fields: object) -> None:
     """Trace nothing."""
 
 
-def dial(
-    target: Target,
-    options: TransportDefaults,
-    proxy: ProxyAddress | None = None,
-    *,
-    is_home: bool = True,
-    trace: Trace = ignore,
-    is_traced: bool = True,
-    progress: DialProgress | None = None,
-) -> tuple[Transport, str | None]:
-    """Open a connection.
+class Dial:
+    """The opening of one connection.
 
     :param target: the server.
     :param options: how to connect. ``ssl_context`` is used as it is, for an https proxy too, and
@@ -110,39 +73,32 @@ def dial(
     :param trace: called after each step.
     :param is_traced: whether anybody looks at the trace. A trace that nobody looks at is spared the
         steps that went well; a step that failed is traced in any case.
-    :param progress: kept up to date with the step being taken.
-    :returns: the transport, over which HTTP may be spoken at once, and the URL of the proxy,
-        without credentials, or None.
-    :raises ConnectFail: a step failed; the message names the step, and the cause.
-    :raises ProxyFail: it was a step to or through the proxy.
     """
-    return _Dial(
-        target, options, proxy, is_home, trace, is_traced, progress or DialProgress()
-    ).run()
 
-
-class _Dial:
     __slots__ = (
+        "_facts",
         "_is_home",
         "_is_stepping",
         "_is_traced",
         "_opened",
         "_options",
-        "_progress",
         "_proxy",
+        "_stage",
+        "_started",
         "_target",
         "_trace",
+        "step",
     )
 
     def __init__(
         self,
         target: Target,
         options: TransportDefaults,
-        proxy: ProxyAddress | None,
-        is_home: bool,
-        trace: Trace,
-        is_traced: bool,
-        progress: DialProgress,
+        proxy: ProxyAddress | None = None,
+        *,
+        is_home: bool = True,
+        trace: Trace = ignore,
+        is_traced: bool = True,
     ) -> None:
         self._target = target
         self._options = options
@@ -150,11 +106,23 @@ class _Dial:
         self._is_home = is_home
         self._trace = trace
         self._is_traced = is_traced
-        self._progress = progress
         self._is_stepping = False  # whether a step was begun that has not ended
         self._opened: _socket.socket | Transport | None = None  # the topmost, if it is stacked
+        #: The step that the dial is at, for the error of a caller that cuts the dial short: for
+        #: "timed out after 30 s while ...", say ``"connecting to example.org:443"``.
+        self.step: str = "connecting"
+        self._stage = "connect"
+        self._facts: dict[str, object] = {}
+        self._started = monotonic()
 
     def run(self) -> tuple[Transport, str | None]:
+        """Open the connection.
+
+        :returns: the transport, over which HTTP may be spoken at once, and the URL of the proxy,
+            without credentials, or None.
+        :raises ConnectFail: a step failed; the message names the step, and the cause.
+        :raises ProxyFail: it was a step to or through the proxy.
+        """
         target, options, proxy = self._target, self._options, self._proxy
         try:
             if options.socket is not None:
@@ -172,7 +140,9 @@ class _Dial:
             if self._opened is not None:
                 self._opened.close()
             if self._is_stepping and isinstance(error, ConnectFail):
-                self._trace_failure(error)
+                # A ProxyFail wraps the failure of the step: trace the inner one.
+                cause = error.__cause__
+                self.trace_failure(str(cause if isinstance(cause, ConnectFail) else error))
             raise
         return transport, None if proxy is None else proxy.redacted
 
@@ -201,7 +171,7 @@ class _Dial:
         return transport
 
     def _open_unix(self, path: str | bytes) -> Transport:
-        self._begin("connect", f"connecting to {path!r}", {"address": _show_peer(path)})
+        self.begin("connect", f"connecting to {path!r}", {"address": _show_peer(path)})
         sock = connect_unix(path, self._options.socket_options)
         transport = self._own(SocketTransport(sock))
         self._end()
@@ -210,11 +180,11 @@ class _Dial:
     def _open_tcp(self, host: str, port: int) -> _socket.socket:
         """Resolve and connect."""
         options = self._options
-        self._begin("resolve", f"resolving {host!r}", {"host": host})
+        self.begin("resolve", f"resolving {host!r}", {"host": host})
         addresses = resolve(host, port)
         source = () if options.source_address is None else _find_source(options.source_address)
         self._end(lambda: {"addresses": [str(found) for found in addresses]})
-        self._begin("connect", f"connecting to {host}:{port}", {})
+        self.begin("connect", f"connecting to {host}:{port}", {})
         target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         let_others_catch_up()  # a tenth off the CPU time of a connection, of ten at a time
         sock, address = connect_tcp(target, addresses, source, options.socket_options)
@@ -234,7 +204,7 @@ class _Dial:
             transport = self._own(SocketTransport(sock))
             if proxy.scheme == "https":
                 transport = self._secure_proxy(transport, proxy)
-        self._begin("proxy", f"waiting for the tunnel of proxy {name}", {"proxy": name})
+        self.begin("proxy", f"waiting for the tunnel of proxy {name}", {"proxy": name})
         if proxy.is_socks:
             host = target.host
             if not proxy.resolves:
@@ -273,7 +243,7 @@ class _Dial:
     def _secure(
         self, lower: Transport, context: ssl.SSLContext, name: str, port: int, label: str
     ) -> Transport:
-        self._begin("tls", f"doing the TLS handshake with {label}", {"host": name})
+        self.begin("tls", f"doing the TLS handshake with {label}", {"host": name})
         let_others_catch_up()  # an eighth off the CPU time of a TLS connection, of ten at a time
         try:
             transport = self._own(TLSTransport(lower, context, name, port))
@@ -290,10 +260,15 @@ class _Dial:
         )
         return transport
 
-    def _begin(self, stage: str, step: str, facts: dict[str, object]) -> None:
-        """Begin a step; a ConnectFail from here on is its failure, and traced as that."""
+    def begin(self, stage: str, step: str, facts: dict[str, object]) -> None:
+        """Begin a step; a ConnectFail of :meth:`run` from here on is its failure, and traced as
+        that.
+        """
         self._is_stepping = True
-        self._progress.begin(stage, step, facts)
+        self.step = step
+        self._stage = stage
+        self._facts = facts
+        self._started = monotonic()
 
     def _end(self, results: Callable[[], dict[str, object]] = dict) -> None:
         """End the step, and trace it.
@@ -302,13 +277,13 @@ class _Dial:
         """
         self._is_stepping = False
         if self._is_traced:
-            self._progress.trace_success(self._trace, results())
+            duration = monotonic() - self._started
+            self._trace(self._stage, **self._facts, **results(), duration=duration)
 
-    def _trace_failure(self, error: ConnectFail) -> None:
-        # A ProxyFail wraps the failure of the step: trace the inner one.
-        cause = error.__cause__
-        failure = cause if isinstance(cause, ConnectFail) else error
-        self._progress.trace_failure(self._trace, str(failure))
+    def trace_failure(self, error: str) -> None:
+        """Have the present step traced as one that failed, which a dial cut short does not."""
+        duration = monotonic() - self._started
+        self._trace(self._stage, **self._facts, duration=duration, error=error)
 
 
 def _find_source(source_address: tuple[str, int]) -> list[Address]:

@@ -16,4 +16,5 @@ cdef class Lifecycle:
     cdef public object sent_code
     cdef public bytes sent_reason
 
+    @cython.locals(mask=cython.int)
     cpdef step(self, int state)

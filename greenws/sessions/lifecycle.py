@@ -60,6 +60,11 @@ NEW, DIALING, UPGRADING, READY, CLOSING, LINGERING, FAILED, DROPPED, ENDED, FORK
     int, SessionLife
 )
 
+# The table once more, a bit for each state that may follow: a step costs no look-up of an object.
+_MASKS: tuple[int, ...] = tuple(
+    sum(1 << after for after in SESSION_STEPS[before]) for before in SessionLife
+)
+
 #: Why a child may not use a connection.
 OF_THE_PARENT = "the connection belongs to the parent process"
 
@@ -114,7 +119,8 @@ class Lifecycle:
 
         :raises RuntimeError: the table does not have this step. That is a fault of greenws.
         """
-        if state not in SESSION_STEPS[self.state]:
+        mask = _MASKS[self.state]
+        if not (mask >> state) & 1:
             before, after = SessionLife(self.state), SessionLife(state)
             raise RuntimeError(f"a session cannot go from {before.name} to {after.name}")
         self.state = state

@@ -10,11 +10,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Protocol
-from weakref import WeakKeyDictionary, WeakValueDictionary, ref
+from weakref import WeakKeyDictionary, ref
 
 from gevent import Greenlet, get_hub, getcurrent
 from gevent.event import Event
 from gevent.hub import Hub
+from gevent.monkey import get_original
 
 from . import forks, threads
 
@@ -60,17 +61,18 @@ class Roster:
         #: The number of the hub's thread.
         self.thread: int = threads.get_ident()
         # Those that run, by their id(): a user's class need not be hashable. Changed and read in
-        # the hub's thread alone.
-        self._residents: WeakValueDictionary[int, Resident] = WeakValueDictionary()
-
+        # the hub's thread alone. One that was collected is taken out by the next look, or its
+        # place is given to another one.
+        self._residents: dict[int, ref[Resident]] = {}
         self._vigils: list[Vigil] = []
 
     def __len__(self) -> int:
-        return len(self._residents)
+        # The list at once: another thread may ask.
+        return sum(refer() is not None for refer in list(self._residents.values()))
 
     def add(self, resident: Resident) -> None:
         """Take in a resident that begins to run on the hub of this thread."""
-        self._residents[id(resident)] = resident
+        self._residents[id(resident)] = ref(resident)
 
     def remove(self, resident: Resident) -> None:
         """Forget a resident, which has ended."""
@@ -80,7 +82,11 @@ class Roster:
 
     def present(self) -> list[Resident]:
         """Return those that run now."""
-        return [*self._residents.values()]
+        found = [(key, refer()) for key, refer in self._residents.items()]
+        for key, resident in found:
+            if resident is None:
+                del self._residents[key]
+        return [resident for _, resident in found if resident is not None]
 
     def watch(self, residents: Iterable[Resident]) -> Vigil:
         """Return what waits for the end of these residents; the caller ends it."""
@@ -155,12 +161,19 @@ def is_in_hub() -> bool:
 _rosters: WeakKeyDictionary[Any, Roster] = WeakKeyDictionary()
 
 
+# In a patched process, _thread._local() is of a greenlet.
+class _Thread(get_original("_thread", "_local")):  # type: ignore[misc]
+    roster: Roster | None = None
+
+
+_thread = _Thread()
+
+
 def get_roster() -> Roster:
     """Return the roster of this thread's hub."""
-    hub = get_hub()
-    roster = _rosters.get(hub)
-    if roster is None:
-        roster = _rosters[hub] = Roster(hub)
+    hub, roster = get_hub(), _thread.roster
+    if roster is None or roster._hub() is not hub:
+        roster = _thread.roster = _rosters[hub] = Roster(hub)
     return roster
 
 
@@ -182,5 +195,10 @@ def list_rosters() -> list[Roster]:
             continue  # another thread has made its hub meanwhile
 
 
-# In a forked child, what ran on the hubs was the parent's.
-forks.call_in_child(_rosters.clear)
+def _begin_anew() -> None:
+    """In a forked child, what ran on the hubs was the parent's."""
+    _rosters.clear()
+    _thread.roster = None
+
+
+forks.call_in_child(_begin_anew)

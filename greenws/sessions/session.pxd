@@ -40,6 +40,7 @@ cdef class GeventSession(HubSession):
     cdef object _reference
     cdef object _kept
     cdef bint _is_left
+    cdef bint _is_traced
 
     @cython.locals(reactor=Reactor, size=Py_ssize_t, is_done=bint)
     cdef Py_ssize_t _pump(self, Stream stream) except? -2

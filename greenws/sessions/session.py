@@ -64,6 +64,7 @@ from ..protocol.frame import Payload
 from ..protocol.opcode import Opcode
 from ..protocol.stream import HEADROOM, Stream
 from ..redaction import MAX_MESSAGE, printable
+from ..trace import Tracer
 from . import threads
 from .approach import Approach
 from .clock import NEVER
@@ -182,6 +183,7 @@ class GeventSession(HubSession):
         "_inbox",
         "_is_held",
         "_is_left",
+        "_is_traced",
         "_kept",
         "_late_pong",
         "_late_since",
@@ -201,6 +203,8 @@ class GeventSession(HubSession):
         self._reference = _refer(driven)
         # The latter again, kept alive; None while the iteration keeps it.
         self._kept: DrivenWebSocket | None = driven
+        # Whether anybody is told of the steps of the present connection.
+        self._is_traced = False
         # Whether the iteration was left in the midst of its events.
         self._is_left = False
         self._life = Lifecycle(driven.errors)
@@ -336,7 +340,7 @@ class GeventSession(HubSession):
                 except _End as end:
                     reason, graceful = end.reason, end.graceful
                 break
-            if websocket.rejection:
+            if not self._life.is_upgraded and websocket.rejection:
                 yield self._finish(websocket.rejection, False, started)
             elif not self._life.is_upgraded and not graceful:
                 websocket.tracer.tell("upgrade", duration=monotonic() - asked, error=reason)
@@ -350,15 +354,26 @@ class GeventSession(HubSession):
                 self._release()
 
     def _finish(self, reason: str, graceful: bool, started: float) -> events.Disconnected:
-        life, tracer = self._life, self._websocket.tracer
+        life = self._life
         # The peer knows best why it has closed. What fails after a violation comes of that.
-        said = printable(life.reason_of_peer, MAX_MESSAGE)
-        reason = said or self._websocket.violation or reason
+        if life.reason_of_peer:
+            reason = printable(life.reason_of_peer, MAX_MESSAGE)
+        elif not graceful:
+            reason = self._websocket.violation or reason
         code = 1006 if life.close_code is None else life.close_code
-        facts = {"reason": reason, "graceful": graceful, "code": code, "sent_code": life.sent_code}
-        transport = self._outbox.transport  # a rejected connection has none any more
-        totals = transport.totals if isinstance(transport, MeteredTransport) else {}
-        tracer.tell("close", **facts, **totals, duration=monotonic() - started)
+        tracer = self._websocket.tracer
+        if self._is_traced or type(tracer) is not Tracer:  # another one decides by itself
+            transport = self._outbox.transport  # a rejected connection has none any more
+            totals = transport.totals if isinstance(transport, MeteredTransport) else {}
+            tracer.tell(
+                "close",
+                reason=reason,
+                graceful=graceful,
+                code=code,
+                sent_code=life.sent_code,
+                **totals,
+                duration=monotonic() - started,
+            )
         self._release()
         return events.Disconnected(reason, graceful, code, life.sent_code)
 
@@ -381,14 +396,15 @@ class GeventSession(HubSession):
         if life.state >= FAILED:
             raise self._give_up_opening()
         hops = websocket.hops
-        approach = Approach(websocket)
+        self._is_traced = websocket.is_traced
+        approach = Approach(websocket, websocket.target, self._is_traced)
         life.step(DIALING)
         self._approach = approach
         try:
             self._arm()
             if monotonic() >= self._schedule.open_due:
                 raise Interrupted
-            transport, proxy, request = approach.run(websocket.target)
+            transport, proxy, request = approach.run()
         except Interrupted:
             if life.state == DIALING:
                 raise approach.expire() from None
@@ -398,7 +414,7 @@ class GeventSession(HubSession):
         if life.state != DIALING:  # ended by another greenlet, just when the dial was through
             transport.close()
             raise self._give_up_opening()
-        if websocket.is_traced:
+        if self._is_traced:
             transport = websocket.tracer.meter = MeteredTransport(transport)
         self._adopt(transport)
         life.step(UPGRADING)

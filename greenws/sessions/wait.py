@@ -98,7 +98,8 @@ def let_others_catch_up() -> None:
     if CATCHING_UP:
         generation = forks.generation
         sleep(0)
-        _check(generation)
+        if generation != forks.generation:
+            raise Interrupted
 
 
 def wait_end(greenlet: Greenlet[Any, Any]) -> None:

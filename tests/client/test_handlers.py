@@ -207,14 +207,16 @@ def test_messages_nobody_handles_make_no_events() -> None:
 
 
 def test_poll_is_switched_off_without_a_handler() -> None:
-    class Feed(Client):
-        session_class = GeventSession
-
-        def _connect_options(self) -> dict[str, Any]:
-            options.update(super()._connect_options())
-            return options
-
     options: dict[str, Any] = {}
+
+    class Session(GeventSession):
+        def run(self, **given: Any) -> Any:
+            options.update(given)
+            return super().run(**given)
+
+    class Feed(Client):
+        session_class = Session
+
     Feed(NOWHERE).run()
     assert options["poll"] == 0
     assert options["ping_rate"] == 30.0

@@ -292,7 +292,7 @@ class Target:
 def make_approach(**options: Any) -> tuple[Approach, greenws.WebSocket, list[dict[str, Any]]]:
     records: list[dict[str, Any]] = []
     websocket = greenws.WebSocket("ws://slow.example/", trace=records.append, **options)
-    return Approach(websocket), websocket, records
+    return Approach(websocket, Target(), True), websocket, records
 
 
 def test_interrupt_ends_a_dial_and_no_other_wait() -> None:
@@ -302,7 +302,7 @@ def test_interrupt_ends_a_dial_and_no_other_wait() -> None:
 
     def dial() -> None:
         try:
-            approach.run(Target())
+            approach.run()
         except Interrupted:
             ends.append("interrupted")
         gevent.sleep(0.01)
@@ -330,7 +330,7 @@ def test_wrong_proxy_of_the_environment_is_a_failed_connect(
     monkeypatch.delenv("NO_PROXY", raising=False)
     approach, _, _ = make_approach()
     with pytest.raises(greenws.errors.ConnectFail, match="http_proxy"):
-        approach.run(Target())
+        approach.run()
 
 
 def test_error_for_a_dial_that_took_too_long_is_traced_once() -> None:

@@ -24,7 +24,6 @@ from greenws.errors import ConnectFail, ProxyFail
 from greenws.proxies.address import parse_proxy
 from greenws.sessions import dial as dial_module
 from greenws.sessions import wait as wait_module
-from greenws.sessions.dial import DialProgress
 from greenws.sessions.tls import TLSTransport, handshake
 from tests.support.authority import Authority
 from tests.support.dialing import DialOptions, dial
@@ -83,10 +82,10 @@ def fake_resolver(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
 
 def test_plain_connection_is_dialled(steps: Steps, trace: Any) -> None:
     with LoopbackServer(echo_bytes) as server:
-        progress = DialProgress()
+        last_step: list[str] = []
         options = DialOptions("127.0.0.1", server.port)
-        assert echo_through(options, trace=trace, progress=progress) is None
-        assert progress.step == f"connecting to 127.0.0.1:{server.port}"
+        assert echo_through(options, trace=trace, last_step=last_step) is None
+        assert last_step[0] == f"connecting to 127.0.0.1:{server.port}"
     address = f"127.0.0.1:{server.port}"
     assert steps == [
         ("resolve", {"host": "127.0.0.1", "addresses": [address]}),
@@ -437,10 +436,10 @@ def test_secrets_are_nowhere(
             ssl_cafile=authority.cafile,
             ssl_password=SECRET,
         )
-        progress = DialProgress()
+        last_step: list[str] = []
         shown = [repr(options), str(options.proxy), repr(options.proxy)]
         try:
-            transport, url = dial(options, trace, progress)
+            transport, url = dial(options, trace, last_step)
             shown += [repr(transport), str(url)]
             transport.close()
         except ConnectFail as error:
@@ -448,7 +447,7 @@ def test_secrets_are_nowhere(
             while error is not None:
                 shown += [repr(error), str(error)]
                 error = error.__cause__ or error.__context__  # type: ignore[assignment]
-    shown += [repr(steps), progress.step, caplog.text]
+    shown += [repr(steps), last_step[0], caplog.text]
     text = "\n".join(shown)
     import base64
 
@@ -578,11 +577,11 @@ def test_kill_in_each_phase_leaves_nothing(stall: StalledDial) -> None:
 
 def test_timeout_in_each_phase_is_the_callers(stall: StalledDial) -> None:
     before = count_descriptors()
-    progress = DialProgress()
+    last_step: list[str] = []
     with gevent.Timeout(0.1) as timeout, pytest.raises(gevent.Timeout) as caught:
-        dial(stall.options, progress=progress)
+        dial(stall.options, last_step=last_step)
     assert caught.value is timeout
-    assert progress.step.split()[0] in {"resolving", "connecting", "doing", "waiting"}
+    assert last_step[0].split()[0] in {"resolving", "connecting", "doing", "waiting"}
     wait_until(lambda: count_descriptors() <= before + 1)  # the proxy may still have its own
 
 

@@ -34,14 +34,15 @@ class DialOptions(TransportDefaults):
 def dial(
     options: DialOptions,
     trace: dialing.Trace = dialing.ignore,
-    progress: dialing.DialProgress | None = None,
+    last_step: list[str] | None = None,
 ) -> tuple[Transport, str | None]:
-    """Open a connection as ``options`` say."""
-    return dialing.dial(
-        options,
-        options,
-        options.proxy,
-        trace=trace,
-        is_traced=options.is_traced,
-        progress=progress,
-    )
+    """Open a connection as ``options`` say.
+
+    :param last_step: the last step of the dial is appended to it.
+    """
+    one = dialing.Dial(options, options, options.proxy, trace=trace, is_traced=options.is_traced)
+    try:
+        return one.run()
+    finally:
+        if last_step is not None:
+            last_step.append(one.step)
