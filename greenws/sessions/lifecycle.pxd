@@ -2,6 +2,11 @@ cimport cython
 
 cimport greenws.sessions.threads as threads
 
+cdef int _READY
+cdef int _FAILED
+cdef int _ENDED
+cdef int _FORKED
+
 
 # It refers to nothing that could refer back.
 @cython.no_gc

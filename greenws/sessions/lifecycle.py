@@ -60,6 +60,9 @@ NEW, DIALING, UPGRADING, READY, CLOSING, LINGERING, FAILED, DROPPED, ENDED, FORK
     int, SessionLife
 )
 
+# These second names are C numbers when compiled; modules import the first.
+_READY, _FAILED, _ENDED, _FORKED = READY, FAILED, ENDED, FORKED
+
 # The table once more, a bit for each state that may follow: a step costs no look-up of an object.
 _MASKS: tuple[int, ...] = tuple(
     sum(1 << after for after in SESSION_STEPS[before]) for before in SessionLife
@@ -124,25 +127,25 @@ class Lifecycle:
             before, after = SessionLife(self.state), SessionLife(state)
             raise RuntimeError(f"a session cannot go from {before.name} to {after.name}")
         self.state = state
-        if state == READY:
+        if state == _READY:
             self.is_upgraded = True
 
     def fail(self, reason: str) -> None:
         """Note why the session ends. The first reason counts."""
         if self.reason is None:
             self.reason = reason
-        if self.state < FAILED:
-            self.step(FAILED)
+        if self.state < _FAILED:
+            self.step(_FAILED)
 
     @property
     def has_ended(self) -> bool:
         """Whether this process has nothing open any more for the session."""
-        return self.state >= ENDED
+        return self.state >= _ENDED
 
     @property
     def is_forked(self) -> bool:
         """Whether the connection belongs to the parent process."""
-        return self.state == FORKED
+        return self.state == _FORKED
 
     @property
     def reason_of_peer(self) -> str:
@@ -168,7 +171,7 @@ class Lifecycle:
         return error
 
     def _explain(self) -> tuple[str, str]:
-        if self.state == FORKED:
+        if self.state == _FORKED:
             return "WebSocketUnavailable", OF_THE_PARENT
         if self.is_elsewhere:
             return "WebSocketUnavailable", ELSEWHERE
@@ -176,6 +179,6 @@ class Lifecycle:
             return "TransportFail", self.reason
         if self.sent_code is not None and self.state < ENDED:
             return "WebSocketClosing", "data not sent; the websocket is closing"
-        if self.is_upgraded or self.state >= ENDED:
+        if self.is_upgraded or self.state >= _ENDED:
             return "WebSocketClosed", "data not sent; the connection has ended"
         return "WebSocketUnavailable", "data not sent; not connected"
