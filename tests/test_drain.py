@@ -26,6 +26,8 @@ BEGIN = """
 import os, signal, sys, threading, time
 import gevent, greenws
 
+# A shell has its jobs in the background ignore Ctrl-C, and they hand that on.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 url = sys.argv[1]
 
 class Feed(greenws.Client):
