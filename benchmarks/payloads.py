@@ -28,6 +28,13 @@ def json_texts() -> list[str]:
     return [_json_text(random, number) for number in range(JSON_COUNT)]
 
 
+def joined_json(size: int) -> str:
+    """Return a JSON message of at least ``size`` bytes, of the same ticks."""
+    texts = json_texts()
+    count = size // JSON_SIZE + 1
+    return "[" + ",".join((texts * (count // len(texts) + 1))[:count]) + "]"
+
+
 def _json_text(random: Random, number: int) -> str:
     ticks: list[dict[str, object]] = []
     size = 0

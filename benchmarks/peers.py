@@ -19,7 +19,7 @@ class Peer:
     :param distribution: the distribution whose version is reported; "": none.
     :param needs: the modules that must be installed.
     :param can: the works of the peer, and its abilities: ``many`` (many connections, in one thread
-        or in as many threads as needed), ``tls`` and ``deflate``.
+        or in as many threads as needed), ``tls``, ``deflate``, and ``wishes`` (as its user says).
     :param family: the name in bars; the best peer of a family counts.
     :param variant: the variant that the client is told to run.
     :param environment: more environment variables of the client.
@@ -54,7 +54,14 @@ _TLS = {"tls"}
 _DEFLATE = {"deflate"}
 
 PEERS: tuple[Peer, ...] = (
-    Peer("greenws", "greenws", "greenws", ("greenws",), _MANY | _TLS | _DEFLATE, "greenws"),
+    Peer(
+        "greenws",
+        "greenws",
+        "greenws",
+        ("greenws",),
+        _MANY | _TLS | _DEFLATE | {"wishes"},
+        "greenws",
+    ),
     Peer(
         "greenws-pure",
         "greenws",

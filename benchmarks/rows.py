@@ -76,8 +76,15 @@ class Row:
 _TLS = frozenset({"tls"})
 _MANY = frozenset({"many"})
 _DEFLATE = frozenset({"deflate"})
+_WISHES = frozenset({"deflate", "wishes"})
 _SEQUENTIAL = frozenset({"greenws", "websockets", "websockets-sync", "websocket-client"})
 _JSON = {"kind": "json", "size": 1024}
+_LARGE_JSON = {"kind": "json", "size": 64 * 1024}
+
+#: The smallest windows that zlib has, on both sides.
+SMALL_WINDOWS = {"client_max_window_bits": 9, "server_max_window_bits": 9}
+#: Each message is compressed for itself, on both sides.
+NO_TAKEOVER = {"client_no_context_takeover": True, "server_no_context_takeover": True}
 
 ROWS: tuple[Row, ...] = (
     Row(
@@ -211,6 +218,56 @@ ROWS: tuple[Row, ...] = (
         Bar("bare-socket"),
         {**_JSON, "batch": 1024},
         _DEFLATE,
+    ),
+    Row(
+        "deflate-memory",
+        "a compressing connection, after 3 x 1 KiB",
+        "idle",
+        "memory",
+        (Bar(limit=75.0),),
+        Bar(limit=65.0),
+        {**_JSON, "connections": 1000, "exchanges": 3},
+        _WISHES,
+    ),
+    Row(
+        "deflate-memory-windows",
+        "a compressing connection, windows of 9 bits",
+        "idle",
+        "memory",
+        (Bar(limit=45.0),),
+        Bar(limit=35.0),
+        {**_JSON, "connections": 1000, "exchanges": 3, "wishes": SMALL_WINDOWS},
+        _WISHES,
+    ),
+    Row(
+        "deflate-memory-alone",
+        "a compressing connection, no context takeover",
+        "idle",
+        "memory",
+        (Bar(limit=20.0),),
+        Bar(limit=15.0),
+        {**_JSON, "connections": 1000, "exchanges": 3, "wishes": NO_TAKEOVER},
+        _WISHES,
+    ),
+    Row(
+        "deflate-memory-large",
+        "a compressing connection, after 3 x 64 KiB",
+        "idle",
+        "memory",
+        (Bar(limit=250.0),),
+        Bar(limit=200.0),
+        {**_LARGE_JSON, "connections": 500, "exchanges": 3},
+        _WISHES,
+    ),
+    Row(
+        "deflate-memory-large-alone",
+        "after 3 x 64 KiB, no context takeover",
+        "idle",
+        "memory",
+        (Bar(limit=20.0),),
+        Bar(limit=15.0),
+        {**_LARGE_JSON, "connections": 500, "exchanges": 3, "wishes": NO_TAKEOVER},
+        _WISHES,
     ),
     Row(
         "fairness",

@@ -72,7 +72,8 @@ class Upgrade(asyncio.Protocol):
             fields[name.strip().lower()] = value.strip()
         target = urlsplit(lines[0].split(" ")[1])
         options = dict(parse_qsl(target.query))
-        extension = choose_extension(fields.get("sec-websocket-extensions", ""))
+        offers = fields.get("sec-websocket-extensions", "")
+        extension = choose_extension(offers)
         response = [
             (
                 b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -82,6 +83,8 @@ class Upgrade(asyncio.Protocol):
         ]
         if extension is not None:
             options["wbits"] = str(extension[1])
+            if "server_no_context_takeover" in extension[0]:
+                options["forgets"] = "1"
             response += [b"\r\nSec-WebSocket-Extensions: ", extension[0].encode()]
         protocol = PROTOCOLS[target.path](self._transport, options)
         self._transport.set_protocol(protocol)
@@ -90,20 +93,27 @@ class Upgrade(asyncio.Protocol):
 
 
 def choose_extension(offers: str) -> tuple[str, int] | None:
-    """Answer an offer of permessage-deflate with the client's limit for the server's window.
+    """Answer an offer of permessage-deflate with the client's limits for the server's compressing.
 
     :returns: the value of the field, and the bits of the window; None: no offer.
     """
     if "permessage-deflate" not in offers:
         return None
     limit = re.search(r"server_max_window_bits\s*=\s*\"?(\d+)", offers.split(",")[0])
-    if limit is None:
-        return "permessage-deflate", 15
-    return f"permessage-deflate; server_max_window_bits={limit[1]}", max(9, int(limit[1]))
+    answer, wbits = "permessage-deflate", 15
+    if limit is not None:
+        answer, wbits = f"{answer}; server_max_window_bits={limit[1]}", max(9, int(limit[1]))
+    if "server_no_context_takeover" in offers.split(",")[0]:
+        answer += "; server_no_context_takeover"
+    return answer, wbits
 
 
 class Echo(asyncio.Protocol):
-    """Echoes each frame, also of fragmented messages."""
+    """Echoes each frame, also of fragmented messages.
+
+    A deflated frame goes back as it came. That is right as long as the client compresses within
+    the limits that it has offered to both sides.
+    """
 
     def __init__(self, transport: asyncio.Transport, options: dict[str, str]) -> None:
         self._transport = transport
@@ -132,7 +142,7 @@ class Echo(asyncio.Protocol):
             payload = wire.unmask(data[start:stop], data[start - 4 : start])
             if opcode != wire.PONG:
                 answer = wire.PONG if opcode == wire.PING else opcode
-                answers.append(wire.server_frame(answer, payload))
+                answers.append(wire.server_frame(answer, payload, bool(data[pos] & 0x40)))
             pos = stop
             if opcode == wire.CLOSE:
                 self._transport.write(b"".join(answers))
@@ -148,7 +158,9 @@ class Flood(asyncio.Protocol):
 
     def __init__(self, transport: asyncio.Transport, options: dict[str, str]) -> None:
         self._transport = transport
-        self._block = build_block(options["kind"], int(options["size"]), options.get("wbits"))
+        self._block = build_block(
+            options["kind"], int(options["size"]), options.get("wbits"), "forgets" in options
+        )
         self._is_paused = False
         self._is_ended = False
 
@@ -178,7 +190,7 @@ class Flood(asyncio.Protocol):
 
 
 @lru_cache(maxsize=32)
-def build_block(kind: str, size: int, wbits: str | None) -> bytes:
+def build_block(kind: str, size: int, wbits: str | None, forgets: bool = False) -> bytes:
     """Build the block of frames that a flood sends over and over again."""
     opcode = wire.TEXT if kind in ("text", "json") else wire.BINARY
     if kind == "json":
@@ -186,9 +198,10 @@ def build_block(kind: str, size: int, wbits: str | None) -> bytes:
     else:
         payloads = [text_of(size).encode() if kind == "text" else data_of(size)]
     if wbits is not None:
-        # A whole block is deflated with one context, so that each message refers to earlier ones.
+        # A whole block is deflated with one context, so that each message refers to earlier ones,
+        # if the client allows that.
         count = BLOCK_SIZE // sum(map(len, payloads)) * 4 + 1
-        payloads = wire.deflate(payloads * count, int(wbits))
+        payloads = wire.deflate(payloads * count, int(wbits), forgets)
     frames = b"".join(wire.server_frame(opcode, item, wbits is not None) for item in payloads)
     return frames * (BLOCK_SIZE // len(frames) + 1)
 

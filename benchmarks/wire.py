@@ -89,11 +89,15 @@ def parse_head(data: bytes, start: int) -> tuple[int, int, int] | None:
     return data[start] & 0x0F, begin, begin + size
 
 
-def deflate(payloads: Iterable[bytes], wbits: int = 15) -> list[bytes]:
+def deflate(payloads: Iterable[bytes], wbits: int = 15, forgets: bool = False) -> list[bytes]:
     """Deflate messages with one context, as in permessage-deflate.
 
     The first message refers to no earlier message, so the list may be sent over and over again.
+
+    :param forgets: whether each message is deflated with a context of its own instead.
     """
+    if forgets:
+        return [deflate_next(zlib.compressobj(wbits=-wbits), payload) for payload in payloads]
     compressor = zlib.compressobj(wbits=-wbits)
     return [deflate_next(compressor, payload) for payload in payloads]
 

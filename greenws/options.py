@@ -41,13 +41,33 @@ class ConnectedSocket(Protocol):
     def detach(self) -> int: ...
 
 
+class CompressOptions(TypedDict, total=False):
+    """The keys of ``compress`` as a mapping: what is offered, and how we compress.
+
+    The first four are the parameters of an offer (RFC 7692 section 7.1), with their names there.
+    """
+
+    #: Our window, as a power of two in bytes, 8 to 15; without it, the server chooses.
+    client_max_window_bits: int
+    #: The server's window, likewise; without it, 15. The server has to agree, or not to compress.
+    server_max_window_bits: int
+    #: Compress each message for itself: we keep no memory of the messages before.
+    client_no_context_takeover: bool
+    #: The same of the server, which has to agree, or not to compress.
+    server_no_context_takeover: bool
+    #: zlib's level of our compressing: 0 (stored) to 9 (smallest), or -1 (zlib's default).
+    level: int
+    #: Bytes; smaller messages are sent as they are.
+    min_size: int
+
+
 class WebSocketOptions(TypedDict, total=False):
     """The options of :class:`greenws.WebSocket`, as keyword arguments."""
 
     proxies: Mapping[str, str | None] | None
     protocols: Sequence[str] | None
     agent: str | None
-    compress: bool
+    compress: bool | CompressOptions
     ssl_context: ssl.SSLContext | None
     ssl_verify: bool
     ssl_cafile: Path | None
@@ -91,8 +111,8 @@ class RequestDefaults:
     protocols: Sequence[str] | None = None
     #: The ``User-Agent``; None: ``constants.USER_AGENT``.
     agent: str | None = None
-    #: Offer permessage-deflate (RFC 7692).
-    compress: bool = False
+    #: Offer permessage-deflate (RFC 7692), or what to offer of it.
+    compress: bool | CompressOptions = False
     #: Headers to add to the request, or a callable that returns them at each connect.
     headers: HeaderSource | Callable[..., HeaderSource] | None = None
     #: The value of the ``Origin`` header.
@@ -171,6 +191,8 @@ class RunDefaults:
 WEBSOCKET_OPTIONS: tuple[str, ...] = tuple(WebSocketOptions.__annotations__)
 TRANSPORT_OPTIONS: tuple[str, ...] = tuple(TransportDefaults.__annotations__)
 RUN_OPTIONS: tuple[str, ...] = tuple(RunOptions.__annotations__)
+#: The keys of ``compress``.
+COMPRESS_OPTIONS: tuple[str, ...] = tuple(CompressOptions.__annotations__)
 
 
 # Checks. Each takes the name and the value of an option, and returns nothing: an option is kept as
@@ -183,6 +205,9 @@ _LARGEST = 1 << 62
 # The numbers that the system takes as a level, an option or a value of a socket: a C int.
 _C_INT = range(-(1 << 31), 1 << 31)
 _PORTS = range(1 << 16)
+# RFC 7692 section 7.1.2.
+_WINDOW_BITS = range(8, 16)
+_ZLIB_LEVELS = range(-1, 10)
 # The largest number of characters that an error shows of a value.
 _SHOWN = 60
 
@@ -195,6 +220,57 @@ def _show(value: object) -> str:
 def _check_flag(name: str, value: object) -> None:
     if not isinstance(value, bool):
         raise TypeError(f"{name} must be True or False, not {_show(value)}")
+
+
+def _check_compress(name: str, value: object) -> None:
+    if isinstance(value, bool):
+        return
+    if not isinstance(value, Mapping):
+        raise TypeError(
+            f"{name} must be True or False, not {_show(value)}; it may also be a mapping such as "
+            f"{{'server_no_context_takeover': True}}"
+        )
+    for key, entry in value.items():
+        if not isinstance(key, str):
+            raise TypeError(f"{name} must have keys that are str, not {_show(key)}")
+        check = _COMPRESS_CHECKS.get(key)
+        if check is None:
+            raise refuse_option(name, key, COMPRESS_OPTIONS)
+        check(f"{name}[{key!r}]", entry)
+
+
+def _check_range(name: str, value: object, numbers: range) -> None:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{name} must be an int, not {_show(value)}")
+    if value not in numbers:
+        raise ValueError(f"{name} must be {numbers[0]} to {numbers[-1]}, not {_show(value)}")
+
+
+def _check_window_bits(name: str, value: object) -> None:
+    if value is None:
+        raise TypeError(f"{name} must be an int, not None; without it, the server may choose")
+    _check_range(name, value, _WINDOW_BITS)
+
+
+def _check_level(name: str, value: object) -> None:
+    _check_range(name, value, _ZLIB_LEVELS)
+
+
+def _check_min_size(name: str, value: object) -> None:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{name} must be an int, a number of bytes, not {_show(value)}")
+    if not 0 <= value < _LARGEST:
+        raise ValueError(f"{name} must be 0 or more, and less than 2 ** 62")
+
+
+_COMPRESS_CHECKS: dict[str, Check] = {
+    "client_max_window_bits": _check_window_bits,
+    "server_max_window_bits": _check_window_bits,
+    "client_no_context_takeover": _check_flag,
+    "server_no_context_takeover": _check_flag,
+    "level": _check_level,
+    "min_size": _check_min_size,
+}
 
 
 def _check_text(name: str, value: object) -> None:
@@ -361,7 +437,7 @@ CHECKS: dict[str, Check] = {
     "proxies": _check_proxies,
     "protocols": _check_protocols,
     "agent": _check_text,
-    "compress": _check_flag,
+    "compress": _check_compress,
     "ssl_context": _check_nothing,  # checked by the sessions, which may import ssl
     "ssl_verify": _check_flag,
     "ssl_cafile": _check_path,
@@ -410,7 +486,11 @@ FOREIGN_OPTIONS: dict[str, str] = {
     "ca_certs": "ssl_cafile",
     "cafile": "ssl_cafile",
     "certfile": "ssl_certfile",
+    "client_context_takeover": "client_no_context_takeover",
+    "compress_level": "level",
     "compression": "compress",
+    "compression_level": "level",
+    "compression_threshold": "min_size",
     "connect_timeout": "open_timeout",
     "cookie": "cookies",
     "cookie_jar": "cookies",
@@ -433,6 +513,7 @@ FOREIGN_OPTIONS: dict[str, str] = {
     "max_msg_size": "max_size",
     "max_payload_size": "max_size",
     "max_queue_size": "write_limit",
+    "max_window_bits": "client_max_window_bits",
     "ping_interval": "ping_rate",
     "pong_timeout": "ping_timeout",
     "protocol": "protocols",
@@ -440,6 +521,7 @@ FOREIGN_OPTIONS: dict[str, str] = {
     "proxy_url": "proxies",
     "receive_timeout": "ping_timeout",
     "reconnect_interval": "reconnect",
+    "server_context_takeover": "server_no_context_takeover",
     "sock": "socket",
     "sockopt": "socket_options",
     "ssl": "ssl_context",
@@ -447,13 +529,17 @@ FOREIGN_OPTIONS: dict[str, str] = {
     "sslopt": "ssl_context",
     "subprotocol": "protocols",
     "subprotocols": "protocols",
+    "threshold": "min_size",
     "timeout": "open_timeout",
     "uri": "url",
     "user_agent": "agent",
     "user_agent_header": "agent",
     "verify": "ssl_verify",
     "verify_ssl": "ssl_verify",
+    "wbits": "client_max_window_bits",
+    "window_bits": "client_max_window_bits",
     "write_timeout": "send_timeout",
+    "zlib_level": "level",
 }
 
 # A word of this many letters may be another one by a single letter: on_next is no on_text. Longer

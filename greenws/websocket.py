@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from operator import is_not
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from . import constants
 from .endpoint import Endpoint
@@ -13,6 +13,7 @@ from .options import (
     RUN_OPTIONS,
     TRANSPORT_OPTIONS,
     WEBSOCKET_OPTIONS,
+    CompressOptions,
     ConnectedSocket,
     HeaderSource,
     Password,
@@ -74,7 +75,8 @@ class WebSocket(Endpoint):
         proxies off.
     :param protocols: subprotocols to offer, the preferred one first.
     :param agent: the User-Agent; None for ``constants.USER_AGENT``.
-    :param compress: offer permessage-deflate (RFC 7692).
+    :param compress: offer permessage-deflate (RFC 7692); or a mapping of what to offer, and how to
+        compress: :class:`~greenws.options.CompressOptions`. An empty one is True.
     :param ssl_context: used for wss as it is, instead of a context made of the other options.
     :param ssl_verify: verify the certificate of the server.
     :param ssl_cafile: path of a PEM file of the authorities to trust, instead of certifi's.
@@ -117,7 +119,7 @@ class WebSocket(Endpoint):
         proxies: Mapping[str, str | None] | None = None,
         protocols: Sequence[str] | None = None,
         agent: str | None = None,
-        compress: bool = False,
+        compress: bool | CompressOptions = False,
         *,
         ssl_context: ssl.SSLContext | None = None,
         ssl_verify: bool = True,
@@ -171,8 +173,9 @@ class WebSocket(Endpoint):
         # By identity: 1 equals True, and is no flag.
         if any(map(is_not, options, _TRANSPORT_DEFAULTS)):
             self._set_options(options)
-        if compress is not False:
+        if compress is not False and compress is not True:
             check_option("compress", compress)
+            compress = cast(CompressOptions, dict(compress))  # the user may change it
         if max_redirects is not constants.MAX_REDIRECTS:
             check_option("max_redirects", max_redirects)
         request = RequestOptions(
@@ -253,8 +256,8 @@ class WebSocket(Endpoint):
         return self._request.agent
 
     @property
-    def compress(self) -> bool:
-        """Whether permessage-deflate is offered."""
+    def compress(self) -> bool | CompressOptions:
+        """Whether permessage-deflate is offered, or the mapping that says what of it."""
         return self._request.compress
 
     @property
@@ -537,6 +540,8 @@ class WebSocket(Endpoint):
             protocol.check_open()
         assert driver is not None  # a connection opens by its session
         compression = protocol.compression if compress else None
+        if compression is not None and len(payload) < compression.min_size:
+            compression = None
         if protocol.stream.tracer is not None:
             stage = "send_text" if opcode == Opcode.TEXT else "send_binary"
             is_compressed = compression is not None
@@ -556,6 +561,8 @@ class WebSocket(Endpoint):
         if protocol.phase is not OPEN or driver is None:
             protocol.check_open()
         compression = protocol.compression if compress else None
+        if compression is not None and _is_shorter(text, compression.min_size):
+            compression = None
         if type(driver) is not GeventSession:  # its own methods are to be called
             self._send_message(Opcode.TEXT, text.encode("utf-8"), compress)
         elif compression is None:
@@ -609,6 +616,14 @@ def _check_headers(
     headers: HeaderSource | Callable[[], HeaderSource],
 ) -> HeaderSource | Callable[[], HeaderSource]:
     return headers if callable(headers) else check_headers(headers)
+
+
+def _is_shorter(text: str, size: int) -> bool:
+    """Tell whether a large text has fewer bytes of UTF-8 than ``size``."""
+    # Most texts are known to be long enough, or too short, without a look at them.
+    if len(text) >= size:
+        return False
+    return len(text) * 4 < size or sum(map(len, slices.encode(text))) < size
 
 
 def _check_field(option: str, header: str, value: str) -> str:

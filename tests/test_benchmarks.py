@@ -16,6 +16,7 @@ from benchmarks.chart import to_svg
 from benchmarks.peers import PEERS, find_peers
 from benchmarks.report import Report, format_value, grid, to_rst
 from benchmarks.rows import ROWS, Bar, Row, find_rows
+from benchmarks.runner import Pace, measure, run_server
 from benchmarks.server import build_block, choose_extension
 from benchmarks.summary import RowSummary, summarize
 
@@ -168,10 +169,34 @@ def test_unmask_undoes_the_mask() -> None:
             "permessage-deflate; server_max_window_bits=12; client_max_window_bits=12",
             ("permessage-deflate; server_max_window_bits=12", 12),
         ),
+        (
+            "permessage-deflate; server_max_window_bits=8; server_no_context_takeover",
+            ("permessage-deflate; server_max_window_bits=8; server_no_context_takeover", 9),
+        ),
+        (
+            "permessage-deflate; client_no_context_takeover, permessage-deflate",
+            ("permessage-deflate", 15),
+        ),
     ],
 )
 def test_server_answers_an_offer(offer: str, answer: tuple[str, int] | None) -> None:
     assert choose_extension(offer) == answer
+
+
+def test_messages_without_context_are_deflated_each_for_itself() -> None:
+    first, second = wire.deflate([b"the same text"] * 2, forgets=True)
+    assert first == second
+    assert wire.inflate_next(zlib.decompressobj(-15), second) == b"the same text"
+
+
+@pytest.mark.parametrize("name", ["deflate-memory", "deflate-memory-large-alone"])
+def test_weighed_connections_have_exchanged_messages(name: str, tmp_path: Path) -> None:
+    (row,), (peer,) = find_rows([name]), find_peers(["greenws"])
+    with run_server(tmp_path) as server:
+        result = measure(peer, row, server, Pace(1, 0.1, 0.1, connections=60))
+    assert result["connections"] >= 60
+    # The resident set is in pages, and noisy; large messages without context leave no window.
+    assert (result["bytes"] / result["connections"] > 40_000) is (name == "deflate-memory")
 
 
 def test_deflated_block_may_be_sent_over_and_over() -> None:

@@ -9,6 +9,7 @@ import os
 import re
 import ssl
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -17,9 +18,11 @@ import greenws
 from greenws.client import ClientOptions
 from greenws.options import (
     CHECKS,
+    COMPRESS_OPTIONS,
     RUN_OPTIONS,
     TRANSPORT_OPTIONS,
     WEBSOCKET_OPTIONS,
+    CompressOptions,
     RequestDefaults,
     RunDefaults,
     RunOptions,
@@ -183,6 +186,27 @@ WRONG: list[tuple[str, Any, type[Exception]]] = [
     ("ssl_verify", 1.0, TypeError),
     ("ssl_verify", None, TypeError),
     ("compress", 0, TypeError),
+    ("compress", "deflate", TypeError),
+    ("compress", [("level", 1)], TypeError),
+    ("compress", {1: 1}, TypeError),
+    ("compress", {"levl": 1}, TypeError),
+    ("compress", {"client_max_window_bits": "15"}, TypeError),
+    ("compress", {"client_max_window_bits": True}, TypeError),
+    ("compress", {"client_max_window_bits": None}, TypeError),
+    ("compress", {"client_max_window_bits": 7}, ValueError),
+    ("compress", {"server_max_window_bits": 16}, ValueError),
+    ("compress", {"server_max_window_bits": 10.0}, TypeError),
+    ("compress", {"client_no_context_takeover": 1}, TypeError),
+    ("compress", {"server_no_context_takeover": None}, TypeError),
+    ("compress", {"level": "9"}, TypeError),
+    ("compress", {"level": True}, TypeError),
+    ("compress", {"level": 10}, ValueError),
+    ("compress", {"level": -2}, ValueError),
+    ("compress", {"min_size": -1}, ValueError),
+    ("compress", {"min_size": 1 << 62}, ValueError),
+    ("compress", {"min_size": 1.5}, TypeError),
+    ("compress", {"min_size": None}, TypeError),
+    ("compress", {"min_size": False}, TypeError),
     ("max_size", float(WebSocketDefaults.max_size or 0), TypeError),
     ("write_limit", float(WebSocketDefaults.write_limit), TypeError),
     ("max_redirects", float(WebSocketDefaults.max_redirects), ValueError),
@@ -247,6 +271,74 @@ def test_wrong_options_of_a_client_are_named(name: str, value: Any, error: type[
         return
     with pytest.raises(error, match=match):
         type("Subclass", (greenws.Client,), {name: value})(URL)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (
+            "on",
+            (
+                "compress must be True or False, not 'on'; it may also be a mapping such as "
+                "{'server_no_context_takeover': True}"
+            ),
+        ),
+        ({b"level": 1}, "compress must have keys that are str, not b'level'"),
+        ({"colour": 1}, "compress has no option 'colour'"),
+        ({"min-size": 1}, "compress has no option 'min-size'; the option is called 'min_size'"),
+        (
+            {"client_max_window_bit": 9},
+            (
+                "compress has no option 'client_max_window_bit'; "
+                "the option is called 'client_max_window_bits'"
+            ),
+        ),
+        ({"compression_level": 9}, "the option is called 'level'"),
+        ({"threshold": 9}, "the option is called 'min_size'"),
+        ({"wbits": 9}, "the option is called 'client_max_window_bits'"),
+        ({"level": 12}, "compress['level'] must be -1 to 9, not 12"),
+        ({"level": "1"}, "compress['level'] must be an int, not '1'"),
+        (
+            {"server_max_window_bits": 16},
+            "compress['server_max_window_bits'] must be 8 to 15, not 16",
+        ),
+        (
+            {"client_max_window_bits": None},
+            (
+                "compress['client_max_window_bits'] must be an int, not None; "
+                "without it, the server may choose"
+            ),
+        ),
+        (
+            {"client_no_context_takeover": "yes"},
+            "compress['client_no_context_takeover'] must be True or False, not 'yes'",
+        ),
+        ({"min_size": -1}, "compress['min_size'] must be 0 or more"),
+        ({"min_size": "1k"}, "compress['min_size'] must be an int, a number of bytes, not '1k'"),
+    ],
+)
+@pytest.mark.parametrize("make", [greenws.WebSocket, greenws.Client, greenws.connect])
+def test_wrong_mapping_of_compression_names_the_mend(make: Any, value: Any, message: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=re.escape(message)):
+        make(URL, compress=value)
+
+
+def test_keys_of_compression_are_those_of_the_rfc_and_two_of_ours() -> None:
+    assert COMPRESS_OPTIONS == (
+        "client_max_window_bits",
+        "server_max_window_bits",
+        "client_no_context_takeover",
+        "server_no_context_takeover",
+        "level",
+        "min_size",
+    )
+
+
+def test_later_changes_of_a_mapping_of_compression_change_nothing() -> None:
+    wishes: CompressOptions = {"level": 1}
+    websocket = greenws.WebSocket(URL, compress=wishes)
+    wishes["level"] = 9
+    assert websocket.compress == {"level": 1}
 
 
 @pytest.mark.parametrize("option", ["ssl_verify", "compress", "auto_pong"])
@@ -439,6 +531,10 @@ RIGHT: list[tuple[str, Any]] = [
     ("protocols", ["chat", "rpc"]),
     ("agent", "robot/1"),
     ("compress", True),
+    ("compress", {}),
+    ("compress", MappingProxyType({"level": 9})),
+    ("compress", {"client_max_window_bits": 8, "server_max_window_bits": 15, "min_size": 0}),
+    ("compress", {"server_no_context_takeover": True, "level": -1}),
     ("proxies", {}),
     ("trace", print),
 ]

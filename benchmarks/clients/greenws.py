@@ -10,12 +10,14 @@ from gevent.event import Event
 
 import greenws
 
+from ..payloads import JSON_SIZE, joined_json, json_texts
 from .meter import MemoryMeter, Meter, RoundTrips
 from .task import Task, run_client
 
 
 def options(task: Task) -> dict[str, Any]:
-    return {"ssl_cafile": task.cafile, "proxies": {}, "compress": task.is_deflated}
+    compress = task.is_deflated if task.wishes is None else task.wishes
+    return {"ssl_cafile": task.cafile, "proxies": {}, "compress": compress}
 
 
 def receive(task: Task) -> None:
@@ -110,15 +112,39 @@ def connect(task: Task) -> None:
 def idle(task: Task) -> None:
     meter = MemoryMeter()
 
+    texts = json_texts() if task.size <= JSON_SIZE else [joined_json(task.size)]
+    talking = 0
+    quiet = Event()
+    quiet.set()
+
     class Idler(greenws.Client):
+        exchanged = 0
+
+        def on_ready(self, event: greenws.events.Ready) -> None:
+            nonlocal talking
+            if task.exchanges:
+                talking += 1
+                quiet.clear()
+                self.send_text(texts[0])
+
         def on_text(self, event: greenws.events.Text) -> None:
+            nonlocal talking
             _ = event.text
+            self.exchanged += 1
+            if self.exchanged < task.exchanges:
+                self.send_text(texts[self.exchanged % len(texts)])
+                return
+            talking -= 1
+            if not talking:
+                quiet.set()
 
     first = open_all(Idler, meter.WARMUP, task)
+    quiet.wait()
     meter.begin()
     clients: list[greenws.Client] = []
     while len(clients) < task.connections:
         clients += open_all(Idler, 50, task)
+        quiet.wait()
     assert all(client.is_ready for client in first + clients)
     meter.end(len(clients))
 

@@ -26,6 +26,8 @@ class Task:
     :param size: the size of a message, in bytes.
     :param batch: the number of messages to send before waiting for the server.
     :param connections: the number of connections at a time; for idle, the number to weigh.
+    :param exchanges: the number of messages that each idle connection has sent and got back.
+    :param wishes: what is offered of permessage-deflate, for greenws; None: nothing in particular.
     :param cafile: the PEM file to verify the server with; None: no TLS.
     :param variant: the variant of the peer.
     """
@@ -38,6 +40,8 @@ class Task:
     size: int = 64
     batch: int = 1000
     connections: int = 1
+    exchanges: int = 0
+    wishes: dict[str, int] | None = None
     cafile: str | None = None
     variant: str = ""
 

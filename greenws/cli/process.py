@@ -12,7 +12,7 @@ from typing import Any
 import gevent
 
 from ..sessions.wait import READ
-from .streams import wait_for
+from .streams import hurry, wait_for
 
 try:
     import resource
@@ -68,7 +68,8 @@ def read_memory() -> int:
 def signals_handled(callback: Callable[[int], object]) -> Iterator[None]:
     """Within the block, SIGINT and SIGTERM call ``callback`` with their number, in a greenlet.
 
-    Only the first signal calls ``callback``. A second signal ends the process.
+    Only the first signal calls ``callback``; from then on, no output waits for a reader that takes
+    nothing. A second signal ends the process.
     """
     watchers: list[Any] = []
 
@@ -78,6 +79,7 @@ def signals_handled(callback: Callable[[int], object]) -> Iterator[None]:
 
     def handle(number: int) -> None:
         cancel()
+        hurry()
         callback(number)
 
     for number in (signal.SIGINT, signal.SIGTERM):

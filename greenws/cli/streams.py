@@ -17,11 +17,17 @@ from typing import TextIO
 
 import gevent
 
-from ..sessions.wait import WRITE, wait
+from ..sessions.wait import WRITE, wait, wait_any
 
 # A pipe that is writable takes PIPE_BUF bytes without waiting, which is 4096 on Linux. No character
 # has more than four bytes, in any encoding with a backslash.
 _PIECE = 1024
+
+# Seconds in which the reader of a stream has to take something, once the command is to end.
+_PATIENCE = 1.0
+
+# Whether the command is to end: a signal has asked for it.
+_is_hurried = False
 
 # Seconds until the next try, where a non-blocking stream took nothing after all.
 _RETRY = 0.01
@@ -56,6 +62,8 @@ def provide_streams() -> None:
     A descriptor that is free would be given to the next socket or to the event loop, which then
     would be read as stdin, or written to as stderr.
     """
+    global _is_hurried
+    _is_hurried = False
     for number in range(3):
         try:
             os.fstat(number)
@@ -73,6 +81,14 @@ def provide_streams() -> None:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+
+
+def hurry() -> None:
+    """From now on, give a stream up whose reader takes nothing for a second: the command is to end,
+    and must not wait for somebody who never reads.
+    """
+    global _is_hurried
+    _is_hurried = True
 
 
 def escape(text: str) -> str:
@@ -126,13 +142,27 @@ def wait_for(descriptor: int, event: int) -> None:
     Files and most devices never do, and not every event loop accepts them.
 
     :param event: READ or WRITE.
+    :raises TimeoutError: it was not writable for a second, and the command is to end.
     """
     if sys.platform == "win32":  # where a loop waits for sockets only
         return
     kind = os.fstat(descriptor).st_mode
     if not (stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind) or os.isatty(descriptor)):
         return
-    wait(descriptor, event)
+    if event != WRITE:
+        wait(descriptor, event)
+        return
+    watcher = gevent.get_hub().loop.io(descriptor, WRITE)
+    try:
+        while wait_any([watcher], _PATIENCE) is None:
+            _check_hurry()
+    finally:
+        watcher.close()
+
+
+def _check_hurry() -> None:
+    if _is_hurried:
+        raise TimeoutError(errno.ETIMEDOUT, "its reader takes nothing")
 
 
 def _write(stream: TextIO, text: str) -> None:
@@ -167,6 +197,7 @@ def _flush_late(stream: TextIO, descriptor: int) -> None:
             stream.flush()
             return
         except BlockingIOError:
+            _check_hurry()
             gevent.sleep(_RETRY)  # it may be a device for which nothing can wait
 
 

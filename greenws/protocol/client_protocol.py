@@ -222,7 +222,10 @@ class ClientProtocol:
         """
         if not extensions:
             return set()
-        deflate = check_extensions(", ".join(extensions), True)
+        opening = self._opening
+        deflate = check_extensions(
+            ", ".join(extensions), True if opening is None else opening.compress or True
+        )
         self._set_compression(deflate)
         return set() if deflate is None else {PERMESSAGE_DEFLATE}
 
@@ -376,7 +379,8 @@ class ClientProtocol:
         """Return the frame of one message, ping or pong. It has to be sent before the next one.
 
         :param opcode: :class:`.opcode.Opcode`, but CLOSE, which :meth:`encode_close` is for.
-        :param compress: deflate a message, if permessage-deflate was agreed on.
+        :param compress: deflate a message, if permessage-deflate was agreed on, and the message
+            is not smaller than the user's ``min_size``.
         :raises WebSocketUnavailable: as :meth:`check_open`.
         :raises ValueError: if the payload of a ping or a pong is longer than 125 bytes.
         """
@@ -385,8 +389,12 @@ class ClientProtocol:
             raise ValueError("a close frame is made by encode_close()")
         if opcode >= Opcode.CLOSE and len(payload) > MAX_CONTROL_PAYLOAD:
             raise ValueError(f"a ping or a pong carries at most {MAX_CONTROL_PAYLOAD} bytes")
-        if compress and self.compression is not None and opcode < Opcode.CLOSE:
-            return build_frame(opcode, self.compression.compress(payload), rsv1=True)
+        compression = self.compression if compress and opcode < Opcode.CLOSE else None
+        if compression is not None:
+            # The len() of a memoryview counts items, which may be larger than a byte.
+            size = payload.nbytes if isinstance(payload, memoryview) else len(payload)
+            if size >= compression.min_size:
+                return build_frame(opcode, compression.compress(payload), rsv1=True)
         return build_frame(opcode, payload)
 
     def encode_close(self, code: int | None = Status.NORMAL, reason: str | bytes = b"") -> bytes:

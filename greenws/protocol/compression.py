@@ -68,17 +68,21 @@ _MAX_PIECE = 1 << 20
 _SMALLEST_WBITS = 9
 _BLOCK_OF_8_BITS = 256
 
-# Messages are small and many. On JSON of 1 KiB, the lowest level takes a quarter of the time of
-# zlib's default level; messages shrink to 43 % instead of 35 % of their size.
-_LEVEL = zlib.Z_BEST_SPEED
-# The size of zlib's tables, 1 to 9. Larger tables make the state larger, but not the messages
-# smaller.
-_MEM_LEVEL = 5
+#: The usual level. Messages are small and many. On JSON of 1 KiB, the lowest level takes a quarter
+#: of the time of zlib's default level; messages shrink to 43 % instead of 35 % of their size.
+LEVEL = zlib.Z_BEST_SPEED
+# The size of zlib's tables, 1 to 9, by window bits. With the usual window, larger tables make the
+# state larger, but not the messages smaller. Whoever asks for a small window wants a small state,
+# too. Measured with the JSON of the benchmarks: for 9 bits, a level of 3 takes 15 KiB in place of
+# 26 KiB, for the same size of messages of 1 KiB; messages of 64 KiB are 8 % larger. zlib-ng has
+# tables of one size.
+_MEM_LEVELS = {9: 3, 10: 3, 11: 3, 12: 4, 13: 4, 14: 5, 15: 5}
 
-# Compressors that remember no data (their last flush was a full flush), by window bits. They serve
-# all connections without context takeover: a new compressor costs 20-30 us and 256 KiB. pop() and
-# append() are atomic, so threads may share the lists.
-_idle_compressors: dict[int, list[_Compress]] = {}
+# Compressors that remember no data (their last flush was a full flush), by window bits and level.
+# They serve all connections without context takeover: a new compressor costs 20-30 us and 256 KiB.
+# pop() and append() are atomic, so threads may share the lists.
+_idle_compressors: dict[tuple[int, int], list[_Compress]] = {}
+_NO_IDLE: list[_Compress] = []
 _MAX_IDLE = 2  # a kept compressor holds 256 KiB, and a thread uses one at a time
 
 
@@ -93,6 +97,9 @@ class Deflate:
     :param decompress_wbits: the peer's window, as a power of two in bytes, 8-15.
     :param reset_compress: whether our compressor forgets its window after each message.
     :param reset_decompress: whether the peer's compressor forgets its window after each message.
+    :param level: zlib's level of compressing, -1 to 9.
+    :param min_size: the bytes below which a message should be sent as it is. The caller sees to
+        that, and :meth:`compress` compresses any message.
     """
 
     def __init__(
@@ -102,6 +109,8 @@ class Deflate:
         decompress_wbits: int = 15,
         reset_compress: bool = False,
         reset_decompress: bool = False,
+        level: int = LEVEL,
+        min_size: int = 0,
     ) -> None:
         for wbits in (compress_wbits, decompress_wbits):
             if not 8 <= wbits <= 15:
@@ -110,7 +119,15 @@ class Deflate:
         self.decompress_wbits = decompress_wbits
         self.reset_compress = reset_compress
         self.reset_decompress = reset_decompress
+        self.min_size = min_size
+        self._level = level
         self._remembers = not reset_compress and compress_wbits >= _SMALLEST_WBITS
+        # The idle compressors of this kind, of all connections.
+        self._idle: list[_Compress] = (
+            _NO_IDLE
+            if self._remembers
+            else _idle_compressors.setdefault((compress_wbits, level), [])
+        )
         self._compressor: _Compress | None = None
         self._decompressor: _Decompress | None = None
         # At least 9: a peer on top of zlib that agrees to 8 bits compresses with 9 bits in fact.
@@ -143,10 +160,10 @@ class Deflate:
         if not payload:
             return _EMPTY_MESSAGE
         if not self._remembers:
-            return _compress_alone(payload, self.compress_wbits)
+            return self._compress_alone(payload)
         compressor = self._compressor
         if compressor is None:
-            compressor = self._compressor = _new_compressor(self.compress_wbits)
+            compressor = self._compressor = _new_compressor(self.compress_wbits, self._level)
         wire = compressor.compress(payload) + compressor.flush(zlib.Z_SYNC_FLUSH)
         return wire[:-4]
 
@@ -162,7 +179,7 @@ class Deflate:
         compressor = self._compressor
         self._compressor = None
         if compressor is None:
-            compressor = _take_compressor(self.compress_wbits, not self._remembers)
+            compressor = self._take_compressor()
         flush = zlib.Z_SYNC_FLUSH if self._remembers else zlib.Z_FULL_FLUSH
         last = b""
         try:
@@ -181,7 +198,30 @@ class Deflate:
         if self._remembers:
             self._compressor = compressor
         else:
-            _put_compressor(self.compress_wbits, compressor)
+            self._put_compressor(compressor)
+
+    def _compress_alone(self, payload: bytes | bytearray | memoryview) -> bytes:
+        """Compress a message that refers to no other message."""
+        compressor = self._take_compressor()
+        if self.compress_wbits >= _SMALLEST_WBITS:
+            wire = compressor.compress(payload) + compressor.flush(zlib.Z_FULL_FLUSH)
+        else:
+            wire = _compress_blocks(compressor, payload)
+        # An exception skips this line, so a compressor in an unknown state is dropped.
+        self._put_compressor(compressor)
+        return wire[:-4]
+
+    def _take_compressor(self) -> _Compress:
+        """Return a compressor that remembers no data: an idle one, if there is one."""
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return _new_compressor(self.compress_wbits, self._level)
+
+    def _put_compressor(self, compressor: _Compress) -> None:
+        """Take back a compressor whose last flush was a full flush."""
+        if len(self._idle) < _MAX_IDLE:
+            self._idle.append(compressor)
 
     def decompress(
         self, data: bytes | bytearray | memoryview, max_length: int, final: bool
@@ -319,46 +359,17 @@ class Deflate:
         return CriticalProtocolError(f"broken deflate stream ({error})")
 
 
-def _new_compressor(wbits: int) -> _Compress:
-    wbits = -max(_SMALLEST_WBITS, wbits)
-    compressor: _Compress = compressobj(_LEVEL, zlib.DEFLATED, wbits, _MEM_LEVEL)
+def _new_compressor(wbits: int, level: int) -> _Compress:
+    wbits = max(_SMALLEST_WBITS, wbits)
+    compressor: _Compress = compressobj(level, zlib.DEFLATED, -wbits, _MEM_LEVELS[wbits])
     return compressor
-
-
-def _compress_alone(payload: bytes | bytearray | memoryview, wbits: int) -> bytes:
-    """Compress a message that refers to no other message."""
-    compressor = _take_compressor(wbits, True)
-    if wbits >= _SMALLEST_WBITS:
-        wire = compressor.compress(payload) + compressor.flush(zlib.Z_FULL_FLUSH)
-    else:
-        wire = _compress_blocks(compressor, payload)
-    # An exception skips this line, so a compressor in an unknown state is dropped.
-    _put_compressor(wbits, compressor)
-    return wire[:-4]
 
 
 def _compress_blocks(compressor: _Compress, payload: bytes | bytearray | memoryview) -> bytes:
     """Compress for a window of 256 bytes."""
-    view = memoryview(payload)
+    view = memoryview(payload).cast("B")  # an item may be larger than a byte
     pieces = []
     for start in range(0, len(view), _BLOCK_OF_8_BITS):
         pieces.append(compressor.compress(view[start : start + _BLOCK_OF_8_BITS]))
         pieces.append(compressor.flush(zlib.Z_FULL_FLUSH))
     return b"".join(pieces)
-
-
-def _take_compressor(wbits: int, forgets: bool) -> _Compress:
-    """Return a compressor that remembers no data; one of the idle ones if it will forget again."""
-    if forgets:
-        try:
-            return _idle_compressors.setdefault(wbits, []).pop()
-        except IndexError:
-            pass
-    return _new_compressor(wbits)
-
-
-def _put_compressor(wbits: int, compressor: _Compress) -> None:
-    """Take back a compressor whose last flush was a full flush."""
-    idle = _idle_compressors.setdefault(wbits, [])
-    if len(idle) < _MAX_IDLE:
-        idle.append(compressor)

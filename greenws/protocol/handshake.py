@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 
 from ..constants import WS_KEY
 from ..errors import HandshakeError
-from .extensions import PERMESSAGE_DEFLATE, accept_response, parse_extensions
+from .extensions import NO_WISHES, PERMESSAGE_DEFLATE, accept_response, parse_extensions
 from .head import TOKEN, is_token
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from ..options import CompressOptions
     from .compression import Deflate
     from .response import Response
 
@@ -92,13 +93,13 @@ def _show_protocol(protocol: str) -> str:
 
 
 def check_response(
-    response: Response, key: bytes, protocols: Sequence[str], compress: bool
+    response: Response, key: bytes, protocols: Sequence[str], compress: bool | CompressOptions
 ) -> tuple[str | None, set[str], Deflate | None]:
     """Check that a response is the requested upgrade (RFC 6455 section 4.1).
 
     :param key: the ``Sec-WebSocket-Key`` of the request.
     :param protocols: the offered subprotocols.
-    :param compress: whether the request had :data:`~greenws.protocol.extensions.OFFER`.
+    :param compress: whether the request offered permessage-deflate, or what it offered of it.
     :returns: the subprotocol or None, the names of the extensions in use, and the negotiated
         permessage-deflate or None.
     :raises HandshakeError: the response is not that upgrade; the message names the fault.
@@ -137,11 +138,11 @@ def check_response(
     return protocol, set() if deflate is None else {PERMESSAGE_DEFLATE}, deflate
 
 
-def check_extensions(value: str, compress: bool) -> Deflate | None:
+def check_extensions(value: str, compress: bool | CompressOptions) -> Deflate | None:
     """Check the extensions that the server has chosen (RFC 6455 section 9.1).
 
     :param value: the ``Sec-WebSocket-Extensions`` of the response.
-    :param compress: whether the request had :data:`~greenws.protocol.extensions.OFFER`.
+    :param compress: whether the request offered permessage-deflate, or what it offered of it.
     :returns: the negotiated permessage-deflate, or None.
     :raises HandshakeError: the server's choice is invalid; the message names the fault.
     """
@@ -150,6 +151,8 @@ def check_extensions(value: str, compress: bool) -> Deflate | None:
     except ValueError as error:
         raise HandshakeError(f"Bad Sec-WebSocket-Extensions header ({error})") from error
     for name, _parameters in extensions:
-        if not compress or name != PERMESSAGE_DEFLATE:
+        if compress is False or name != PERMESSAGE_DEFLATE:
             raise HandshakeError(f"Extension {name[:_SHOWN]!r} was not offered")
-    return accept_response(extensions) if extensions else None
+    if not extensions:
+        return None
+    return accept_response(extensions, NO_WISHES if isinstance(compress, bool) else compress)

@@ -11,13 +11,13 @@ from typing import Any, Protocol
 from urllib.parse import quote
 
 from .. import constants
-from ..options import HeaderSource
+from ..options import CompressOptions, HeaderSource
 from ..redaction import redact_url
 from ..url import URL, join_url, parse_url
 from . import handshake
 from .body import BodyReader
 from .compression import Deflate
-from .extensions import OFFER
+from .extensions import OFFER, build_offer
 from .head import RESPONSE_START, ForeignStart, HeadReader, HeadTooLarge, quote_bytes
 from .response import Response
 
@@ -37,9 +37,10 @@ _OWN_HEADERS = frozenset(
 )
 # Headers that describe the user and do not authorise anything: they may go to another origin.
 _PORTABLE_HEADERS = frozenset({b"accept-language", b"origin", b"user-agent"})
-# Lines of every request, or of every one that offers to compress.
+# Lines of every request, or of nearly every one that offers to compress.
 _VERSION_LINE = b"Sec-WebSocket-Version: %d" % constants.WS_VERSION
-_OFFER_LINE = b"Sec-WebSocket-Extensions: " + OFFER.encode("ascii")
+_EXTENSIONS = b"Sec-WebSocket-Extensions: "
+_OFFER_LINE = _EXTENSIONS + OFFER.encode("ascii")
 _ASCII = bytes(range(0x80))
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
@@ -108,7 +109,7 @@ class RequestOptions:
 
     protocols: Sequence[str] = ()
     agent: str = constants.USER_AGENT
-    compress: bool = False
+    compress: bool | CompressOptions = False
     headers: HeaderSource | Callable[[], HeaderSource] | None = field(default=None, repr=False)
     added_headers: tuple[tuple[bytes, bytes], ...] = field(default=(), repr=False)
     origin: str | None = None
@@ -247,8 +248,10 @@ class Opening:
         if options.protocols:
             protocols = ", ".join(options.protocols)
             lines.append(b"Sec-WebSocket-Protocol: " + protocols.encode("ascii"))
-        if options.compress:
+        if options.compress is True:
             lines.append(_OFFER_LINE)
+        elif options.compress is not False:
+            lines.append(_EXTENSIONS + build_offer(options.compress).encode("ascii"))
         if options.cookies is not None:
             cookie = options.cookies.build_header(target)
             if cookie:
@@ -341,6 +344,11 @@ class Opening:
     def detour(self) -> str:
         """The end of an error's message: where redirects have led; empty: there were none."""
         return f"; redirected to {redact_url(self.target.redact())}" if self.hops else ""
+
+    @property
+    def compress(self) -> bool | CompressOptions:
+        """Whether permessage-deflate is offered, or what is offered of it."""
+        return self._options.compress
 
     @property
     def awaits_body(self) -> bool:

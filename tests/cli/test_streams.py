@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import fcntl
 import io
 import os
 import pty
+import signal
 import sys
+import termios
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -198,6 +202,140 @@ def test_server_is_told_that_the_command_goes_away() -> None:
         run(">/dev/full", "connect", server.url, "--wait=5")
         server.wait_idle()
         assert server.connections[0].close_code == 1001
+
+
+# A reader that reads nothing, and a signal
+
+
+def count_waiting(descriptor: int) -> int:
+    """Count the bytes that a pipe holds."""
+    return int.from_bytes(fcntl.ioctl(descriptor, termios.FIONREAD, bytes(4)), sys.byteorder)
+
+
+def wait_full(descriptor: int) -> None:
+    """Wait until a pipe holds 60 of its 64 KiB: the next piece may not fit."""
+    with gevent.Timeout(LIMIT):
+        while count_waiting(descriptor) < 60 * 1024:
+            gevent.sleep(0.01)
+
+
+@contextlib.contextmanager
+def unread(*arguments: str, stderr: int) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a command whose stdout nobody reads."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "greenws", *arguments],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("stderr", [subprocess.PIPE, subprocess.STDOUT])
+def test_first_signal_ends_connect_whose_stdout_nobody_reads(
+    number: signal.Signals, stderr: int
+) -> None:
+    def serve(connection: ServerConnection) -> None:
+        for _ in range(4):
+            connection.send("x" * 100_000)
+        connection.receive()
+
+    with (
+        EchoServer(serve) as server,
+        unread("connect", server.url, "--wait=60", stderr=stderr) as process,
+    ):
+        wait_full(process.stdout.fileno())
+        process.send_signal(number)
+        with gevent.Timeout(LIMIT):
+            assert process.wait() == 1
+        if stderr == subprocess.PIPE:
+            lines = process.stderr.read().splitlines()
+            assert lines[-1] == b"greenws: cannot write to stdout: its reader takes nothing"
+        server.wait_idle()
+        assert server.connections[0].close_code == 1000
+
+
+def test_first_signal_ends_load_whose_streams_nobody_reads() -> None:
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    with contextlib.suppress(BlockingIOError):
+        while os.write(writing, b"x" * 4096):
+            pass
+    while count_waiting(reading) > 32 * 1024:  # room for what is said before the run
+        os.read(reading, 4096)
+    os.set_blocking(writing, True)
+    with EchoServer() as server:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "greenws", "load", server.url, "-c=1", "-n=1000000000"],
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=writing,
+            stderr=writing,
+        )
+        try:
+            with gevent.Timeout(LIMIT):
+                while len(server.messages) < 10:
+                    gevent.sleep(0.01)
+                os.set_blocking(writing, False)
+                with contextlib.suppress(BlockingIOError):
+                    while os.write(writing, b"x"):
+                        pass
+                os.set_blocking(writing, True)
+                process.send_signal(signal.SIGINT)
+                assert process.wait() == 1
+        finally:
+            process.kill()
+            process.wait()
+            os.close(reading)
+            os.close(writing)
+
+
+def test_slow_reader_gets_everything_after_a_signal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reading, writing = os.pipe()
+    text = "größer\n" * 50_000
+    with open(reading, "rb") as source, open(writing, "w", encoding="utf-8") as sink:
+        monkeypatch.setattr(sys, "stdout", sink)
+        monkeypatch.setattr(streams, "_is_hurried", False)
+        streams.hurry()
+        writer = gevent.spawn(write_output, text)
+        got = b""
+        while len(got) < len(text.encode()):
+            gevent.sleep(0.01)
+            got += gevent.os.tp_read(source.fileno(), 65536)
+        writer.get(timeout=LIMIT)
+        assert got.decode() == text
+
+
+@pytest.mark.parametrize("is_waitable", [True, False])
+def test_stream_that_takes_nothing_is_given_up_in_a_hurry(
+    is_waitable: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    with open(reading, "rb"), open(writing, "w", encoding="utf-8") as sink:
+        with contextlib.suppress(BlockingIOError):
+            while os.write(writing, b"x" * 4096):
+                pass
+        monkeypatch.setattr(sys, "stdout", sink)
+        monkeypatch.setattr(streams, "_PATIENCE", 0.01)
+        monkeypatch.setattr(streams, "_is_hurried", False)
+        if not is_waitable:
+            monkeypatch.setattr(streams, "wait_for", lambda descriptor, event: None)
+        writer = gevent.spawn(write_output, "late\n")
+        gevent.sleep(0.05)
+        assert not writer.dead
+        streams.hurry()
+        with pytest.raises(OutputError, match="cannot write to stdout: its reader takes nothing"):
+            writer.get(timeout=LIMIT)
+        write_output("to nowhere\n")
 
 
 # Encodings

@@ -404,6 +404,27 @@ def test_what_was_agreed_on_is_deflated() -> None:
     assert [show(event) for event in protocol.feed(hello)] == [("text", "Hello")]
 
 
+def test_small_messages_are_not_deflated_if_so_wished() -> None:
+    protocol = open_up(DEFLATE, request=RequestOptions(compress={"min_size": 8}))
+    assert not protocol.encode(Opcode.TEXT, b"7 bytes")[0] & 0x40
+    assert protocol.encode(Opcode.TEXT, b"eight by")[0] & 0x40
+    two_items = memoryview(bytes(16)).cast("Q")
+    assert protocol.encode(Opcode.BINARY, two_items)[0] & 0x40
+    assert not protocol.encode(Opcode.BINARY, two_items[:0])[0] & 0x40
+
+
+def test_extensions_set_up_one_by_one_are_checked_against_the_offer() -> None:
+    protocol = make(RequestOptions(compress={"server_max_window_bits": 10, "min_size": 5}))
+    with pytest.raises(errors.CompressionParameterError):
+        protocol.set_extensions(["permessage-deflate"])
+    protocol.set_extensions(["permessage-deflate; server_max_window_bits=10"])
+    assert protocol.compression is not None and protocol.compression.min_size == 5
+    unasked = make(RequestOptions())
+    assert unasked.set_extensions(["permessage-deflate"]) == {"permessage-deflate"}
+    over = open_up()
+    assert over.set_extensions(["permessage-deflate"]) == {"permessage-deflate"}
+
+
 def test_extensions_may_be_set_up_one_by_one() -> None:
     # As lomond's sessions may do it.
     protocol = make(RequestOptions(compress=True))

@@ -14,11 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenws.errors import CompressionParameterError, CriticalProtocolError, HandshakeError
+from greenws.options import CompressOptions
 from greenws.protocol import compression
 from greenws.protocol.compression import Deflate
 from greenws.protocol.extensions import (
     OFFER,
     accept_response,
+    build_offer,
     parse_extensions,
 )
 from greenws.testing.upgrade import answer_offer
@@ -725,6 +727,189 @@ def test_answer_offer_gives_the_response(
 ) -> None:
     answered = answer_offer(parse_extensions(offer), **preferences)  # type: ignore[arg-type]
     assert (answered and answered[1]) == expected
+
+
+@pytest.mark.parametrize(
+    ("wishes", "offer"),
+    [
+        ({}, OFFER),
+        ({"level": 9, "min_size": 100}, OFFER),  # of no concern to the server
+        ({"client_max_window_bits": 10}, OFFER + "=10"),
+        ({"client_max_window_bits": 15}, OFFER + "=15"),
+        ({"server_max_window_bits": 8}, OFFER + "; server_max_window_bits=8"),
+        ({"server_max_window_bits": 15}, OFFER + "; server_max_window_bits=15"),
+        ({"client_no_context_takeover": True}, OFFER + "; client_no_context_takeover"),
+        ({"server_no_context_takeover": True}, OFFER + "; server_no_context_takeover"),
+        ({"client_no_context_takeover": False, "server_no_context_takeover": False}, OFFER),
+        (
+            {
+                "server_no_context_takeover": True,
+                "client_no_context_takeover": True,
+                "server_max_window_bits": 9,
+                "client_max_window_bits": 11,
+            },
+            OFFER + "=11; server_max_window_bits=9; client_no_context_takeover;"
+            " server_no_context_takeover",
+        ),
+    ],
+)
+def test_offer_has_what_is_wished_for(wishes: CompressOptions, offer: str) -> None:
+    assert build_offer(wishes) == offer
+
+
+# RFC 7692 sections 7.1.1 and 7.1.2.
+@pytest.mark.parametrize(
+    ("wishes", "answer", "expected"),
+    [
+        # A hint: whatever the server says to it, we keep to it.
+        ({"client_max_window_bits": 10}, "", (10, 15, False, False)),
+        ({"client_max_window_bits": 10}, "; client_max_window_bits=10", (10, 15, False, False)),
+        ({"client_max_window_bits": 10}, "; client_max_window_bits=8", (8, 15, False, False)),
+        ({"client_no_context_takeover": True}, "", (15, 15, True, False)),
+        (
+            {"client_no_context_takeover": True},
+            "; client_no_context_takeover",
+            (15, 15, True, False),
+        ),
+        # The server may ask for what was not offered, and forget its window unasked.
+        ({}, "; client_max_window_bits=15; client_no_context_takeover", (15, 15, True, False)),
+        ({}, "; server_no_context_takeover; server_max_window_bits=9", (15, 9, False, True)),
+        # An order: the server repeats it, or goes beyond it.
+        ({"server_max_window_bits": 10}, "; server_max_window_bits=10", (15, 10, False, False)),
+        ({"server_max_window_bits": 10}, "; server_max_window_bits=8", (15, 8, False, False)),
+        ({"server_max_window_bits": 15}, "; server_max_window_bits=15", (15, 15, False, False)),
+        # Servers leave out the largest window, which means the same.
+        ({"server_max_window_bits": 15}, "", (15, 15, False, False)),
+        (
+            {"server_no_context_takeover": True},
+            "; server_no_context_takeover",
+            (15, 15, False, True),
+        ),
+        ({"server_no_context_takeover": False}, "", (15, 15, False, False)),
+    ],
+)
+def test_answer_to_wishes_gives_the_agreement(
+    wishes: CompressOptions, answer: str, expected: tuple[int, int, bool, bool]
+) -> None:
+    deflate = accept_response(parse_extensions("permessage-deflate" + answer), wishes)
+    assert expected == (
+        deflate.compress_wbits,
+        deflate.decompress_wbits,
+        deflate.reset_compress,
+        deflate.reset_decompress,
+    )
+
+
+@pytest.mark.parametrize(
+    ("wishes", "answer", "message"),
+    [
+        (
+            {"client_max_window_bits": 10},
+            "; client_max_window_bits=11",
+            "client_max_window_bits must be at most 10, as offered, not 11",
+        ),
+        (
+            {"server_max_window_bits": 10},
+            "; server_max_window_bits=11",
+            "server_max_window_bits must be at most 10, as offered, not 11",
+        ),
+        (
+            {"server_max_window_bits": 14},
+            "",
+            "server_max_window_bits must be at most 14, as offered, not missing",
+        ),
+        (
+            {"server_no_context_takeover": True},
+            "; client_no_context_takeover",
+            "server_no_context_takeover was offered, and is missing in the answer",
+        ),
+    ],
+)
+def test_answer_that_disregards_wishes_is_refused(
+    wishes: CompressOptions, answer: str, message: str
+) -> None:
+    with pytest.raises(CompressionParameterError) as caught:
+        accept_response(parse_extensions("permessage-deflate" + answer), wishes)
+    assert str(caught.value) == message
+
+
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "client_max_window_bits": st.integers(8, 15),
+            "server_max_window_bits": st.integers(8, 15),
+            "client_no_context_takeover": st.booleans(),
+            "server_no_context_takeover": st.booleans(),
+            "level": st.integers(-1, 9),
+        },
+    ),
+    messages,
+)
+def test_whatever_is_wished_for_is_answered_and_understood(wishes: Any, sent: list[bytes]) -> None:
+    answered = answer_offer(parse_extensions(build_offer(wishes)))
+    assert answered is not None
+    theirs, answer = answered
+    ours = accept_response(parse_extensions(answer), wishes)
+    assert ours.compress_wbits == theirs.decompress_wbits == wishes.get(BITS[0], 15)
+    assert ours.decompress_wbits == theirs.compress_wbits == wishes.get(BITS[1], 15)
+    assert ours.reset_compress == theirs.reset_decompress == wishes.get(RESETS[0], False)
+    assert ours.reset_decompress == theirs.reset_compress == wishes.get(RESETS[1], False)
+    for message in sent:
+        assert theirs.decompress(ours.compress(message), len(message), True) == message
+        assert ours.decompress(theirs.compress(message), len(message), True) == message
+
+
+@pytest.mark.parametrize("reset", [False, True])
+@pytest.mark.parametrize("wbits", WBITS)
+@pytest.mark.parametrize("level", range(-1, 10))
+def test_distances_stay_in_the_window_at_each_level(level: int, wbits: int, reset: bool) -> None:
+    deflate = Deflate(compress_wbits=wbits, reset_compress=reset, level=level)
+    window = b""
+    for data in (text(3000), text(2000, seed=1), text(3000)):
+        out, distance = measure(deflate.compress(data), window)
+        assert out == data
+        assert distance <= 1 << wbits
+        window = b"" if reset else window + data
+
+
+def test_window_of_256_bytes_holds_for_items_that_are_larger_than_bytes() -> None:
+    data = text(4000)
+    deflate = Deflate(compress_wbits=8)
+    out, distance = measure(deflate.compress(memoryview(data).cast("Q")))
+    assert (out, distance <= 256) == (data, True)
+
+
+def test_level_is_that_of_zlib() -> None:
+    data = text(20_000)
+    sizes = [len(Deflate(level=level).compress(data)) for level in (0, 1, 9)]
+    assert sizes[0] > len(data) > sizes[1] >= sizes[2]
+
+
+def test_compressors_of_different_levels_are_not_mixed_up() -> None:
+    data = text(5000)
+    stored = Deflate(reset_compress=True, level=0)
+    small = Deflate(reset_compress=True, level=9)
+    for _ in range(2):
+        assert len(stored.compress(data)) > len(data) > len(small.compress(data))
+
+
+def test_connections_without_takeover_share_their_compressor(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[Any] = []
+
+    def compressobj(*args: Any) -> zlib._Compress:
+        made.append(args)
+        return zlib.compressobj(*args)
+
+    monkeypatch.setattr(compression, "compressobj", compressobj)
+    monkeypatch.setattr(compression, "_idle_compressors", {})
+    for _ in range(5):
+        Deflate(compress_wbits=12, reset_compress=True, level=3).compress(b"Hello")
+    assert len(made) == 1
+    assert made[0][0] == 3
+    assert made[0][2] == -12
 
 
 @given(

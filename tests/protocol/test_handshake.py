@@ -245,6 +245,15 @@ def test_wrong_compression_is_refused(value: str, message: str) -> None:
     assert str(caught.value) == message
 
 
+def test_compression_is_checked_against_what_was_offered_of_it() -> None:
+    response = answer(sec_websocket_extensions="permessage-deflate; server_no_context_takeover")
+    deflate = check_response(response, KEY, [], {"server_no_context_takeover": True, "level": 9})[2]
+    assert deflate is not None and deflate.reset_decompress
+    assert check_response(response, KEY, [], {})[1] == {"permessage-deflate"}
+    with pytest.raises(CompressionParameterError, match="server_max_window_bits must be at most 9"):
+        check_response(response, KEY, [], {"server_max_window_bits": 9})
+
+
 def test_extension_that_was_not_offered_is_refused_beside_one_that_was() -> None:
     response = answer(sec_websocket_extensions="permessage-deflate, x-mux")
     assert refusal(response, (), True) == "Extension 'x-mux' was not offered"

@@ -82,6 +82,22 @@ def test_request_is_valid_for_a_server() -> None:
     assert request.get("x") == "y"
 
 
+@pytest.mark.parametrize(
+    ("compress", "offer"),
+    [
+        ({}, "permessage-deflate; client_max_window_bits"),
+        (
+            {"server_max_window_bits": 9, "level": 3},
+            "permessage-deflate; client_max_window_bits; server_max_window_bits=9",
+        ),
+    ],
+)
+def test_request_offers_what_is_wished_for(compress: Any, offer: str) -> None:
+    opening = make(compress=compress)
+    assert dict(read_request(opening)[1])["Sec-WebSocket-Extensions"] == offer
+    assert opening.compress is compress
+
+
 def test_each_request_has_a_key_of_its_own() -> None:
     opening = make()
     keys = set()

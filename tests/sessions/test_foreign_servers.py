@@ -9,8 +9,9 @@ import gevent
 import pytest
 
 import greenws
+from greenws.options import CompressOptions
 from tests.support.run import Run
-from tests.support.servers import KINDS, ForeignServer
+from tests.support.servers import KINDS, SPARING, ForeignServer
 from tests.support.waiting import PATIENCE
 
 SIZES = (0, 1, 125, 126, 127, 65_535, 65_536, 65_537, 1_000_000)
@@ -102,6 +103,71 @@ def test_compression_is_agreed_on_and_carries_context(server: ForeignServer) -> 
     received, _ = converse(websocket, ["again and again " * 50] * 20)
     assert agreed == [["permessage-deflate"]]
     assert received == ["again and again " * 50] * 20
+
+
+WISHES: list[CompressOptions] = [
+    {"server_no_context_takeover": True},
+    {"client_no_context_takeover": True, "level": 9},
+    {"server_no_context_takeover": True, "client_no_context_takeover": True, "min_size": 100},
+    {"server_max_window_bits": 10, "client_max_window_bits": 10},
+    {"server_max_window_bits": 9, "client_max_window_bits": 9, "level": 0},
+    {"client_max_window_bits": 8},
+    {"server_max_window_bits": 15, "client_max_window_bits": 15, "level": -1},
+]
+
+
+@pytest.mark.parametrize("wishes", WISHES, ids=str)
+def test_compression_is_agreed_on_as_it_is_wished_for(
+    server: ForeignServer, wishes: CompressOptions
+) -> None:
+    texts = ["again and again " * 50, "short", "a long text of one's own " * 8000] * 3
+    websocket = greenws.WebSocket(server.url, compress=wishes, proxies={})
+    if server.kind == "tornado" and "server_no_context_takeover" in wishes:
+        # Tornado overlooks parameters without a value, and would go on with its window.
+        run = Run(iter(websocket))
+        last = run.join()
+        (rejected,) = run.all("rejected")
+        assert "server_no_context_takeover was offered, and is missing" in rejected.reason
+        assert (last.code, last.sent_code, last.graceful) == (1006, None, False)
+        return
+    received, last = converse(websocket, [*texts, bytes(range(256)) * 500])
+    assert received == [*texts, bytes(range(256)) * 500]
+    assert (last.code, last.graceful) == (1000, True)
+    deflate = websocket.state.compression
+    assert deflate is not None
+    assert deflate.decompress_wbits <= wishes.get("server_max_window_bits", 15)
+    assert deflate.compress_wbits <= wishes.get("client_max_window_bits", 15)
+    assert deflate.reset_compress is wishes.get("client_no_context_takeover", False)
+    assert deflate.reset_decompress is wishes.get("server_no_context_takeover", False)
+
+
+@pytest.mark.parametrize("server", ["websockets", "aiohttp"], indirect=True)
+def test_declined_offer_leaves_an_open_connection_that_compresses_nothing(
+    server: ForeignServer,
+) -> None:
+    # zlib cannot compress with a window of 8 bits; Tornado finds out too late, and answers 500.
+    websocket = greenws.WebSocket(
+        server.url, compress={"server_max_window_bits": 8, "min_size": 1}, proxies={}
+    )
+    received, last = converse(websocket, ["again and again " * 50, b"x" * 300_000])
+    assert received == ["again and again " * 50, b"x" * 300_000]
+    assert (last.code, websocket.supports_compression) == (1000, False)
+
+
+@pytest.mark.parametrize("server", [SPARING], indirect=True)
+@pytest.mark.parametrize("wishes", [True, {}, *WISHES], ids=str)
+def test_server_may_ask_for_less_than_is_offered(
+    server: ForeignServer, wishes: bool | CompressOptions
+) -> None:
+    texts = ["again and again " * 50, "a long text of one's own " * 8000] * 3
+    websocket = greenws.WebSocket(server.url, compress=wishes, proxies={})
+    received, last = converse(websocket, texts)
+    assert received == texts
+    assert (last.code, last.graceful) == (1000, True)
+    deflate = websocket.state.compression
+    assert deflate is not None
+    assert (deflate.compress_wbits, deflate.decompress_wbits) == (8, 9)
+    assert deflate.reset_compress and deflate.reset_decompress
 
 
 def test_server_may_close(url: str, options: dict[str, Any]) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 from tests.support.authority import Authority
 
 KINDS = ("websockets", "aiohttp", "tornado")
+#: websockets with the smallest windows, and without context takeover.
+SPARING = "websockets-sparing"
 
 _PROGRAM = Path(__file__).with_name("serving.py")
 

@@ -39,7 +39,7 @@ async def _wait_for_end() -> None:
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
 
 
-async def _serve_websockets(context: ssl.SSLContext) -> None:
+async def _serve_websockets(context: ssl.SSLContext, extensions: Any = None) -> None:
     from websockets.asyncio.server import serve
 
     async def handle(connection: Any) -> None:
@@ -60,11 +60,24 @@ async def _serve_websockets(context: ssl.SSLContext) -> None:
 
     plain, secure = _listen(), _listen()
     async with (
-        serve(handle, sock=plain, max_size=None),
-        serve(handle, sock=secure, ssl=context, max_size=None),
+        serve(handle, sock=plain, max_size=None, extensions=extensions),
+        serve(handle, sock=secure, ssl=context, max_size=None, extensions=extensions),
     ):
         _announce(plain, secure)
         await _wait_for_end()
+
+
+async def _serve_sparingly(context: ssl.SSLContext) -> None:
+    from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
+
+    factory = ServerPerMessageDeflateFactory(
+        server_no_context_takeover=True,
+        client_no_context_takeover=True,
+        server_max_window_bits=9,
+        client_max_window_bits=8,
+        require_client_max_window_bits=True,
+    )
+    await _serve_websockets(context, [factory])
 
 
 async def _serve_aiohttp(context: ssl.SSLContext) -> None:
@@ -159,6 +172,7 @@ def _main() -> None:
     context.load_cert_chain(certificate)
     serve = {
         "websockets": _serve_websockets,
+        "websockets-sparing": _serve_sparingly,
         "aiohttp": _serve_aiohttp,
         "tornado": _serve_tornado,
         "flood": _serve_flood,

@@ -168,6 +168,55 @@ def test_messages_are_compressed_unless_told_otherwise() -> None:
     assert session.sent == [(1, b"plain"), (2, b"plain"), (9, b"never")]
 
 
+def test_messages_below_min_size_are_sent_as_they_are() -> None:
+    records: list[Any] = []
+    websocket = WebSocket(URL, compress={"min_size": 8}, trace=records.append)
+    session = open_up(websocket, "Sec-WebSocket-Extensions: permessage-deflate")
+    websocket.send_text("ééé")  # 6 bytes
+    websocket.send_text("éééé")  # 8 bytes
+    websocket.send_binary(b"7 bytes")
+    websocket.send_binary(memoryview(bytes(8)).cast("Q"))
+    peer = Deflate()
+    assert session.sent == [(1, "ééé".encode()), (2, b"7 bytes")]
+    assert [
+        (opcode, peer.decompress(payload, -1, True)) for opcode, payload in session.compressed
+    ] == [(1, "éééé".encode()), (2, bytes(8))]
+    told = [record["compressed"] for record in records if "compressed" in record]
+    assert told == [False, True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("text", "min_size", "is_compressed"),
+    [
+        ("x" * 200_000, 200_000, True),
+        ("x" * 200_000, 200_001, False),
+        ("x" * 200_000, 1_000_000, False),
+        ("é" * 200_000, 400_000, True),
+        ("é" * 200_000, 400_001, False),
+    ],
+)
+def test_min_size_counts_the_bytes_of_a_large_text(
+    monkeypatch: pytest.MonkeyPatch, text: str, min_size: int, is_compressed: bool
+) -> None:
+    deflated: list[Any] = []
+    compress_steps = Deflate.compress_steps
+
+    def spy(deflate: Deflate, steps: Any) -> Any:
+        deflated.append(steps)
+        return compress_steps(deflate, steps)
+
+    monkeypatch.setattr(Deflate, "compress_steps", spy)
+    with EchoServer() as server:
+        websocket = WebSocket(server.url, compress={"min_size": min_size}, proxies={})
+        for event in websocket:
+            if event.name == "ready":
+                websocket.send_text(text)
+            elif event.name == "text":
+                assert event.text == text
+                websocket.close()
+    assert bool(deflated) is is_compressed
+
+
 def test_compress_without_an_agreement_sends_plainly() -> None:
     websocket = WebSocket(URL, compress=True)
     session = open_up(websocket)

@@ -91,8 +91,13 @@ def run() -> bool:
     return ticker.wait_ready(timeout=0.5)
 
 
+class Sparing(greenws.Client):
+    compress = {"server_no_context_takeover": True, "client_max_window_bits": 10}
+
+
 def make(context: ssl.SSLContext) -> greenws.Client:
     options: ClientOptions = {"compress": True, "ping_rate": None}
     options["headers"] = lambda: {b"X-Name": b"one"}
     options["ssl_context"] = context
+    options["compress"] = {"level": 6, "min_size": 100}
     return greenws.Client("wss://example.org/", **options)

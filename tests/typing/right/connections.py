@@ -20,7 +20,7 @@ def read_key(event: events.Text | events.Binary) -> Hashable | None:
 
 def talk(url: str, options: ConnectionOptions) -> None:
     with greenws.connect(
-        url, compress=True, max_queue=3, reply_key=read_key, ping_rate=None
+        url, compress={"min_size": 64}, max_queue=3, reply_key=read_key, ping_rate=None
     ) as connection:
         assert_type(connection, greenws.Connection)
         connection.send("text")

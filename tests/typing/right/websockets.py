@@ -10,7 +10,7 @@ import gevent.event
 from typing_extensions import assert_type
 
 import greenws
-from greenws.options import RunOptions, WebSocketOptions
+from greenws.options import CompressOptions, RunOptions, WebSocketOptions
 from greenws.sessions.contract import Session
 
 
@@ -55,7 +55,8 @@ def trace(step: dict[str, Any]) -> None:
 
 
 def run(url: str) -> None:
-    options: WebSocketOptions = {"compress": True, "trace": trace}
+    wishes: CompressOptions = {"client_no_context_takeover": True, "level": 9}
+    options: WebSocketOptions = {"compress": wishes, "trace": trace}
     run_options: RunOptions = {"ping_rate": 5, "close_timeout": None}
     with greenws.WebSocket(url, **options) as websocket:
         for event in websocket.connect(**run_options):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import greenws
 from greenws import events
 from greenws.client import ClientOptions
+from greenws.options import CompressOptions
 
 
 class Options(greenws.Client):
@@ -49,6 +50,7 @@ greenws.Client("ws://example.org/", session_class=greenws.WebSocket)  # error: a
 greenws.Client("ws://example.org/", True)  # error: call-arg
 
 options: ClientOptions = {"compress": "yes"}  # error: typeddict-item
+wishes: CompressOptions = {"min_size": 1.5}  # error: typeddict-item
 
 client = greenws.Client("ws://example.org/")
 client.send_text(b"text")  # error: arg-type

@@ -11,6 +11,8 @@ websocket = greenws.WebSocket("ws://example.org/")
 greenws.WebSocket()  # error: call-arg
 greenws.WebSocket("ws://example.org/", pingrate=5)  # error: call-arg
 greenws.WebSocket("ws://example.org/", compress="yes")  # error: arg-type
+greenws.WebSocket("ws://example.org/", compress={"levle": 1})  # error: arg-type
+greenws.WebSocket("ws://example.org/", compress={"level": "1"})  # error: arg-type
 greenws.WebSocket("ws://example.org/", headers={"X-Count": 1})  # error: arg-type
 greenws.WebSocket("ws://example.org/", trace=lambda: None)  # error: arg-type, misc
 websocket.connect(pingrate=5)  # error: call-arg
