@@ -80,7 +80,8 @@ _MEM_LEVELS = {9: 3, 10: 3, 11: 3, 12: 4, 13: 4, 14: 5, 15: 5}
 
 # Compressors that remember no data (their last flush was a full flush), by window bits and level.
 # They serve all connections without context takeover: a new compressor costs 20-30 us and 256 KiB.
-# pop() and append() are atomic, so threads may share the lists.
+# pop() and append() are atomic, so threads may share the lists. Inflaters are not shared: by a
+# reference into the window, one peer could read what another peer has sent.
 _idle_compressors: dict[tuple[int, int], list[_Compress]] = {}
 _NO_IDLE: list[_Compress] = []
 _MAX_IDLE = 2  # a kept compressor holds 256 KiB, and a thread uses one at a time

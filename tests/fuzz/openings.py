@@ -346,12 +346,26 @@ def _make_base(rng: random.Random) -> str:
     return f"{scheme}://{user}{host}{rng.choice(['', '', ':9001'])}/{path}"
 
 
+def _make_compress(rng: random.Random) -> bool | dict[str, Any]:
+    if rng.random() < 0.7:
+        return rng.random() < 0.7
+    wishes: dict[str, Any] = {
+        "client_max_window_bits": rng.randint(8, 15),
+        "server_max_window_bits": rng.randint(8, 15),
+        "client_no_context_takeover": rng.random() < 0.5,
+        "server_no_context_takeover": rng.random() < 0.5,
+        "level": rng.randint(-1, 9),
+        "min_size": rng.randint(0, 100),
+    }
+    return {name: wishes[name] for name in wishes if rng.random() < 0.4}
+
+
 def _make_settings(rng: random.Random, follows: bool) -> dict[str, Any]:
     return {
         "url": _make_base(rng),
         "follows": follows,
         "protocols": rng.random() < 0.5,
-        "compress": rng.random() < 0.7,
+        "compress": _make_compress(rng),
         "cookies": rng.random() < 0.7,
         "waits_for_body": rng.random() < 0.8,
         "eof": rng.random() < 0.8,

@@ -74,6 +74,7 @@ class Server:
         tickets: int = 2,
         version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3,
         lower: Transport | None = None,
+        refuses: bool = True,
     ) -> None:
         context = authority.server_context()
         context.num_tickets = tickets
@@ -82,7 +83,8 @@ class Server:
         self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.tls = context.wrap_bio(self._in, self._out, server_side=True)
         trust = ssl.create_default_context(cafile=authority.cafile)
-        trust.options |= ssl.OP_NO_RENEGOTIATION
+        if refuses:  # as the contexts of greenws do, and those of users need not
+            trust.options |= ssl.OP_NO_RENEGOTIATION
         self.client = TLSTransport(lower or self.memory, trust, "localhost")
         memory, is_done = self.memory, False
         while not self.client.advance_handshake() or not is_done:
@@ -111,18 +113,46 @@ class Server:
 
         The ssl module has no call for it.
         """
+        library, pointer = self._reach_openssl(0x304)
+        for _ in range(count):
+            assert library.SSL_key_update(pointer, 1) == 1
+            assert library.SSL_do_handshake(pointer) == 1
+        return self.take()
+
+    def ask_renegotiation(self, count: int) -> bytes:
+        """Build so many HelloRequests of TLS 1.2, each of which asks for another handshake."""
+        library, pointer = self._reach_openssl(0x303)
+        for _ in range(count):
+            assert library.SSL_renegotiate(pointer) == 1
+            assert library.SSL_do_handshake(pointer) == 1
+        return self.take()
+
+    def _reach_openssl(self, version: int) -> tuple[Any, int | None]:
+        """Return OpenSSL's library, and the object of this connection in it."""
         library = ctypes.CDLL(ssl._ssl.__file__)  # type: ignore[attr-defined]
         library.SSL_key_update.argtypes = [ctypes.c_void_p, ctypes.c_int]
-        library.SSL_do_handshake.argtypes = [ctypes.c_void_p]
-        library.SSL_version.argtypes = [ctypes.c_void_p]
+        for name in ("SSL_do_handshake", "SSL_renegotiate", "SSL_version"):
+            getattr(library, name).argtypes = [ctypes.c_void_p]
         # The object of the ssl module: its head, the socket, and then OpenSSL's own object.
         pointer = ctypes.c_void_p.from_address(id(self.tls._sslobj) + object.__basicsize__ + 8)
-        if library.SSL_version(pointer.value) != 0x304:
+        if library.SSL_version(pointer.value) != version:
             pytest.skip("the ssl module of this interpreter has another layout")
-        for _ in range(count):
-            assert library.SSL_key_update(pointer.value, 1) == 1
-            assert library.SSL_do_handshake(pointer.value) == 1
-        return self.take()
+        return library, pointer.value
+
+    def receive(self) -> bytes:
+        """Take what the client has sent, and answer the handshake in it.
+
+        :returns: the data.
+        """
+        self._in.write(bytes(self.memory.outgoing))
+        self.memory.outgoing.clear()
+        data = b""
+        try:
+            while True:
+                data += self.tls.read(65536)
+        except ssl.SSLWantReadError:
+            self.memory.incoming += self.take()
+            return data
 
 
 def read_all(client: Transport, memory: Memory) -> tuple[bytes, int]:
@@ -179,6 +209,73 @@ def test_peer_that_takes_no_answers_fails(authority: Authority) -> None:
         read_all(server.client, memory)
     left = 20_000 * 27 - len(memory.incoming)
     assert left < 2 * MAX_UNSENT + 64 * 1024
+
+
+@pytest.mark.parametrize("refuses", [False, True])
+def test_requests_of_renegotiation_without_end_are_read_in_turns(
+    refuses: bool, authority: Authority
+) -> None:
+    server = Server(authority, version=ssl.TLSVersion.TLSv1_2, refuses=refuses)
+    memory = server.memory
+    memory.incoming += server.take() + server.ask_renegotiation(20_000)
+    server.tls.write(b"data")
+    memory.incoming += server.take()
+    data, pauses = read_all(server.client, memory)
+    assert data == b"data"
+    assert pauses > 10
+    if refuses:  # an alert for each
+        assert len(memory.outgoing) > 20_000 * 20
+    else:  # one handshake is begun, and the further requests are in vain
+        assert 0 < len(memory.outgoing) < 2000
+
+
+def test_peer_that_takes_no_refusals_of_renegotiation_fails(authority: Authority) -> None:
+    server = Server(authority, version=ssl.TLSVersion.TLSv1_2)
+    memory = server.memory
+    memory.incoming += server.take() + server.ask_renegotiation(20_000)
+    memory.takes = False
+    with pytest.raises(OSError, match="demands answers of TLS without end, and takes none"):
+        read_all(server.client, memory)
+    assert len(memory.incoming) > 20_000 * 33 // 2
+
+
+def test_renegotiations_without_end_are_done_one_by_one(authority: Authority) -> None:
+    # Each one needs the answer of the peer, so no read does more than a part of one.
+    server = Server(authority, version=ssl.TLSVersion.TLSv1_2, refuses=False)
+    memory, client = server.memory, server.client
+    memory.incoming += server.take()
+    said = b""
+    for number in range(50):
+        memory.incoming += server.ask_renegotiation(1)
+        for _ in range(4):
+            assert read_all(client, memory)[0] == b""
+            said += server.receive()
+        message = b"message %d" % number
+        assert client.send(message) == len(message)
+        client.flush()
+        said += server.receive()
+        server.tls.write(message)
+        memory.incoming += server.take()
+        assert read_all(client, memory)[0] == message
+    assert said == b"".join(b"message %d" % number for number in range(50))
+    assert not client.wants_write
+
+
+def test_data_waits_while_a_renegotiation_does_not_go_on(authority: Authority) -> None:
+    server = Server(authority, version=ssl.TLSVersion.TLSv1_2, refuses=False)
+    memory, client = server.memory, server.client
+    memory.incoming += server.take() + server.ask_renegotiation(1)
+    assert read_all(client, memory)[0] == b""
+    assert not client.send(b"late")
+    assert client.wants_read and not client.wants_write
+    said = b""
+    for _ in range(4):
+        said += server.receive()
+        assert read_all(client, memory)[0] == b""
+    assert said == b""
+    assert client.send(b"late") == 4
+    client.flush()
+    assert server.receive() == b"late"
 
 
 def test_peer_that_takes_answers_late_is_served(authority: Authority) -> None:
