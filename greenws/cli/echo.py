@@ -65,8 +65,8 @@ def run_echo(options: EchoOptions) -> int:
     stopped = Event()
     waiter = gevent.spawn(_wait_for_eof, stopped) if options.until_eof else None
     try:
-        write_output(f"{server.url}\n")
         with signals_handled(lambda number: stopped.set()):
+            write_output(f"{server.url}\n")
             stopped.wait()
     finally:
         if waiter is not None:

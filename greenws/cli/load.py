@@ -295,10 +295,14 @@ def run_load(options: LoadOptions) -> int:
                 return 1
             url = server.url
             where = f"{url} (started by this command)"
-        write_output(
-            f"load: {options.connections:,} connections to {where}, "
-            f"{options.messages:,} messages of {options.size:,} bytes on each\n"
-        )
+        signals: list[int] = []
+        with signals_handled(signals.append):
+            write_output(
+                f"load: {options.connections:,} connections to {where}, "
+                f"{options.messages:,} messages of {options.size:,} bytes on each\n"
+            )
+        if signals:
+            return 128 + signals[0]
         progress = gevent.spawn(Progress(tally, sys.stderr).follow)
         try:
             LoadRun(options, url, tally).run()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import zlib
 from typing import Any
 
+import gevent
 import pytest
 
-from greenws.cli import load
+from greenws.cli import load, streams
 from greenws.cli.load import LoadClient, LoadOptions, LoadRun, Stage, run_load
 from greenws.cli.tally import Tally
 
@@ -92,3 +95,19 @@ def test_too_few_descriptors_are_told_before_anything_is_opened(
     assert told.out == ""
     assert "2,000 connections need 2,064 descriptors" in told.err
     assert "at most -c 936" in told.err
+
+
+def test_signal_before_the_run_ends_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+
+    def write_output(text: str) -> None:
+        written.append(text)
+        os.kill(os.getpid(), signal.SIGTERM)
+        while not streams._is_hurried:
+            gevent.sleep(0.001)
+        gevent.sleep(0)
+
+    monkeypatch.setattr(streams, "_is_hurried", False)
+    monkeypatch.setattr(load, "write_output", write_output)
+    assert run_load(make_options()) == 128 + signal.SIGTERM
+    assert len(written) == 1

@@ -296,6 +296,46 @@ def test_first_signal_ends_load_whose_streams_nobody_reads() -> None:
             os.close(writing)
 
 
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
+@pytest.mark.parametrize("arguments", [["echo", "--port=0"], ["load", "-c=1", "-n=1"]])
+def test_first_signal_ends_a_command_that_cannot_even_begin_to_write(arguments: list[str]) -> None:
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    with contextlib.suppress(BlockingIOError):
+        while os.write(writing, b"x"):
+            pass
+    os.set_blocking(writing, True)
+    server = EchoServer().start()
+    if arguments[0] == "load":
+        arguments = ["load", server.url, *arguments[1:]]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "greenws", *arguments],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=writing,
+        stderr=writing,
+    )
+    try:
+        with gevent.Timeout(LIMIT):
+            # Linux tells which signals a process catches.
+            while not catches(process.pid, signal.SIGTERM):
+                gevent.sleep(0.01)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait() == 1
+    finally:
+        process.kill()
+        process.wait()
+        server.stop()
+        os.close(reading)
+        os.close(writing)
+
+
+def catches(process: int, number: signal.Signals) -> bool:
+    status = Path(f"/proc/{process}/status").read_text()
+    caught = int(status.partition("SigCgt:")[2].split()[0], 16)
+    return bool(caught >> (number - 1) & 1)
+
+
 def test_slow_reader_gets_everything_after_a_signal(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
