@@ -436,8 +436,8 @@ class Connection:
         skipped, and the connection goes on.
 
         The iteration takes its place among those that receive with its first step. While a
-        :meth:`request` waits, a message may be its reply: then up to ``HOLD_SIZE`` bytes (1 MiB) are
-        joined before the message comes in pieces.
+        :meth:`request` waits, a message may be its reply: then a message comes in pieces only when
+        4 MiB of it have arrived.
 
         :param timeout: seconds to wait for each piece; None: no limit. After a ``TimeoutError`` the
             iteration may go on.
@@ -837,7 +837,7 @@ class _Reader:
             ticket.settle(None)
 
 
-def _drop(piece: str | bytes, final: bool) -> None:
+def _drop(piece: object, final: bool) -> None:
     """Take the pieces of a message that nobody wants."""
 
 

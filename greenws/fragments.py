@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from .events import Binary, Text
     from .websocket import WebSocket
 
-# The size of the received pieces at which reading stops, and at which it goes on. A character has up
-# to four bytes.
+# The size of the received pieces at which reading stops, and at which it goes on; in bytes, or in
+# characters, which have up to four.
 _MAX_WAITING = 256 * 1024
 _LOW = _MAX_WAITING // 2
 
@@ -76,6 +76,7 @@ class Incoming:
         "_buffer",
         "_count",
         "_is_reading",
+        "_joined",
         "_mailbox",
         "_make_error",
         "_may_begin",
@@ -97,7 +98,8 @@ class Incoming:
         self._make_error = make_error
         self._may_begin = may_begin
         self._state = AWAITED
-        # What has arrived and is not taken: its pieces and their size.
+        # What has arrived and is not taken: what was joined before, pieces, and their size.
+        self._joined: slices.Joined | None = None
         self._buffer: deque[str | bytes] = deque()
         self._size = 0
         # Pieces that have arrived.
@@ -112,7 +114,7 @@ class Incoming:
         """Whether nothing more will be taken: all was, or nobody wants it, or no more comes."""
         if self._state is SKIPPED:
             return True
-        if self._buffer:
+        if self._buffer or self._joined is not None:
             return False
         if self._state is WHOLE:
             return True
@@ -126,13 +128,15 @@ class Incoming:
     def take(self, timeout: float | None) -> str | bytes | None:
         """Return the next piece; None: there is no more."""
         self._mailbox.check_thread()
-        while not self._buffer:
+        while not self._buffer and self._joined is None:
             if self._state is WHOLE or self._state is SKIPPED:
                 return None
             if self._state is AWAITED:
                 self._begin(timeout)
             else:
                 self._wait(timeout)
+        if self._joined is not None:
+            return self._take_joined()
         piece = self._buffer.popleft()
         before = self._size
         self._size -= len(piece) + _OVERHEAD
@@ -173,6 +177,14 @@ class Incoming:
         finally:
             self._ticket = None
 
+    def _take_joined(self) -> str | bytes:
+        joined = self._joined
+        assert joined is not None
+        piece = joined.take()
+        if not joined:
+            self._joined = None
+        return piece
+
     def _take_whole(self, message: Text | Binary) -> None:
         self._state = WHOLE
         self._buffer.append(message.text if message.name == "text" else message.data)
@@ -196,10 +208,13 @@ class Incoming:
         self.wake()
         return self._put
 
-    def _put(self, piece: str | bytes, final: bool) -> None:
+    def _put(self, piece: str | bytes | slices.Joined, final: bool) -> None:
         if self._state is not ARRIVING:
             return
-        if piece or not self._count:
+        if isinstance(piece, slices.Joined):
+            self._joined = piece
+            self._count += 1
+        elif piece or not self._count:
             self._buffer.append(piece)
             self._count += 1
             self._size += len(piece) + _OVERHEAD
@@ -228,6 +243,7 @@ class Incoming:
         state, self._state = self._state, SKIPPED
         if state is SKIPPED:
             return
+        self._joined = None
         self._buffer.clear()
         self._size = 0
         if state is AWAITED:

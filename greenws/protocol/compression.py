@@ -151,8 +151,9 @@ class Deflate:
         return wire[:-4]
 
     def compress_piece(self, payload: bytes) -> bytes:
-        """Compress the next piece of a message, so that the peer can inflate it at once. The message
-        ends with :meth:`end_pieces`; no other one may come between.
+        """Compress the next piece of a message, so that the peer can inflate it at once.
+
+        The message ends with :meth:`end_pieces`; no other one may come between.
         """
         compressor = self._compressor
         if compressor is None:

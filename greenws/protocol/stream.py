@@ -11,13 +11,13 @@ payloads. What a chunk ends in the middle of is kept in one of two ways:
 
 A message that lies in the chunk as one whole frame, the common case, needs none of this.
 
-Any other message may be taken *in pieces* (:attr:`Stream.find_taker`): what would go into the message
-goes to a handler instead, so the message may have any size.
+Any other message may be taken *in pieces* (:attr:`Stream.find_taker`): what would go into the
+message goes to a handler instead, so the message may have any size.
 
 The parser may share its thread with others, so its work comes in units, none of which is long: a
 frame; a slice of a message that is inflated; a slice of a long text that is decoded; a piece. A
-driver that
-sets :attr:`Stream.allowance` is asked after every few units, and may have the parser pause.
+driver that sets :attr:`Stream.allowance` is asked after every few units, and may have the parser
+pause.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from ..errors import CriticalProtocolError, PayloadTooLarge, ProtocolError
 from ..events import AnyEvent, Binary, Closing, Ping, Pong, Text
 from ..implementation import is_compiled
 from ..native import references, utf8
+from . import slices
 from .frame import parse_close_payload
 from .mask import mask
 
@@ -61,13 +62,13 @@ _SLICE = 256 * 1024
 # Inflated bytes that are as much work as a frame, as a power of two.
 _UNIT_BITS = 12
 
-#: Bytes of a message that are joined before somebody is asked to take it in pieces: more than a whole
-#: frame in one chunk has. As a text they may be four times as many.
-HOLD_SIZE = 1024 * 1024
+#: Bytes of a message that are joined before somebody is asked to take it in pieces: half of the
+#: memory that a message in pieces may take, and more than a whole frame in one chunk has.
+HOLD_SIZE = 4 * 1024 * 1024
 _HOLD_SIZE = HOLD_SIZE  # this second name is a C integer when compiled; modules import the first
 
 # Bytes of the largest piece, which is a unit of work.
-_PIECE = 64 * 1024
+_PIECE = slices.SIZE
 
 # Units of work of the next chunk that need no grant.
 _FREE = 1
@@ -79,8 +80,9 @@ _NOTHING = 0
 _INFLATING = 1  # a piece of it has not been inflated to its end
 _DECODING = 2  # its bytes are complete, and the text is not
 
-#: Called with each piece of a message, and at its end with an empty one and True.
-PieceHandler = Callable[[str | bytes, bool], object]
+#: Called with each piece of a message, and at its end with an empty one and True. What was joined
+#: before the message was taken in pieces comes first, in one object.
+PieceHandler = Callable[[str | bytes | slices.Joined, bool], object]
 
 
 # The class is over 400 lines long: it is one loop over the bytes, with what the loop calls for each
@@ -528,7 +530,7 @@ class Stream:
         return event
 
     def _begin_frame(self, first: int, opcode: int, length: int) -> None:
-        """Begin with a data frame that is not taken as a whole; may switch, and close the stream."""
+        """Begin with a frame that is not taken as a whole; may switch, and close the stream."""
         self._fin = bool(first & 0x80)
         self._need = length
         self._offset = 0
@@ -567,18 +569,20 @@ class Stream:
         joined = self._message
         assert joined is not None
         self._taker = taker
-        self._taken = 0
+        self._taken = len(joined)
         self._message = bytearray()
-        self._utf8_rest = b""
-        for start in range(0, len(joined), _PIECE):
-            self._hand_out(bytes(joined[start : start + _PIECE]))
+        is_text = self._message_opcode == 1
+        if is_text and self._utf8_rest:
+            del joined[-len(self._utf8_rest) :]  # the beginning of the next piece
+        if joined:
+            taker(slices.Joined(joined, is_text), False)
 
     def _hand_out(self, piece: bytes) -> None:
         """Give the next bytes of the message to its taker, who may switch, and close the stream."""
         handler: Any = self._taker
         if handler is None:  # closed meanwhile
             return
-        self._taken += len(piece)
+        self._taken += len(piece)  # as the wire has it: before a character is completed
         if self._message_opcode == 1:
             text = self._check_utf8(piece)
             if text:

@@ -7,8 +7,8 @@ receiver gets the first message, and no message goes to two.
 A message is handed to a receiver before the receiver runs. If the receiver is killed meanwhile, the
 message goes to the next one, or back to the head of the queue: none is lost.
 
-A receiver that takes its message in pieces (:mod:`..fragments`) stands in the same line, by a ticket
-of a class of its own. It leaves the line when its message begins to arrive.
+A receiver that takes its message in pieces (:mod:`greenws.fragments`) stands in the same line, by a
+ticket of a class of its own. It leaves the line when its message begins to arrive.
 """
 
 from __future__ import annotations

@@ -51,11 +51,11 @@ _CLOSE = int(Opcode.CLOSE)
 _MAX_CONTROL_FRAME = 2 + 4 + MAX_CONTROL_PAYLOAD
 
 
-class Room(Event):  # type: ignore[misc]  # gevent has no types for it
+class Room(Event):
     """The wait of one sender for its turn.
 
-    :param passes: it waits for room in the queue, but not for the message of another sender: its own
-        frame is queued already, or a piece of the message that is being sent.
+    :param passes: it waits for room in the queue, but not for the message of another sender: its
+        own frame is queued already, or a piece of the message that is being sent.
     """
 
     def __init__(self, passes: bool) -> None:
@@ -120,8 +120,8 @@ class Outbox(Flushable):
         # of the close frame that follows the message, or None.
         self._is_reserved = False
         self._last_words: Payload | None = None
-        # The greenlet whose message in pieces has reserved the outbox; and the senders that may go on
-        # all the same when there is room, or None.
+        # The greenlet whose message in pieces has reserved the outbox; and the senders that may go
+        # on all the same when there is room, or None.
         self._streamer: object = None
         self._passing: deque[Room] | None = None
         self._watcher: Watcher = None
@@ -344,8 +344,8 @@ class Outbox(Flushable):
             self._waiters = None
 
     def begin_pieces(self) -> None:
-        """Reserve the outbox for a message of the calling greenlet that is sent in pieces, when it is
-        its turn; other messages wait until :meth:`end_pieces`.
+        """Reserve the outbox, when it is its turn, for a message that the calling greenlet sends in
+        pieces; other messages wait until :meth:`end_pieces`.
 
         :raises WebSocketError: as :meth:`put`.
         :raises RuntimeError: the caller is sending one already.
@@ -359,8 +359,8 @@ class Outbox(Flushable):
         self._release_next()
 
     def put_piece(self, opcode: int, payload: Payload, rsv1: bool, fin: bool) -> None:
-        """Queue a fragment of the message that has reserved the outbox. It leaves in this turn of the
-        loop; at the high-water mark, wait.
+        """Queue a fragment of the message that has reserved the outbox. It leaves in this turn of
+        the loop; at the high-water mark, wait, but not with the last one.
 
         :param opcode: of the message, or 0 for all fragments but the first.
         :param rsv1: the message is deflated; of its first fragment.
@@ -370,6 +370,10 @@ class Outbox(Flushable):
         life = self._life
         if life.state != READY or life.thread != threads.get_ident():
             raise life.refusal()
+        if fin:
+            # Without a wait: whatever ends the call from here on, the message is complete.
+            self._append(opcode, payload, rsv1, fin)
+            return
         if self.is_full:
             self._wait_for_room(True)
             if life.state != READY:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from greenws.errors import CriticalProtocolError, PayloadTooLarge
 from greenws.protocol.allowance import Allowance
 from greenws.protocol.compression import Deflate
+from greenws.protocol.slices import Joined
 from greenws.protocol.stream import HEADROOM, HOLD_SIZE, Stream
 from tests.support.streams import WAYS, cut, deflate, frame
 
@@ -30,8 +31,15 @@ class Taker:
         self.events: list[Any] = []
 
     def take(self, piece: Any, final: bool) -> None:
-        self.pieces.append(piece)
-        self.finals.append(final)
+        if isinstance(piece, Joined):
+            assert not final
+            assert not self.pieces
+            while piece:
+                self.pieces.append(piece.take())
+                self.finals.append(False)
+        else:
+            self.pieces.append(piece)
+            self.finals.append(final)
 
     def feed(self, data: bytes) -> None:
         self.stream.receive(data, 0, len(data), 1.0)
