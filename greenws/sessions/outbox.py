@@ -520,8 +520,9 @@ class Outbox(Flushable):
             raise RuntimeError("this greenlet is sending a message in pieces")
         if current is get_hub():
             if self._is_reserved and (is_behind or self._streamer is None):
+                what = "made" if self._streamer is None else "sent in pieces"
                 raise life.errors.WebSocketUnavailable(
-                    "a large message is being made, and the hub itself cannot wait"
+                    f"a large message is being {what}, and the hub itself cannot wait"
                 )
             if not self.is_full:
                 return

@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import gevent
+import gevent.event
 import pytest
 
 import greenws
 from greenws import errors
+from greenws.fragments import Incoming
 from greenws.testing import EchoServer
 from tests.connection.plain import PlainSession
 from tests.support.loopback import LoopbackServer
@@ -20,6 +22,8 @@ from tests.support.peer import (
     PING,
     PONG,
     TEXT,
+    Frame,
+    Inflater,
     RawServerPeer,
     build,
     build_close,
@@ -537,3 +541,383 @@ def test_stream_of_another_thread_is_refused(server: EchoServer) -> None:
         apply(holder.clear)  # it is collected there
         connection.send("x")
         assert connection.receive(PATIENCE) == "x"
+
+
+# What a stream leaves alone, and what bounds it
+
+
+@pytest.mark.parametrize("is_begun", [False, True])
+def test_receive_while_a_stream_runs_is_an_error(is_begun: bool, server: EchoServer) -> None:
+    large = "x" * 1_000_000
+    with greenws.connect(server.url) as connection:
+        pieces = connection.receive_stream(PATIENCE)
+        connection.send(large)
+        got = [next(pieces)] if is_begun else []
+        for call in (
+            lambda: connection.receive(PATIENCE),
+            lambda: connection.receive_json(PATIENCE),
+            lambda: next(iter(connection)),
+            connection.receive_stream,
+        ):
+            with pytest.raises(RuntimeError, match="receive_stream"):
+                call()
+        connection.send("after")
+        assert "".join([*got, *pieces]) == large  # type: ignore[list-item]
+        assert connection.receive(PATIENCE) == "after"
+
+
+def test_receivers_that_came_before_the_stream_go_on(server: EchoServer) -> None:
+    with greenws.connect(server.url) as connection:
+        before = gevent.spawn(connection.receive)
+        gevent.sleep(0)
+        pieces = connection.receive_stream(PATIENCE)
+        connection.send("one")
+        connection.send("two")
+        assert list(pieces) == ["two"]
+        assert before.get(timeout=PATIENCE) == "one"
+
+
+def test_flood_of_pieces_is_held_back_by_tcp() -> None:
+    sent = [0]
+
+    def script(peer: RawServerPeer) -> None:
+        begin(peer)
+        peer.send(build(BINARY, b"first", fin=False))
+        piece = build(0, bytes(50_000), fin=False)
+        while sent[0] < 100_000_000:
+            peer.send(piece)
+            sent[0] += 50_000
+
+    with LoopbackServer(script) as server:
+        connection = greenws.connect(server.url)
+        connection.send("go")
+        pieces = connection.receive_stream(PATIENCE)
+        assert next(pieces) == b"first"
+        incoming = connection._reader.mailbox.piecemeal
+        taken = 0
+        for _ in range(10):
+            before = -1
+            while sent[0] != before:  # until the buffers of TCP are full
+                before = sent[0]
+                gevent.sleep(0.02)
+            assert isinstance(incoming, Incoming)
+            assert incoming._size < 400_000
+            taken += len(next(pieces))
+        assert sent[0] < 90_000_000
+        connection.session.force_disconnect()  # type: ignore[union-attr]
+        with pytest.raises(errors.WebSocketClosed):
+            for piece in pieces:
+                taken += len(piece)
+        assert 400_000 < taken < sent[0]
+
+
+def test_tiny_pieces_are_bounded_too() -> None:
+    sent = [0]
+
+    def script(peer: RawServerPeer) -> None:
+        begin(peer)
+        peer.send(build(BINARY, b"xx", fin=False))
+        pieces = build(0, b"xx", fin=False) * 10_000
+        for number in range(100):
+            sent[0] = number
+            peer.send(pieces)
+        peer.send(build(0))
+
+    with LoopbackServer(script) as server, greenws.connect(server.url) as connection:
+        connection.send("go")
+        pieces = connection.receive_stream(PATIENCE)
+        next(pieces)
+        wait_until(lambda: sent[0] > 3)
+        gevent.sleep(0.02)
+        incoming = connection._reader.mailbox.piecemeal
+        assert isinstance(incoming, Incoming)
+        assert len(incoming._buffer) < 10_000
+        assert sum(map(len, pieces)) == 2_000_000
+
+
+@pytest.mark.parametrize("fin", [False, True])
+def test_invalid_text_is_refused_at_once(fin: bool) -> None:
+    def script(peer: RawServerPeer) -> None:
+        begin(peer)
+        peer.send(build(TEXT, b"good", fin=False) + build(0, b"a\xff", fin=fin))
+        assert peer.expect(CLOSE).code == 1007
+
+    with LoopbackServer(script) as server:
+        connection = greenws.connect(server.url)
+        connection.send("go")
+        pieces = connection.receive_stream(PATIENCE)
+        assert next(pieces) == "good"
+        with pytest.raises(errors.WebSocketClosed) as caught:
+            next(pieces)
+        assert caught.value.sent_code == 1007
+
+
+def test_text_cut_short_is_refused() -> None:
+    def script(peer: RawServerPeer) -> None:
+        begin(peer)
+        peer.send(build(TEXT, "aä".encode()[:2], fin=False) + build(0))
+        assert peer.expect(CLOSE).code == 1007
+
+    with LoopbackServer(script) as server:
+        connection = greenws.connect(server.url)
+        connection.send("go")
+        pieces = connection.receive_stream(PATIENCE)
+        assert next(pieces) == "a"
+        with pytest.raises(errors.WebSocketClosed):
+            next(pieces)
+
+
+def test_reply_goes_to_its_request_although_a_stream_waits() -> None:
+    def script(peer: RawServerPeer) -> None:
+        peer.accept()
+        peer.expect(TEXT, b"ask")
+        peer.send(build(TEXT, b"re", fin=False) + build(0, b"ply"))
+        peer.send(build(TEXT, b"mes", fin=False) + build(0, b"sage", fin=False))
+        peer.expect(TEXT, b"more")
+        peer.send(build(0))
+        peer.echo()
+
+    with LoopbackServer(script) as server, greenws.connect(server.url) as connection:
+        pieces = connection.receive_stream(PATIENCE)
+        first = gevent.spawn(next, pieces)
+        gevent.sleep(0)
+        reply: Any = connection.request("ask", lambda event: event.text == "reply")
+        assert reply.text == "reply"
+        got = first.get(timeout=PATIENCE)
+        connection.send("more")
+        assert got + "".join(pieces) == "message"  # type: ignore[arg-type]
+
+
+def test_large_message_is_the_streams_although_a_request_waits() -> None:
+    size = 6_000_000
+
+    def script(peer: RawServerPeer) -> None:
+        peer.accept()
+        peer.expect(TEXT, b"ask")
+        for number in range(60):
+            peer.send(build(0 if number else BINARY, bytes(size // 60), fin=number == 59))
+        peer.send(build_text("reply"))
+        peer.echo()
+
+    with LoopbackServer(script) as server, greenws.connect(server.url) as connection:
+        pieces = connection.receive_stream(PATIENCE)
+        taking = gevent.spawn(lambda: sum(map(len, pieces)))
+        gevent.sleep(0)
+        reply: Any = connection.request("ask", lambda event: event.name == "text", timeout=PATIENCE)
+        assert reply.text == "reply"
+        assert taking.get(timeout=PATIENCE) == size
+
+
+def test_message_that_is_joined_for_a_receiver_that_goes_is_the_streams() -> None:
+    def script(peer: RawServerPeer) -> None:
+        begin(peer)
+        peer.send(build(TEXT, b"one", fin=False))
+        peer.expect(TEXT, b"more")
+        peer.send(build(0, b"two"))
+        peer.echo()
+
+    with LoopbackServer(script) as server, greenws.connect(server.url) as connection:
+        first = gevent.spawn(connection.receive)
+        gevent.sleep(0)
+        pieces = connection.receive_stream(PATIENCE)
+        second = gevent.spawn(next, pieces)
+        gevent.sleep(0)
+        connection.send("go")
+        wait_until(lambda: connection.websocket.stream.is_joining)
+        first.kill()
+        assert second.get(timeout=PATIENCE) == "one"
+        connection.send("more")
+        assert list(pieces) == ["two"]
+
+
+@pytest.mark.parametrize("way", ["kill", "close"])
+def test_whole_message_for_a_stream_that_has_gone_meanwhile_is_the_next_ones(
+    way: str, server: EchoServer
+) -> None:
+    with greenws.connect(server.url) as connection:
+        mailbox = connection._reader.mailbox
+        pieces = connection.receive_stream(PATIENCE)
+        waiting = gevent.spawn(list, pieces)
+        gevent.sleep(0)
+        if way == "kill":
+            waiting.kill(block=False)
+        mailbox.put(greenws.events.Text("x"), 1)  # handed over, and the greenlet has not run
+        if way == "close":
+            pieces.close()
+            assert waiting.get(timeout=PATIENCE) == []
+        else:
+            waiting.join(PATIENCE)
+            pieces.close()
+        assert connection.receive(PATIENCE) == "x"
+        connection.send("y")
+        assert connection.receive(PATIENCE) == "y"
+
+
+def test_skipped_rest_of_what_was_joined_is_dropped() -> None:
+    def script(peer: RawServerPeer) -> None:
+        peer.accept(then=build(BINARY, bytes(300_000), fin=False))
+        peer.expect(TEXT, b"go")
+        peer.send(build(0, b"rest") + build_text("after"))
+        peer.echo()
+
+    with LoopbackServer(script) as server, greenws.connect(server.url) as connection:
+        wait_until(lambda: connection.websocket.stream.is_joining)
+        pieces = connection.receive_stream(PATIENCE)
+        assert len(next(pieces)) <= 65536
+        pieces.close()
+        connection.send("go")
+        assert connection.receive(PATIENCE) == "after"
+
+
+def test_text_that_was_joined_is_cut_between_characters() -> None:
+    text = "aä€𝄞" * 50_000
+    data = text.encode()
+
+    def script(peer: RawServerPeer) -> None:
+        peer.accept(then=build(TEXT, data[:-2], fin=False))
+        peer.expect(TEXT, b"go")
+        peer.send(build(0, data[-2:]))
+        peer.echo()
+
+    with LoopbackServer(script) as server, greenws.connect(server.url) as connection:
+        wait_until(lambda: connection.websocket.stream.is_joining)
+        gevent.sleep(0.02)
+        pieces = connection.receive_stream(PATIENCE)
+        got = [next(pieces)]
+        connection.send("go")
+        assert "".join([*got, *pieces]) == text  # type: ignore[list-item]
+
+
+# Sends beside a stream
+
+
+def test_sends_of_the_websocket_wait_as_well(server: EchoServer) -> None:
+    going = gevent.event.Event()
+
+    def chunks() -> Iterator[str]:
+        yield "one "
+        assert going.wait(PATIENCE)
+        yield "two"
+
+    with greenws.connect(server.url, compress=True) as connection:
+        sending = gevent.spawn(connection.send_stream, chunks())
+        gevent.sleep(0)
+        others = [
+            gevent.spawn(connection.websocket.send_text, "other"),
+            gevent.spawn(connection.websocket.send_text, "y" * 300_000),
+        ]
+        gevent.sleep(0.01)
+        assert not any(other.ready() for other in others)
+        going.set()
+        gevent.joinall([sending, *others], timeout=PATIENCE, raise_error=True)
+        got = [connection.receive(PATIENCE) for _ in range(3)]
+        assert got == ["one two", "other", "y" * 300_000]
+
+
+def test_close_does_not_wait_for_a_stream_that_is_being_sent(server: EchoServer) -> None:
+    going = gevent.event.Event()
+
+    def chunks() -> Iterator[str]:
+        yield "one"
+        assert going.wait(PATIENCE)
+        yield "two"
+
+    connection = greenws.connect(server.url)
+    sending = gevent.spawn(connection.send_stream, chunks())
+    gevent.sleep(0)
+    behind = gevent.spawn(connection.send, "behind")
+    gevent.sleep(0)
+    connection.close()
+    assert (connection.close_code, connection.sent_code) == (1000, 1000)
+    with pytest.raises(errors.WebSocketError):
+        behind.get(timeout=PATIENCE)
+    going.set()
+    with pytest.raises(errors.WebSocketClosed):
+        sending.get(timeout=PATIENCE)
+    assert list(connection) == []  # the end is the user's own
+
+
+def test_ping_of_the_server_is_answered_between_chunks() -> None:
+    def script(peer: RawServerPeer) -> None:
+        peer.accept()
+        peer.expect(TEXT, b"one")
+        peer.send(build(PING, b"hello"))
+        peer.expect(PONG, b"hello")
+        going.set()
+        assert peer.read_frame().payload == b"two"
+        assert peer.read_frame().fin
+        peer.echo()
+
+    def chunks() -> Iterator[str]:
+        yield "one"
+        wait_until(going.is_set)
+        yield "two"
+
+    going = gevent.event.Event()
+    with LoopbackServer(script) as server, greenws.connect(server.url) as connection:
+        connection.send_stream(chunks())
+        connection.send("x")
+        assert connection.receive(PATIENCE) == "x"
+
+
+@pytest.mark.parametrize("compress", [False, True])
+@pytest.mark.parametrize("kind", [str, bytes])
+def test_large_chunk_leaves_in_small_fragments(kind: Any, compress: bool) -> None:
+    chunk = "aä€𝄞" * 100_000 if kind is str else bytes(range(256)) * 4000
+    lengths: list[int] = []
+    got: list[bytes] = []
+
+    def script(peer: RawServerPeer) -> None:
+        peer.accept(b"Sec-WebSocket-Extensions: permessage-deflate\r\n" if compress else b"")
+        while True:
+            frame = peer.read_frame()
+            lengths.append(len(frame.payload))
+            got.append(frame.payload)
+            if frame.fin:
+                break
+        if compress:
+            got[:] = [Inflater()(Frame(1, b"".join(got), True, True))]
+        peer.echo()
+
+    with LoopbackServer(script) as server:
+        with greenws.connect(server.url, compress=compress) as connection:
+            connection.send_stream([chunk])
+            connection.send_text("x", compress=False)
+            assert connection.receive(PATIENCE) == "x"
+    assert b"".join(got) == (chunk.encode() if isinstance(chunk, str) else chunk)
+    assert len(lengths) > 5
+    assert max(lengths) <= 256 * 1024
+
+
+def test_sending_a_stream_does_not_keep_the_hub(server: EchoServer) -> None:
+    turns = [0]
+    check = gevent.get_hub().loop.check(ref=False)
+    with greenws.connect(server.url) as connection:
+        skipping = connection.receive_stream()
+
+        def count() -> None:
+            turns[0] += 1
+
+        check.start(count)
+        try:
+            connection.send_stream(b"x" for _ in range(200_000))
+        finally:
+            check.stop()
+            check.close()
+        skipping.close()
+    assert turns[0] > 3
+
+
+def test_end_while_the_sender_waits_for_room_is_its_error() -> None:
+    def script(peer: RawServerPeer) -> None:
+        peer.accept()
+        peer.read_frame()
+        gevent.sleep(0.05)
+
+    with LoopbackServer(script) as server:
+        connection = greenws.connect(server.url)
+        with pytest.raises((errors.WebSocketClosed, errors.TransportFail)):
+            connection.send_stream(bytes(60_000) for _ in range(10_000))
+        with pytest.raises(errors.WebSocketClosed):
+            connection.receive(PATIENCE)
+        connection.close()
