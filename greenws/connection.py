@@ -328,17 +328,15 @@ class Connection:
         if self._outgoing is None and not isinstance(self.websocket.session, GeventSession):
             self._outgoing = Outgoing()
         sender = PieceSender(self.websocket, reader.mailbox, self._outgoing, compress)
-        is_whole = False
         try:
             for chunk in chunks:
                 sender.put(chunk)
             sender.end()
-            is_whole = True
         except errors.WebSocketError as error:
             raise reader.explain(error) from None
         finally:
             sender.leave()
-            if sender.is_begun and not is_whole and self.is_open:
+            if sender.is_cut_short and self.is_open:
                 reader.break_off()
 
     # Receiving

@@ -125,6 +125,10 @@ class Incoming:
         """Whether the message has begun to arrive, and is not whole."""
         return self._state is ARRIVING
 
+    def check_thread(self) -> None:
+        """Raise an error in another thread than that of the hub."""
+        self._mailbox.check_thread()
+
     def take(self, timeout: float | None) -> str | bytes | None:
         """Return the next piece; None: there is no more."""
         self._mailbox.check_thread()
@@ -296,7 +300,12 @@ class ReceivedPieces(Iterator[str | bytes]):
         return piece
 
     def close(self) -> None:
-        """Skip the rest of the message; idempotent."""
+        """Skip the rest of the message; idempotent.
+
+        :raises WebSocketUnavailable: called in another thread, before the end.
+        """
+        if not self._incoming.is_over:
+            self._incoming.check_thread()
         self._incoming.skip()
 
     def __del__(self) -> None:
@@ -358,12 +367,14 @@ class PieceSender:
     __slots__ = (
         "_compression",
         "_has_turn",
+        "_is_begun",
+        "_is_whole",
         "_kind",
+        "_length",
         "_mailbox",
         "_outgoing",
         "_regulator",
         "_websocket",
-        "is_begun",
     )
 
     def __init__(
@@ -378,8 +389,15 @@ class PieceSender:
         # TEXT or BINARY, when it is known.
         self._kind: int | None = None
         self._has_turn = False
-        #: Whether a part of the message has been sent.
-        self.is_begun: bool = False
+        # Bytes so far, before deflating.
+        self._length = 0
+        self._is_begun = False
+        self._is_whole = False
+
+    @property
+    def is_cut_short(self) -> bool:
+        """Whether a part of the message has been sent, and the rest has not."""
+        return self._is_begun and not self._is_whole
 
     def put(self, chunk: str | Payload) -> None:
         """Send a chunk.
@@ -392,16 +410,22 @@ class PieceSender:
         self._kind = kind
         if not self._has_turn:
             self._take_turn()
-        if not chunk and self.is_begun:
+        if not chunk and self._is_begun:
             return
         steps = slices.encode(chunk) if isinstance(chunk, str) else slices.cut(bytes(chunk))
         for piece in steps if chunk else (b"",):
+            self._length += len(piece)
             self._send(piece, False)
 
     def end(self) -> None:
         """End the message. Without any chunk there is none."""
         if self._kind is not None:
             self._send(b"", True)
+            self._is_whole = True
+        if self._kind is not None and self._websocket.is_traced:
+            stage = "send_text" if self._kind == Opcode.TEXT else "send_binary"
+            is_compressed = self._compression is not None
+            self._websocket.tracer.tell(stage, length=self._length, compressed=is_compressed)
 
     def leave(self) -> None:
         """Let others send, whether the message is whole or not."""
@@ -422,13 +446,13 @@ class PieceSender:
 
     def _send(self, payload: bytes, fin: bool) -> None:
         assert self._kind is not None
-        opcode = Opcode.CONTINUATION if self.is_begun else self._kind
+        opcode = Opcode.CONTINUATION if self._is_begun else self._kind
         websocket, compression = self._websocket, self._compression
         websocket.state.check_open()
-        rsv1 = compression is not None and not self.is_begun
+        rsv1 = compression is not None and not self._is_begun
         if compression is not None:
             payload = compression.end_pieces() if fin else compression.compress_piece(payload)
-        self.is_begun = True
+        self._is_begun = True
         if self._regulator is not None:
             self._regulator.send_piece(opcode, payload, rsv1, fin)
         else:

@@ -535,8 +535,8 @@ def test_stream_of_another_thread_is_refused(server: EchoServer) -> None:
         apply = gevent.get_hub().threadpool.apply
         apply(call, (connection.receive_stream, lambda: connection.send_stream(["x"])))
         holder = [connection.receive_stream()]
-        apply(call, (holder[0].__next__,))
-        assert len(refused) == 3
+        apply(call, (holder[0].__next__, holder[0].close))
+        assert len(refused) == 4
         assert all("another thread" in text for text in refused)
         apply(holder.clear)  # it is collected there
         connection.send("x")
@@ -921,3 +921,39 @@ def test_end_while_the_sender_waits_for_room_is_its_error() -> None:
         with pytest.raises(errors.WebSocketClosed):
             connection.receive(PATIENCE)
         connection.close()
+
+
+@pytest.mark.parametrize("compress", [False, True])
+def test_streams_are_traced_as_messages(compress: bool, server: EchoServer) -> None:
+    steps: list[Any] = []
+
+    def trace(step: Any) -> None:
+        if step["stage"] in ("send_text", "send_binary", "message_text", "message_binary"):
+            steps.append((step["stage"], step["length"], step.get("compressed")))
+
+    with greenws.connect(server.url, trace=trace, compress=compress) as connection:
+        connection.send_stream(["ä", "x"])
+        assert list(connection.receive_stream(PATIENCE)) == ["äx"]
+        connection.send_stream([bytes(1_000_000)])
+        assert sum(map(len, connection.receive_stream(PATIENCE))) == 1_000_000
+    assert steps == [
+        ("send_text", 3, compress),
+        ("message_text", 3, None),
+        ("send_binary", 1_000_000, compress),
+        ("message_binary", 1_000_000, None),
+    ]
+
+
+def test_trace_that_raises_at_the_end_of_a_stream_leaves_the_message_whole(
+    server: EchoServer,
+) -> None:
+    def trace(step: Any) -> None:
+        if step["stage"] == "send_text" and step["length"] == 6:
+            raise LookupError
+
+    with greenws.connect(server.url, trace=trace) as connection:
+        with pytest.raises(LookupError):
+            connection.send_stream(["one", "two"])
+        assert connection.receive(PATIENCE) == "onetwo"
+        connection.send("on")
+        assert connection.receive(PATIENCE) == "on"
