@@ -120,11 +120,6 @@ class Incoming:
             return True
         return self._mailbox.has_ended and (self._state is not AWAITED or not len(self._mailbox))
 
-    @property
-    def is_arriving(self) -> bool:
-        """Whether the message has begun to arrive, and is not whole."""
-        return self._state is ARRIVING
-
     def check_thread(self) -> None:
         """Raise an error in another thread than that of the hub."""
         self._mailbox.check_thread()

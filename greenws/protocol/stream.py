@@ -580,8 +580,6 @@ class Stream:
     def _hand_out(self, piece: bytes) -> None:
         """Give the next bytes of the message to its taker, who may switch, and close the stream."""
         handler: Any = self._taker
-        if handler is None:  # closed meanwhile
-            return
         self._taken += len(piece)  # as the wire has it: before a character is completed
         if self._message_opcode == 1:
             text = self._check_utf8(piece)

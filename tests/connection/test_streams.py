@@ -622,6 +622,7 @@ def test_tiny_pieces_are_bounded_too() -> None:
             sent[0] = number
             peer.send(pieces)
         peer.send(build(0))
+        peer.echo()
 
     with LoopbackServer(script) as server, greenws.connect(server.url) as connection:
         connection.send("go")
@@ -957,3 +958,53 @@ def test_trace_that_raises_at_the_end_of_a_stream_leaves_the_message_whole(
         assert connection.receive(PATIENCE) == "onetwo"
         connection.send("on")
         assert connection.receive(PATIENCE) == "on"
+
+
+def test_messages_wait_behind_a_stream_on_a_session_of_others(server: EchoServer) -> None:
+    going = gevent.event.Event()
+
+    def chunks() -> Iterator[str]:
+        yield "one "
+        assert going.wait(PATIENCE)
+        yield "two"
+
+    with greenws.connect(server.url, session_class=PlainSession) as connection:
+        sending = gevent.spawn(connection.send_stream, chunks())
+        gevent.sleep(0)
+        calls: list[Any] = [
+            lambda: connection.send("text"),
+            lambda: connection.send(b"binary"),
+            lambda: connection.send_json(1),
+            lambda: connection.send_stream(["str", "eam"]),
+        ]
+        others = [gevent.spawn(call) for call in calls]
+        killed = gevent.spawn(connection.send, "never")
+        gevent.sleep(0.01)
+        killed.kill()
+        assert not any(other.ready() for other in others)
+        going.set()
+        gevent.joinall([sending, *others], timeout=PATIENCE, raise_error=True)
+        got = [connection.receive(PATIENCE) for _ in range(5)]
+        assert got[0] == "one two"
+        assert sorted(map(str, got[1:])) == ["1", "b'binary'", "stream", "text"]
+
+
+def test_end_of_a_session_of_others_ends_those_that_wait_behind_a_stream() -> None:
+    def script(peer: RawServerPeer) -> None:
+        peer.accept()
+        peer.read_frame()
+
+    def chunks() -> Iterator[str]:
+        while True:
+            yield "one"
+            gevent.sleep(0.001)
+
+    with LoopbackServer(script) as server:
+        connection = greenws.connect(server.url, session_class=PlainSession)
+        sending = gevent.spawn(connection.send_stream, chunks())
+        gevent.sleep(0)
+        other = gevent.spawn(connection.send, "other")
+        for greenlet in (sending, other):
+            with pytest.raises((errors.WebSocketClosed, OSError)):
+                greenlet.get(timeout=PATIENCE)
+        connection.close()
