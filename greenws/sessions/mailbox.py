@@ -18,7 +18,7 @@ from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
-from gevent import get_hub, getcurrent
+from gevent import get_hub, getcurrent, sleep
 
 from ..errors import WebSocketUnavailable
 from . import threads
@@ -361,9 +361,17 @@ class Mailbox:
         """Raise an error while a message is received in pieces: the next message stands behind it,
         and whoever waits for that may be the one that has to take the pieces.
         """
-        if self.piecemeal is not None and not self.piecemeal.is_over:
+        if self._is_in_pieces and self.may_wait:
+            # Right after a gevent.Timeout, the hub is in the midst of the callback that has raised
+            # it. Until the hub goes on, an iterator that was left by it is kept with its frames.
+            sleep(0)
+        if self._is_in_pieces:
             raise RuntimeError("a receive_stream() has not ended; its close() would end it")
         self.piecemeal = None
+
+    @property
+    def _is_in_pieces(self) -> bool:
+        return self.piecemeal is not None and not self.piecemeal.is_over
 
     def begin_pieces(self, piecemeal: Piecemeal) -> None:
         """Take note of a message that is received in pieces.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 from collections.abc import Iterator
 from typing import Any
@@ -1008,3 +1009,84 @@ def test_end_of_a_session_of_others_ends_those_that_wait_behind_a_stream() -> No
             with pytest.raises((errors.WebSocketClosed, OSError)):
                 greenlet.get(timeout=PATIENCE)
         connection.close()
+
+
+@pytest.mark.parametrize("fragments", [False, True])
+def test_message_that_was_kept_back_is_joined_for_receive(fragments: bool) -> None:
+    size = 6_000_000
+
+    def script(peer: RawServerPeer) -> None:
+        peer.accept()
+        if fragments:
+            for number in range(60):
+                peer.send(build(0 if number else BINARY, bytes(size // 60), fin=number == 59))
+        else:
+            peer.send(build(BINARY, bytes(size)))
+        peer.echo()
+
+    with LoopbackServer(script) as server, greenws.connect(server.url) as connection:
+        wait_until(lambda: connection.websocket.stream.is_joining)
+        gevent.sleep(0.05)
+        assert len(connection._reader.mailbox) == 0
+        assert connection.receive(PATIENCE) == bytes(size)
+        connection.send("x")
+        assert connection.receive(PATIENCE) == "x"
+
+
+@pytest.mark.parametrize("way", ["kill", "timeout"])
+def test_receiving_greenlet_that_ends_leaves_the_connection_usable(
+    way: str, server: EchoServer
+) -> None:
+    taken = [0]
+
+    def take() -> None:
+        for piece in connection.receive_stream():
+            if way == "timeout" and not taken[0]:
+                timeout.start()
+            taken[0] += len(piece)
+            gevent.sleep(0.001)
+
+    timeout = gevent.Timeout(0.005)
+    with greenws.connect(server.url) as connection:
+        connection.send(bytes(5_000_000))
+        connection.send("after")
+        if way == "kill":
+            taking = gevent.spawn(take)
+            wait_until(lambda: taken[0])
+            taking.kill()
+        else:
+            with contextlib.suppress(gevent.Timeout):
+                take()
+            timeout.close()
+            del timeout
+        assert taken[0] < 5_000_000
+        assert connection.receive(PATIENCE) == "after"
+
+
+@pytest.mark.parametrize("is_begun", [False, True])
+def test_ping_timeout_does_not_count_while_pieces_wait(is_begun: bool) -> None:
+    def script(peer: RawServerPeer) -> None:
+        peer.accept()
+        for number in range(60):
+            peer.send(build(0 if number else BINARY, bytes(100_000), fin=number == 59))
+        peer.echo()
+
+    options: Any = {"ping_rate": 0.02, "ping_timeout": 0.1}
+    with LoopbackServer(script) as server, greenws.connect(server.url, **options) as connection:
+        pieces = connection.receive_stream(PATIENCE)
+        taken = len(next(pieces)) if is_begun else 0
+        gevent.sleep(0.3)
+        assert connection.is_open
+        assert taken + sum(map(len, pieces)) == 6_000_000
+
+
+def test_timeout_before_the_first_piece_leaves_the_connection_to_others(server: EchoServer) -> None:
+    with greenws.connect(server.url) as connection:
+        with gevent.Timeout(0.01, False):
+            list(connection.receive_stream())
+        with pytest.raises(TimeoutError):
+            connection.receive(0)
+        with gevent.Timeout(0.01, False):
+            list(connection.receive_stream())
+        connection.send("x")
+        assert list(connection.receive_stream(PATIENCE)) == ["x"]
