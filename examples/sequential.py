@@ -6,6 +6,7 @@ The URL is that of an echo server. Without a URL, the script starts an echo serv
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 
 import gevent
 
@@ -19,6 +20,12 @@ def read_key(event: greenws.events.Text | greenws.events.Binary) -> int | None:
         return None
     number: int | None = event.json.get("id")
     return number
+
+
+def count() -> Iterator[str]:
+    """Make the chunks of a message."""
+    for number in range(5):
+        yield f"{number} "
 
 
 def ask(connection: greenws.Connection, number: int) -> int:
@@ -37,6 +44,9 @@ def talk(url: str) -> None:
         # Any number of greenlets may ask at once, each for its own reply.
         requests = [gevent.spawn(ask, connection, number) for number in range(3)]
         print("replies:", [request.get() for request in requests])
+
+        connection.send_stream(count())
+        print("in pieces:", "".join(map(str, connection.receive_stream(timeout=10))))
 
         try:
             connection.receive(timeout=0.01)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Generator, Hashable, Iterator, Mapping
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Mapping
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
@@ -18,6 +18,7 @@ from gevent import GreenletExit, getcurrent
 
 from . import constants, errors
 from .drain import drain_at_exit
+from .fragments import FirstPiece, Incoming, Outgoing, PieceSender, ReceivedPieces, check_chunks
 from .options import (
     RUN_OPTIONS,
     WEBSOCKET_OPTIONS,
@@ -28,6 +29,7 @@ from .options import (
 )
 from .protocol.frame import Payload
 from .protocol.response import Response
+from .protocol.stream import PieceHandler
 from .replies import (
     Replies,
     ReplyKey,
@@ -122,7 +124,15 @@ class Connection:
     without a close frame.
     """
 
-    __slots__ = ("__weakref__", "_close_timeout", "_direct", "_reader", "_reply_key", "websocket")
+    __slots__ = (
+        "__weakref__",
+        "_close_timeout",
+        "_direct",
+        "_outgoing",
+        "_reader",
+        "_reply_key",
+        "websocket",
+    )
 
     def __init__(
         self,
@@ -143,6 +153,8 @@ class Connection:
         # The session, if messages go straight to it: nothing is deflated or traced, and it is no
         # subclass, whose own send() is to be called.
         self._direct: GeventSession | None = None
+        # Made by the first message that is sent in pieces on a session of others.
+        self._outgoing: Outgoing | None = None
         if (
             type(session) is GeventSession
             and not websocket.is_traced
@@ -261,14 +273,18 @@ class Connection:
         try:
             if session is not None:
                 session.send_text(text)
-            else:
-                self.websocket.send_text(text, compress)
+                return
+            if self._outgoing is not None:
+                self._outgoing.wait(self._reader.mailbox)
+            self.websocket.send_text(text, compress)
         except errors.WebSocketError as error:
             raise self._reader.explain(error) from None
 
     def send_binary(self, data: Payload, compress: bool = True) -> None:
         """Send a binary message; as :meth:`send_text`."""
         try:
+            if self._outgoing is not None:
+                self._outgoing.wait(self._reader.mailbox)
             self.websocket.send_binary(data, compress)
         except errors.WebSocketError as error:
             raise self._reader.explain(error) from None
@@ -280,9 +296,48 @@ class Connection:
         :raises ValueError: if there are both, an object and keyword arguments.
         """
         try:
+            if self._outgoing is not None:
+                self._outgoing.wait(self._reader.mailbox)
             self.websocket.send_json(_obj, **kwargs)
         except errors.WebSocketError as error:
             raise self._reader.explain(error) from None
+
+    def send_stream(self, chunks: Iterable[str] | Iterable[Payload], compress: bool = True) -> None:
+        """Send one message in pieces: each chunk leaves as it comes, as a fragment or several.
+
+        Other messages wait from the first chunk to the end; pings, pongs and a close frame go
+        between. If the end is not reached, as ``chunks`` raises, has another kind in it, or this
+        call is ended by a kill or a ``gevent.Timeout``, the message cannot be completed, and the
+        connection is closed with 1011. A list or a tuple is checked before; and before the first
+        chunk nothing is lost.
+
+        :param chunks: an iterable of str, for a text; or of bytes, bytearray or memoryview. Without
+            any chunk, no message is sent.
+        :param compress: deflate it, if permessage-deflate was agreed on.
+        :raises TypeError: if it is none, or of mixed kinds.
+        :raises ValueError: if a text has lone surrogates.
+        :raises RuntimeError: if ``chunks`` itself sends a message, after its first chunk.
+        :raises WebSocketClosed: the connection has ended.
+        :raises TransportFail: the server took nothing for ``send_timeout`` seconds.
+        """
+        check_chunks(chunks)
+        reader = self._reader
+        reader.mailbox.check_thread()
+        if reader.end is not None:
+            raise reader.make_error()
+        if self._outgoing is None and not isinstance(self.websocket.session, GeventSession):
+            self._outgoing = Outgoing()
+        sender = PieceSender(self.websocket, reader.mailbox, self._outgoing, compress)
+        try:
+            for chunk in chunks:
+                sender.put(chunk)
+            sender.end()
+        except errors.WebSocketError as error:
+            raise reader.explain(error) from None
+        finally:
+            sender.leave()
+            if sender.is_cut_short and self.is_open:
+                reader.break_off()
 
     # Receiving
 
@@ -294,6 +349,7 @@ class Connection:
         :param timeout: seconds to wait; None: no limit.
         :raises TimeoutError: there was none in time. The connection goes on.
         :raises WebSocketClosed: the connection has ended, and all messages are taken.
+        :raises RuntimeError: a :meth:`receive_stream` has not ended.
         """
         if timeout is not None:
             check_timeout(timeout)
@@ -369,6 +425,25 @@ class Connection:
             timeout,
             mailbox.give_back,
         )
+
+    def receive_stream(self, timeout: float | None = None) -> ReceivedPieces:
+        """Return an iterator over the pieces of the next message, as they arrive.
+
+        The message may be larger than the memory, and than ``max_size``. Its pieces are cut
+        anywhere; those of a text are str, cut between characters. One that is left early is
+        skipped, and the connection goes on.
+
+        The iteration takes its place among those that receive with its first step. While a
+        :meth:`request` waits, a message may be its reply: then a message comes in pieces only when
+        4 MiB of it have arrived.
+
+        :param timeout: seconds to wait for each piece; None: no limit. After a ``TimeoutError`` the
+            iteration may go on.
+        :raises RuntimeError: another such iteration has not ended.
+        :raises WebSocketClosed: the connection has ended, and all messages are taken.
+        """
+        check_timeout(timeout)
+        return ReceivedPieces(self, self._reader.begin_pieces(), timeout)
 
     def ping(self, timeout: float | None = None) -> float:
         """Send a ping, and wait for its pong.
@@ -457,6 +532,7 @@ class _Reader:
         "_error",
         "_greenlet",
         "_head",
+        "_is_broken_off",
         "_iteration",
         "_replies",
         "_response",
@@ -492,6 +568,8 @@ class _Reader:
         #: How the connection has ended; None: it has not.
         self.end: _End | None = None
         self._replies: Replies | None = None
+        # Whether a message could not be completed: the end is no normal one then.
+        self._is_broken_off = False
         # Those that wait for the end.
         self._ended: tuple[Ticket, ...] = ()
         # The exception out of reply_key that ends the connection.
@@ -512,6 +590,7 @@ class _Reader:
         websocket, stream = self._websocket, self._websocket.stream
         # One bound method for both: an idle connection has to be small.
         stream.text_handler = stream.binary_handler = self._take
+        stream.find_taker = self._find_taker
         if not self.mailbox.may_wait:
             raise RuntimeError("the hub itself cannot wait; spawn a greenlet for that")
         failure: errors.ConnectFail | None = None
@@ -583,7 +662,7 @@ class _Reader:
             elif violation is not None:
                 reason = violation
             end = _End(state.close_code or Status.ABNORMAL, reason, state.sent_code, graceful)
-            if self._error is not None:
+            if self._error is not None or self._is_broken_off:
                 end.is_quiet, end.cause = False, self._error
             elif state.sent_code is not None and not is_first and violation is None:
                 end.is_quiet = True  # the user has closed
@@ -592,6 +671,34 @@ class _Reader:
     def _take(self, event: Text | Binary) -> None:
         if self._replies is None or not self._replies.take(event):
             self.mailbox.put(event, measure(event))
+
+    def _find_taker(self, is_large: bool) -> PieceHandler | None:
+        """Return who takes a message in pieces. For a large one, wait for somebody to come."""
+        mailbox = self.mailbox
+        while True:
+            first = mailbox.first
+            if isinstance(first, FirstPiece) and (is_large or self._may_begin()):
+                return first.incoming.begin()
+            if not is_large or first is not None or self._replies:
+                return None  # it is joined, or refused
+            if not mailbox.await_receiver():
+                return _drop  # the connection is closing: what it is does not matter any more
+            if not self._websocket.stream.is_joining:
+                return None  # who has come has taken it
+
+    def _may_begin(self) -> bool:
+        """Whether a message may be taken in pieces: it is no reply."""
+        return not self._replies
+
+    def begin_pieces(self) -> Incoming:
+        """Begin to receive a message in pieces; see :meth:`Connection.receive_stream`."""
+        mailbox = self.mailbox
+        mailbox.check_thread()
+        if self.end is not None and not len(mailbox):
+            raise self.make_error()
+        incoming = Incoming(mailbox, self._websocket.stream, self.make_error, self._may_begin)
+        mailbox.begin_pieces(incoming)
+        return incoming
 
     def _take_pong(self, data: bytes) -> None:
         if self.pings is None or data not in self.pings:
@@ -612,11 +719,17 @@ class _Reader:
             self.mailbox.open()
             self._websocket.close(Status.UNEXPECTED_CONDITION, "reply_key failed")
 
+    def break_off(self) -> None:
+        """Close the connection: a message that was begun will not be completed."""
+        self._is_broken_off = True
+        self.close(Status.UNEXPECTED_CONDITION, "a message was not completed")
+
     def get_replies(self) -> Replies:
         """Return the requests that wait, for one that is about to."""
         if self._replies is None:
             self._replies = Replies()
             self._websocket.stream.handler_failed = self._fail
+        self.mailbox.call()
         return self._replies
 
     # The end
@@ -712,12 +825,18 @@ class _Reader:
         if self._roster is not None:
             self._roster.remove(self)
         self.mailbox.end(self.make_error)
+        if self.mailbox.piecemeal is not None:
+            self.mailbox.piecemeal.wake()
         if self._replies is not None:
             self._replies.fail(self.make_error)
         for ticket, _since in (self.pings or {}).values():
             ticket.fail(self.make_error())
         for ticket in self._ended:
             ticket.settle(None)
+
+
+def _drop(piece: object, final: bool) -> None:
+    """Take the pieces of a message that nobody wants."""
 
 
 # Those that run.

@@ -145,6 +145,7 @@ def test_sequential_runs_by_itself() -> None:
     assert run("sequential.py").splitlines() == [
         "received: hello",
         "replies: [0, 1, 2]",
+        "in pieces: 0 1 2 3 4 ",
         "nothing more",
         "closed: 1000",
     ]
@@ -153,7 +154,7 @@ def test_sequential_runs_by_itself() -> None:
 def test_sequential_runs_on_a_server() -> None:
     with EchoServer() as server:
         assert "closed: 1000" in run("sequential.py", server.url)
-        assert server.message_count == 4
+        assert server.message_count == 5
     assert "no connection" in run("sequential.py", server.url)
 
 
@@ -197,9 +198,9 @@ def test_page_of_clients_names_every_handler() -> None:
 def test_page_of_sequential_code_names_every_member() -> None:
     page = read_page("sequential.rst")
     shown = {name for name in vars(Connection) if not name.startswith("_")}
-    told = {"close", "latency", "ping", "receive", "receive_json", "request"}
+    told = {"close", "latency", "ping", "receive", "receive_json", "receive_stream", "request"}
     assert told <= shown
-    for name in told | {"max_queue", "reply_key", "close_code", "sent_code"}:
+    for name in told | {"max_queue", "reply_key", "send_stream", "close_code", "sent_code"}:
         assert f"``{name}" in page or f".{name}(" in page, name
 
 

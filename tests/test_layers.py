@@ -87,7 +87,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "sessions.session",
     ),
     ("cookies", "endpoint", "websocket"),
-    ("backoff", "persist", "handlers", "drain", "replies", "client", "connection"),
+    ("backoff", "persist", "handlers", "drain", "replies", "client", "fragments", "connection"),
     (
         "testing.journal",
         "testing.wire",

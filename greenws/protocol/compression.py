@@ -168,6 +168,24 @@ class Deflate:
         wire = compressor.compress(payload) + compressor.flush(zlib.Z_SYNC_FLUSH)
         return wire[:-4]
 
+    def compress_piece(self, payload: bytes) -> bytes:
+        """Compress the next piece of a message, so that the peer can inflate it at once.
+
+        The message ends with :meth:`end_pieces`; no other one may come between.
+        """
+        compressor = self._compressor
+        if compressor is None:
+            compressor = self._compressor = _new_compressor(self.compress_wbits)
+        if self.compress_wbits < _SMALLEST_WBITS:
+            return _compress_blocks(compressor, payload)
+        return compressor.compress(payload) + compressor.flush(zlib.Z_SYNC_FLUSH)
+
+    def end_pieces(self) -> bytes:
+        """Return the end of a message that was compressed in pieces."""
+        if not self._remembers:
+            self._compressor = None
+        return _EMPTY_MESSAGE
+
     def compress_steps(self, slices: Steps) -> Steps:
         """Compress one message step by step; it has to be sent whole, before any other.
 

@@ -10,6 +10,8 @@ cdef Binary _spare_binary
 cdef bint _IS_COMPILED
 cdef int _UNBEGUN
 cdef Py_ssize_t _SLICE
+cdef long long _HOLD_SIZE
+cdef Py_ssize_t _PIECE
 cdef int _UNIT_BITS
 cdef Py_ssize_t _FREE
 cdef Py_ssize_t _UNLIMITED
@@ -51,12 +53,17 @@ cdef class Stream:
     cdef bytes _key
     cdef bytes _utf8_rest
     cdef public object deflate
+    cdef public object find_taker
     cdef public object handler_failed
+    cdef object _taker
+    cdef long long _taken
 
     @cython.locals(size=Py_ssize_t, tail=bytes)
     cpdef receive(self, chunk, Py_ssize_t start, Py_ssize_t stop, double received_time)
 
     cpdef detach(self)
+
+    cpdef take_in_pieces(self, handler)
 
     cpdef bint digest(
         self, chunk, Py_ssize_t start, Py_ssize_t stop, double received_time
@@ -99,8 +106,16 @@ cdef class Stream:
 
     cdef _begin_frame(self, int first, int opcode, long long length)
 
+    @cython.locals(is_too_large=bint)
+    cdef _check_size(self, long long size)
+
+    @cython.locals(joined=bytearray, start=Py_ssize_t)
+    cdef _begin_pieces(self, taker)
+
+    cdef _hand_out(self, bytes piece)
+
     @cython.locals(taken=Py_ssize_t, piece=bytes)
-    cdef Py_ssize_t _take_payload(self, Py_ssize_t pos, Py_ssize_t end) except -1
+    cdef _take_payload(self, Py_ssize_t pos, Py_ssize_t end)
 
     cdef _absorb(self, bytes piece, bint final)
 
@@ -118,6 +133,8 @@ cdef class Stream:
 
     @cython.locals(message=bytearray, opcode=int)
     cdef _finish_message(self)
+
+    cdef _finish_pieces(self, int opcode)
 
     @cython.locals(payload=bytes)
     cdef _emit_inflated(self, int opcode, bytes piece)

@@ -11,9 +11,13 @@ payloads. What a chunk ends in the middle of is kept in one of two ways:
 
 A message that lies in the chunk as one whole frame, the common case, needs none of this.
 
+Any other message may be taken *in pieces* (:attr:`Stream.find_taker`): what would go into the
+message goes to a handler instead, so the message may have any size.
+
 The parser may share its thread with others, so its work comes in units, none of which is long: a
-frame; a slice of a message that is inflated; a slice of a long text that is decoded. A driver that
-sets :attr:`Stream.allowance` is asked after every few units, and may have the parser pause.
+frame; a slice of a message that is inflated; a slice of a long text that is decoded; a piece. A
+driver that sets :attr:`Stream.allowance` is asked after every few units, and may have the parser
+pause.
 """
 
 from __future__ import annotations
@@ -27,6 +31,7 @@ from ..errors import CriticalProtocolError, PayloadTooLarge, ProtocolError
 from ..events import AnyEvent, Binary, Closing, Ping, Pong, Text
 from ..implementation import is_compiled
 from ..native import references, utf8
+from . import slices
 from .frame import parse_close_payload
 from .mask import mask
 
@@ -57,6 +62,14 @@ _SLICE = 256 * 1024
 # Inflated bytes that are as much work as a frame, as a power of two.
 _UNIT_BITS = 12
 
+#: Bytes of a message that are joined before somebody is asked to take it in pieces: half of the
+#: memory that a message in pieces may take, and more than a whole frame in one chunk has.
+HOLD_SIZE = 4 * 1024 * 1024
+_HOLD_SIZE = HOLD_SIZE  # this second name is a C integer when compiled; modules import the first
+
+# Bytes of the largest piece, which is a unit of work.
+_PIECE = slices.SIZE
+
 # Units of work of the next chunk that need no grant.
 _FREE = 1
 # Units that are never used up: four hundred days of frames.
@@ -66,6 +79,10 @@ _UNLIMITED = 1 << 48
 _NOTHING = 0
 _INFLATING = 1  # a piece of it has not been inflated to its end
 _DECODING = 2  # its bytes are complete, and the text is not
+
+#: Called with each piece of a message, and at its end with an empty one and True. What was joined
+#: before the message was taken in pieces comes first, in one object.
+PieceHandler = Callable[[str | bytes | slices.Joined, bool], object]
 
 
 # The class is over 400 lines long: it is one loop over the bytes, with what the loop calls for each
@@ -96,12 +113,15 @@ class Stream:
         "_pos",
         "_stage",
         "_tail",
+        "_taken",
+        "_taker",
         "_texts",
         "_units",
         "_utf8_rest",
         "allowance",
         "binary_handler",
         "deflate",
+        "find_taker",
         "handler_failed",
         "is_closed",
         "is_paused",
@@ -120,6 +140,11 @@ class Stream:
         self.binary_handler: Callable[[Binary], object] | None = None
         #: Called with an Exception that one of the two has raised.
         self.handler_failed: Callable[[Exception], object] | None = None
+        #: Asked who takes a message in pieces that does not lie in the chunk as one whole frame; a
+        #: message for which it returns None is joined. Asked when the message begins (False), and
+        #: again before it is refused as too large, or gets larger than HOLD_SIZE (True). The latter
+        #: call may switch. None: all messages are joined.
+        self.find_taker: Callable[[bool], PieceHandler | None] | None = None
         #: Check messages of this kind, but make no events of them: nobody reads them.
         self.skip_text: bool = False
         self.skip_binary: bool = False
@@ -155,6 +180,9 @@ class Stream:
         self._message_deflated: bool = False
         self._utf8_rest: bytes = b""
         self._stage: int = _NOTHING
+        # Who takes it in pieces, and the bytes of these; None: it is joined.
+        self._taker: PieceHandler | None = None
+        self._taken: int = 0
         # The text so far, while the stage is _DECODING; _offset is where to go on.
         self._texts: list[str] = []
         # The event, or the error, that digest() has left for next_event().
@@ -203,6 +231,21 @@ class Stream:
         self._end -= self._pos
         self._pos = 0
 
+    @property
+    def is_joining(self) -> bool:
+        """Whether a message is arriving that nobody takes in pieces."""
+        if self.is_closed or self._taker is not None or self._stage == _DECODING:
+            return False
+        return self._message_opcode > 0
+
+    def take_in_pieces(self, handler: PieceHandler) -> None:
+        """Have ``handler`` get the message that is arriving, if there is one (:attr:`is_joining`).
+
+        What has arrived of it comes at once. A text is cut between characters.
+        """
+        if self.is_joining:
+            self._begin_pieces(handler)
+
     def close(self) -> None:
         """Parse nothing more and forget what was kept."""
         self.is_closed = True
@@ -217,6 +260,7 @@ class Stream:
         self.is_paused = False
         self._event = self._error = None
         self.text_handler = self.binary_handler = self.handler_failed = None
+        self.find_taker = self._taker = None
         self.tracer = None
 
     def digest(self, chunk: bytes | bytearray, start: int, stop: int, received_time: float) -> bool:
@@ -292,20 +336,24 @@ class Stream:
                     continue
 
                 if self._need:
-                    pos = self._take_payload(pos, end)
-                    self._pos = pos
-                    if self._stage != _NOTHING:
-                        continue
-                    if self._need:
+                    if self._taker is not None:
+                        if self._units <= 0 and not self._may_go_on():
+                            return None
+                        self._units -= 1
+                    self._take_payload(pos, end)
+                    if self.is_closed:
                         break
-                    if self._fin:
+                    if self._fin and not self._need and self._stage == _NOTHING:
                         event = self._finish_message()
                         if event is not None:
                             return event
-                        chunk = self._chunk
-                        data = chunk  # a C pointer when compiled
-                        pos = self._pos
-                        end = self._end
+                    # A handler may have switched and had us detached.
+                    chunk = self._chunk
+                    data = chunk  # a C pointer when compiled
+                    pos = self._pos
+                    end = self._end
+                    if self._need and pos >= end and self._stage == _NOTHING:
+                        break
                     continue
 
             available = end - pos
@@ -359,8 +407,11 @@ class Stream:
                     event = self._emit_inflated(opcode, bytes(data[start:stop]))
                 else:
                     if length > self._max_size >= 0:
-                        self._refuse_size()
-                    if opcode == 1:
+                        # It is refused here, or taken in pieces.
+                        self._pos = start
+                        self._begin_frame(first, opcode, length)
+                        event = None
+                    elif opcode == 1:
                         text = utf8.decode(data, start, stop)
                         if text is None:
                             raise self._bad_text(start, stop)
@@ -377,18 +428,18 @@ class Stream:
                 end = self._end
                 continue
 
+            self._pos = start  # before it is asked who takes the message, which may switch
             self._begin_frame(first, opcode, length)
-            self._pos = pos = start
-            if length == 0:
+            if length == 0 and not self.is_closed:
                 self._absorb(b"", self._fin)
-                if self._fin and self._stage == _NOTHING:
+                if self._fin and self._stage == _NOTHING and not self.is_closed:
                     event = self._finish_message()
                     if event is not None:
                         return event
-                    chunk = self._chunk
-                    data = chunk  # a C pointer when compiled
-                    pos = self._pos
-                    end = self._end
+            chunk = self._chunk
+            data = chunk  # a C pointer when compiled
+            pos = self._pos
+            end = self._end
         if not self.is_closed and self._pos < self._end:
             self._keep_tail()
         self._export = None
@@ -479,27 +530,79 @@ class Stream:
         return event
 
     def _begin_frame(self, first: int, opcode: int, length: int) -> None:
+        """Begin with a frame that is not taken as a whole; may switch, and close the stream."""
+        self._fin = bool(first & 0x80)
+        self._need = length
+        self._offset = 0
         if opcode != 0:
             self._message_opcode = opcode
             self._message_deflated = bool(first & 0x40)
             self._message = bytearray()
             self._utf8_rest = b""
-        if (
-            not self._message_deflated
-            and self._message is not None
-            and length + len(self._message) > self._max_size >= 0
-        ):
+            if self.find_taker is not None:
+                taker = self.find_taker(False)
+                if taker is not None:
+                    self._begin_pieces(taker)
+        if not self._message_deflated and self._message is not None:
             # The length of a deflated frame says nothing: the inflated bytes are counted.
-            self._refuse_size()
-        self._fin = bool(first & 0x80)
-        self._need = length
-        self._offset = 0
+            self._check_size(length + len(self._message))
 
-    def _take_payload(self, pos: int, end: int) -> int:
+    def _check_size(self, size: int) -> None:
+        """Refuse a message that would be joined to ``size`` bytes, unless somebody takes it in
+        pieces.
+        """
+        if self._taker is not None:
+            return
+        is_too_large = size > self._max_size >= 0
+        if (is_too_large or size > _HOLD_SIZE) and self.find_taker is not None:
+            taker = self.find_taker(True)
+            # While it waited, take_in_pieces() may have been called.
+            if taker is not None and self._taker is None and not self.is_closed:
+                self._begin_pieces(taker)
+            if self._taker is not None or self.is_closed:
+                return
+        if is_too_large:
+            self._refuse_size()
+
+    def _begin_pieces(self, taker: PieceHandler) -> None:
+        """Hand out what there is of the message, and all that follows."""
+        joined = self._message
+        assert joined is not None
+        self._taker = taker
+        self._taken = len(joined)
+        self._message = bytearray()
+        is_text = self._message_opcode == 1
+        if is_text and self._utf8_rest:
+            del joined[-len(self._utf8_rest) :]  # the beginning of the next piece
+        if joined:
+            taker(slices.Joined(joined, is_text), False)
+
+    def _hand_out(self, piece: bytes) -> None:
+        """Give the next bytes of the message to its taker, who may switch, and close the stream."""
+        handler: Any = self._taker
+        self._taken += len(piece)  # as the wire has it: before a character is completed
+        if self._message_opcode == 1:
+            text = self._check_utf8(piece)
+            if text:
+                handler(text, False)
+        elif piece:
+            handler(piece, False)
+
+    def _take_payload(self, pos: int, end: int) -> None:
+        """Take what is there of a frame; of a message that goes out in pieces, one of them."""
         taken = min(end - pos, self._need)
+        if self._taker is not None:
+            taken = min(taken, _PIECE)
+        # First, as a taker may switch and have us detached.
+        self._pos = pos + taken
         if taken:
             self._need -= taken
-            if self._message_opcode == 2 and self._is_client and not self._message_deflated:
+            if (
+                self._message_opcode == 2
+                and self._is_client
+                and not self._message_deflated
+                and self._taker is None
+            ):
                 # Nothing to unmask, inflate or check: the bytes go straight into the message.
                 assert self._message is not None
                 self._message += memoryview(self._chunk)[pos : pos + taken]
@@ -509,7 +612,6 @@ class Stream:
                     piece = mask(piece, self._key, self._offset)
                 self._offset += taken
                 self._absorb(piece, self._fin and self._need == 0)
-        return pos + taken
 
     def _absorb(self, piece: bytes, final: bool) -> None:
         """Take the next bytes of a message; ``final``: they are the last ones."""
@@ -522,9 +624,11 @@ class Stream:
         self._append(piece)
 
     def _inflate_limit(self) -> int:
-        """Return how many bytes may be inflated at once: a slice, or one more than there is room
-        for.
+        """Return how many bytes may be inflated at once: a slice, or a piece, or one more than
+        there is room for.
         """
+        if self._taker is not None:
+            return _PIECE
         if self._max_size < 0:
             return _SLICE
         message = self._message
@@ -532,24 +636,29 @@ class Stream:
         return min(room + 1, _SLICE)
 
     def _append(self, piece: bytes) -> None:
+        """Take the next bytes of the message, inflated and without a mask; may switch, and close
+        the stream.
+        """
         message = self._message
         assert message is not None
-        if len(message) + len(piece) > self._max_size >= 0:
-            self._refuse_size()
-        if self._message_opcode == 1:
-            self._check_utf8(piece)
-        message += piece
+        self._check_size(len(message) + len(piece))
+        if self._taker is not None:
+            self._hand_out(piece)
+        elif not self.is_closed:
+            if self._message_opcode == 1:
+                self._check_utf8(piece)
+            message += piece
 
     def _advance(self) -> AnyEvent | None:
-        """Do one unit of work on the message that is being joined."""
+        """Do one unit of work on the message that is being joined, or taken in pieces."""
         if self._stage == _INFLATING:
             assert self.deflate is not None
             self._units = 0
-            piece = self.deflate.go_on(self._inflate_limit())
+            piece = b"" if self.deflate.is_whole else self.deflate.go_on(self._inflate_limit())
             if self.deflate.is_whole:
                 self._stage = _NOTHING
             self._append(piece)
-            if self._stage or self._need or not self._fin:
+            if self._stage or self._need or not self._fin or self.is_closed:
                 return None
             return self._finish_message()
         message = self._message
@@ -570,12 +679,15 @@ class Stream:
         self._stage = _NOTHING
         return self._emit_text("".join(texts), size)
 
-    def _check_utf8(self, piece: bytes) -> None:
-        """Check the next bytes of a text, failing as soon as they can no longer be right."""
+    def _check_utf8(self, piece: bytes) -> str:
+        """Check the next bytes of a text, failing as soon as they can no longer be right.
+
+        :returns: the text up to the last whole character.
+        """
         if self._utf8_rest:
             piece = self._utf8_rest + piece
         try:
-            used = utf_8_decode(piece, "strict", False)[1]
+            text, used = utf_8_decode(piece, "strict", False)
         except UnicodeDecodeError as error:
             raise _bad_utf8(error) from None
         rest = piece[used:]
@@ -583,6 +695,7 @@ class Stream:
         if len(rest) == 2 and rest[0] == 0xED and rest[1] >= 0xA0:
             raise CriticalProtocolError("payload contains invalid utf-8; surrogates not allowed")
         self._utf8_rest = rest
+        return text
 
     def _finish_message(self) -> AnyEvent | None:
         opcode = self._message_opcode
@@ -599,22 +712,30 @@ class Stream:
                 return None
         self._message = None
         self._message_opcode = 0
+        if self._taker is not None:
+            self._finish_pieces(opcode)
+            return None
         if opcode == 2:
             return self._emit_binary(bytes(message))
         return self._emit_text(message.decode("utf-8"), len(message))
+
+    def _finish_pieces(self, opcode: int) -> None:
+        handler: Any = self._taker
+        self._taker = None
+        if self.tracer is not None:
+            self.tracer("message_text" if opcode == 1 else "message_binary", self._taken)
+        handler("" if opcode == 1 else b"", True)
 
     def _emit_inflated(self, opcode: int, piece: bytes) -> AnyEvent | None:
         assert self.deflate is not None
         payload = self.deflate.begin(piece, True, self._inflate_limit())
         self._units -= len(payload) >> _UNIT_BITS
-        if not self.deflate.is_whole:
-            # More than a slice. _advance() goes on.
-            self._begin_frame(0xC0, opcode, 0)
+        if not self.deflate.is_whole or len(payload) > self._max_size >= 0:
+            # More than a slice, or than is joined. _advance() goes on.
             self._stage = _INFLATING
+            self._begin_frame(0xC0, opcode, 0)
             self._append(payload)
             return None
-        if len(payload) > self._max_size >= 0:
-            self._refuse_size()
         if opcode == 2:
             return self._emit_binary(payload)
         try:

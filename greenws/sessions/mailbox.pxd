@@ -40,6 +40,8 @@ cdef class Mailbox:
     cdef object _valve
     cdef object _owner
     cdef bint _is_open
+    cdef bint _is_wanting
+    cdef public object piecemeal
 
     @cython.locals(ticket=Ticket)
     cpdef put(self, message, long long size)

@@ -6,6 +6,9 @@ receiver gets the first message, and no message goes to two.
 
 A message is handed to a receiver before the receiver runs. If the receiver is killed meanwhile, the
 message goes to the next one, or back to the head of the queue: none is lost.
+
+A receiver that takes its message in pieces (:mod:`greenws.fragments`) stands in the same line, by a
+ticket of a class of its own. It leaves the line when its message begins to arrive.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
-from gevent import get_hub, getcurrent
+from gevent import get_hub, getcurrent, sleep
 
 from ..errors import WebSocketUnavailable
 from . import threads
@@ -35,8 +38,8 @@ _LARGE = 1024
 class Valve(Protocol):
     """What stops reading, and goes on: that of a session of ours, or a :class:`Gate`."""
 
-    def hold(self) -> None:
-        """Wait until reading may go on, in the greenlet that reads."""
+    def hold(self) -> bool:
+        """Wait until reading may go on, in the greenlet that reads; False: the session is over."""
 
     def release(self) -> None:
         """Have reading go on."""
@@ -101,6 +104,9 @@ class Ticket(Alarm):
             raise self._error
         return self.value
 
+    def reach_front(self) -> None:
+        """Take note that no receiver is before this one any more, as the last one has gone."""
+
     def _wake(self) -> None:
         if self._greenlet is not None:
             self._greenlet.switch()
@@ -115,6 +121,17 @@ def wait_for_ticket(ticket: Ticket, timeout: float | None) -> Any:
     return ticket.wait(get_reactor(), timeout)
 
 
+class Piecemeal(Protocol):
+    """What a mailbox has to know of a message that is received in pieces."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more will be taken of it."""
+
+    def wake(self) -> None:
+        """Have the greenlet that waits for it look again."""
+
+
 class Gate:
     """Stops reading for a session of others, by keeping its greenlet in the handler."""
 
@@ -124,13 +141,14 @@ class Gate:
         self._reactor = reactor
         self._ticket: Ticket | None = None
 
-    def hold(self) -> None:
+    def hold(self) -> bool:
         """Wait until :meth:`release` is called."""
         self._ticket = Ticket()
         try:
             self._ticket.wait(self._reactor)
         finally:
             self._ticket = None
+        return True
 
     def release(self) -> None:
         """End the wait, if there is one."""
@@ -148,6 +166,7 @@ class Mailbox:
     __slots__ = (
         "_end",
         "_is_open",
+        "_is_wanting",
         "_large",
         "_line",
         "_low",
@@ -158,6 +177,7 @@ class Mailbox:
         "_size",
         "_thread",
         "_valve",
+        "piecemeal",
         "reactor",
     )
 
@@ -183,6 +203,10 @@ class Mailbox:
         self._owner: object = None
         # Whether reading goes on, however many messages there are.
         self._is_open = False
+        # Whether reading has stopped until somebody waits for a message.
+        self._is_wanting = False
+        #: The message that is received in pieces, or was last; None: there is none.
+        self.piecemeal: Piecemeal | None = None
 
     def __len__(self) -> int:
         return 0 if self._queue is None else len(self._queue)
@@ -202,10 +226,26 @@ class Mailbox:
         self._is_open = True
         self.resume()
 
-    def hold(self) -> None:
-        """Stop reading until :meth:`resume` or :meth:`open` is called."""
-        if not self._is_open and self._valve is not None:
-            self._valve.hold()
+    def hold(self) -> bool:
+        """Stop reading until :meth:`resume` or :meth:`open` is called.
+
+        :returns: False if what comes now and finds no room is to be dropped: the connection is
+            closing.
+        """
+        return not self._is_open and self._valve is not None and self._valve.hold()
+
+    def await_receiver(self) -> bool:
+        """Stop reading until somebody waits for a message, or for a reply; as :meth:`hold`."""
+        self._is_wanting = True
+        try:
+            return self.hold()
+        finally:
+            self._is_wanting = False
+
+    def call(self) -> None:
+        """Have reading go on, if it has stopped for want of somebody who waits."""
+        if self._is_wanting:
+            self.resume()
 
     def resume(self) -> None:
         """Have reading go on, if it has stopped."""
@@ -288,10 +328,13 @@ class Mailbox:
 
         :raises TimeoutError: there was none within ``timeout`` seconds.
         :raises WebSocketUnavailable: called in another thread.
+        :raises RuntimeError: a message is being received in pieces.
         :raises Exception: after the end, what :meth:`end` was told.
         """
         if self._thread != threads.get_ident():
             raise WebSocketUnavailable(ELSEWHERE)
+        if self.piecemeal is not None:
+            self._check_piecemeal()
         queue = self._queue
         if not queue:
             return self._wait(timeout)
@@ -305,6 +348,38 @@ class Mailbox:
         if is_room:
             self.resume()
         return message
+
+    def take_for(self, piecemeal: Piecemeal) -> Message:
+        """Return the next message, of which there is one, for a receiver that takes pieces."""
+        self.piecemeal = None
+        try:
+            return self.take(None)
+        finally:
+            self.piecemeal = piecemeal
+
+    def _check_piecemeal(self) -> None:
+        """Raise an error while a message is received in pieces: the next message stands behind it,
+        and whoever waits for that may be the one that has to take the pieces.
+        """
+        if self._is_in_pieces and self.may_wait:
+            # Right after a gevent.Timeout, the hub is in the midst of the callback that has raised
+            # it. Until the hub goes on, an iterator that was left by it is kept with its frames.
+            sleep(0)
+        if self._is_in_pieces:
+            raise RuntimeError("a receive_stream() has not ended; its close() would end it")
+        self.piecemeal = None
+
+    @property
+    def _is_in_pieces(self) -> bool:
+        return self.piecemeal is not None and not self.piecemeal.is_over
+
+    def begin_pieces(self, piecemeal: Piecemeal) -> None:
+        """Take note of a message that is received in pieces.
+
+        :raises RuntimeError: there is another one.
+        """
+        self._check_piecemeal()
+        self.piecemeal = piecemeal
 
     def _wait(self, timeout: float | None) -> Message:
         if self._end is not None:
@@ -327,12 +402,22 @@ class Mailbox:
         if self._line is None:
             self._line = deque()
         self._line.append(ticket)
+        if self._is_wanting:
+            self.resume()
+
+    @property
+    def first(self) -> Ticket | None:
+        """The receiver that gets the next message, if one waits."""
+        return self._line[0] if self._line else None
 
     def withdraw(self, ticket: Ticket) -> None:
         """Take a receiver that has gone out of the line; what it was handed is the next one's."""
         if not ticket.is_settled:
-            if self._line and ticket in self._line:
-                self._line.remove(ticket)
+            line = self._line
+            if line and ticket in line:
+                line.remove(ticket)
+                if line:
+                    line[0].reach_front()
         elif ticket.value is not None:
             self.give_back(ticket.value)
 

@@ -34,6 +34,8 @@ cdef class Outbox(Flushable):
     cdef readonly bint has_failed
     cdef public bint is_awaited
     cdef object _last_words
+    cdef object _streamer
+    cdef object _passing
     cdef object _alarm
     cdef object _send_timeout
 
@@ -41,7 +43,7 @@ cdef class Outbox(Flushable):
     cpdef put(self, int opcode, payload, bint rsv1)
     cdef _append_bulk(self, frame)
     @cython.locals(queue=bytearray)
-    cdef _append(self, int opcode, payload, bint rsv1)
+    cdef _append(self, int opcode, payload, bint rsv1, bint fin=*)
     cdef _flush_later(self)
     cdef bytearray _find_end(self)
     cdef bytearray _take_behind(self)

@@ -11,6 +11,9 @@ A sender may *reserve* the outbox, while a large message is encoded or deflated 
 turns of the loop in between. Other messages wait until it is queued: the wire has the order of
 deflating. Control frames do not wait, but for the close frame, which is the last.
 
+A message that is sent in pieces reserves the outbox, too, for as long as its sender likes. Control
+frames go between its pieces then, and so does the close frame: it is the end of that message.
+
 An outbox never calls its session. When sending fails, it notes why in the session's
 :class:`~.lifecycle.Lifecycle`, and has the session's alarm rung.
 """
@@ -21,7 +24,7 @@ from collections import deque
 from time import monotonic
 
 from gevent import get_hub, getcurrent
-from gevent.event import Event as Room
+from gevent.event import Event
 
 from ..constants import MAX_CONTROL_PAYLOAD
 from ..protocol.frame import Payload, append_frame
@@ -48,6 +51,18 @@ _CLOSE = int(Opcode.CLOSE)
 _MAX_CONTROL_FRAME = 2 + 4 + MAX_CONTROL_PAYLOAD
 
 
+class Room(Event):
+    """The wait of one sender for its turn.
+
+    :param passes: it waits for room in the queue, but not for the message of another sender: its
+        own frame is queued already, or a piece of the message that is being sent.
+    """
+
+    def __init__(self, passes: bool) -> None:
+        super().__init__()
+        self.passes = passes
+
+
 class Outbox(Flushable):
     """The queue of one session.
 
@@ -65,9 +80,11 @@ class Outbox(Flushable):
         "_last_words",
         "_life",
         "_passed",
+        "_passing",
         "_queue",
         "_reactor",
         "_send_timeout",
+        "_streamer",
         "_taken",
         "_waiters",
         "_watcher",
@@ -103,6 +120,10 @@ class Outbox(Flushable):
         # of the close frame that follows the message, or None.
         self._is_reserved = False
         self._last_words: Payload | None = None
+        # The greenlet whose message in pieces has reserved the outbox; and the senders that may go
+        # on all the same when there is room, or None.
+        self._streamer: object = None
+        self._passing: deque[Room] | None = None
         self._watcher: Watcher = None
         # The senders that wait for room, in order of asking, each by an event of its own; None:
         # nobody waits.
@@ -218,7 +239,7 @@ class Outbox(Flushable):
             self._append_bulk(BulkFrame(opcode, [payload], rsv1))
             self._flush_early()
             return
-        if opcode == _CLOSE and self._is_reserved:
+        if opcode == _CLOSE and self._is_reserved and self._streamer is None:
             self._last_words = payload
             return
         if self._behind is not None:
@@ -242,12 +263,12 @@ class Outbox(Flushable):
         self._behind.append(frame)
         self._flush_later()
 
-    def _append(self, opcode: int, payload: Payload, rsv1: bool) -> None:
+    def _append(self, opcode: int, payload: Payload, rsv1: bool, fin: bool = True) -> None:
         if self._behind is not None:
             queue = self._find_end()
         else:
             queue = self._queue = self._queue or self._reactor.pool.take()
-        append_frame(queue, opcode, payload, rsv1, True)
+        append_frame(queue, opcode, payload, rsv1, True, fin)
         self._flush_later()
 
     def _flush_later(self) -> None:
@@ -310,6 +331,12 @@ class Outbox(Flushable):
     def _release_reserved(self) -> None:
         """Let other messages go on, and the close frame follow that was asked for meanwhile."""
         self._is_reserved = False
+        self._streamer = None
+        passing, self._passing = self._passing, None
+        if passing is not None:
+            # They have waited for less, and so are the first.
+            passing.extend(self._waiters or ())
+            self._waiters = passing
         last_words, self._last_words = self._last_words, None
         if last_words is not None and self.transport is not None:
             self._append(_CLOSE, last_words, False)
@@ -317,6 +344,55 @@ class Outbox(Flushable):
             self._release_next()
         else:
             self._waiters = None
+
+    def begin_pieces(self) -> None:
+        """Reserve the outbox, when it is its turn, for a message that the calling greenlet sends in
+        pieces; other messages wait until :meth:`end_pieces`.
+
+        :raises WebSocketError: as :meth:`put`.
+        :raises RuntimeError: the caller is sending one already.
+        """
+        self.check()
+        self._is_reserved = True
+        self._streamer = getcurrent()
+        waiting = self._waiters or ()
+        self._passing = deque(room for room in waiting if room.passes) or None
+        self._waiters = deque(room for room in waiting if not room.passes)
+        self._release_next()
+
+    def put_piece(self, opcode: int, payload: Payload, rsv1: bool, fin: bool) -> None:
+        """Queue a fragment of the message that has reserved the outbox. It leaves in this turn of
+        the loop; at the high-water mark, wait, but not with the last one.
+
+        :param opcode: of the message, or 0 for all fragments but the first.
+        :param rsv1: the message is deflated; of its first fragment.
+        :param fin: it is the last one.
+        :raises WebSocketError: as :meth:`put`.
+        """
+        life = self._life
+        if life.state != READY or life.thread != threads.get_ident():
+            raise life.refusal()
+        if fin:
+            # Without a wait: whatever ends the call from here on, the message is complete.
+            self._append(opcode, payload, rsv1, fin)
+            return
+        if self.is_full:
+            self._wait_for_room(True)
+            if life.state != READY:
+                raise life.refusal()
+        self._append(opcode, payload, rsv1, fin)
+        if self.size >= min(_FLUSH_SIZE, self._write_limit):
+            self._flush_early()
+        elif self._passing is not None:
+            self._release_next()
+        # Deflating, and what makes the pieces, takes its time of this turn.
+        if self._reactor.rota.is_over() and getcurrent() is not get_hub():
+            self._reactor.rota.wait()
+
+    def end_pieces(self) -> None:
+        """Let other messages go on: the last piece is queued, or will never be."""
+        if self._streamer is not None:
+            self._release_reserved()
 
     def put_bytes(self, data: bytes) -> None:
         """Send bytes as they are: the opening request.
@@ -425,37 +501,49 @@ class Outbox(Flushable):
                     self._passed = 0
                     take_turn()
                 return
-            self._wait_for_room()
+            self._wait_for_room(True)
             self._release_next()
         self._check_lasting()
 
     # Senders that wait
 
-    def _wait_for_room(self) -> None:
+    def _wait_for_room(self, passes: bool = False) -> None:
         """Wait until it is the turn of this sender, and there is room.
 
+        :param passes: as of :class:`Room`.
         :raises TransportFail: the session has ended meanwhile, or the peer took nothing for
             ``send_timeout`` seconds. As long as it takes some, senders wait on.
+        :raises RuntimeError: the caller would wait for the message that it sends in pieces.
         """
         life = self._life
-        if getcurrent() is get_hub():
-            if self._is_reserved:
+        current = getcurrent()
+        is_behind = self._is_reserved and not passes
+        if is_behind and current is self._streamer:
+            raise RuntimeError("this greenlet is sending a message in pieces")
+        if current is get_hub():
+            if self._is_reserved and (is_behind or self._streamer is None):
+                what = "made" if self._streamer is None else "sent in pieces"
                 raise life.errors.WebSocketUnavailable(
-                    "a large message is being made, and the hub itself cannot wait"
+                    f"a large message is being {what}, and the hub itself cannot wait"
                 )
             if not self.is_full:
                 return
             raise life.errors.WebSocketUnavailable(
                 "the send queue is full, and the hub itself cannot wait"
             )
-        room = Room()
-        if self._waiters is None:
-            self._waiters = deque()
-        self._waiters.append(room)
+        room = Room(passes)
+        if passes and self._streamer is not None:
+            if self._passing is None:
+                self._passing = deque()
+            self._passing.append(room)
+        else:
+            if self._waiters is None:
+                self._waiters = deque()
+            self._waiters.append(room)
         try:
             taken = self._taken
             while not room.wait(self._send_timeout):
-                if self._taken == taken and not self._is_reserved:
+                if self._taken == taken and not self._may_be_still(room):
                     self.fail(f"socket fail; nothing was taken for {self._send_timeout:g} s")
                     break
                 taken = self._taken
@@ -465,6 +553,10 @@ class Outbox(Flushable):
                 self._release_next()
             raise
         self._check_lasting()
+
+    def _may_be_still(self, room: Room) -> bool:
+        """Whether a sender may wait although the peer takes nothing: for another one's message."""
+        return self._is_reserved and (self._streamer is None or not room.passes)
 
     def _check_lasting(self) -> None:
         """Raise the error of a send whose session ended before the message was queued."""
@@ -476,7 +568,12 @@ class Outbox(Flushable):
 
     def _forget(self, room: Room) -> bool:
         """Take a sender off the list; False: it is not there any more."""
-        waiters = self._waiters
+        passing, waiters = self._passing, self._waiters
+        if passing is not None and room in passing:
+            passing.remove(room)
+            if not passing:
+                self._passing = None
+            return True
         if waiters is None or room not in waiters:
             return False
         waiters.remove(room)
@@ -486,21 +583,25 @@ class Outbox(Flushable):
 
     def _release_next(self) -> None:
         """Have the sender go on that waits longest; it releases the next, if there is room left."""
-        waiters = self._waiters
-        if waiters is None or self._is_reserved or self.is_full:
+        waiters = self._passing if self._is_reserved else self._waiters
+        if waiters is None or self.is_full:
             return
         waiters.popleft().set()
         if not waiters:
-            self._waiters = None
+            if self._is_reserved:
+                self._passing = None
+            else:
+                self._waiters = None
         self._reactor.turn.stay_awake()
 
     def _release_all(self) -> None:
         """Have all senders that wait go on: the session is over."""
-        waiters, self._waiters = self._waiters, None
-        if waiters is not None:
-            for room in waiters:
-                room.set()
-            self._reactor.turn.stay_awake()
+        for waiters in (self._passing, self._waiters):
+            if waiters is not None:
+                for room in waiters:
+                    room.set()
+                self._reactor.turn.stay_awake()
+        self._passing = self._waiters = None
 
     def fail(self, reason: str) -> None:
         """Note why the session is over, let senders go, and have the session say so."""

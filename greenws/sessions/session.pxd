@@ -60,3 +60,7 @@ cdef class GeventSession(HubSession):
     cpdef send(self, int opcode, payload)
     cpdef send_text(self, text)
     cpdef send_compressed(self, int opcode, payload)
+
+
+cdef class Regulator:
+    cdef GeventSession _session

@@ -613,12 +613,14 @@ class GeventSession(HubSession):
             reactor.give_back(self)
         return size
 
-    def _hold(self) -> None:
+    def _hold(self) -> bool:
         """Read nothing more until :meth:`_go_on` is called: nobody takes what was received.
 
         Called by a handler of the parser, in the greenlet that runs the session; returns when
         reading may go on, or when the session is over. Meanwhile pings leave, deadlines hold, and
         silence is not counted against the peer: it is ours.
+
+        :returns: False if the session is over.
         """
         life, schedule = self._life, self._schedule
         self._inbox.unwatch()
@@ -639,6 +641,7 @@ class GeventSession(HubSession):
         if stream is not None and now - max(stream.received_time, self._turned_at) > _LONG_CHUNK:
             take_turn()
             self._turned_at = time()
+        return life.state < FAILED
 
     def _go_on(self) -> None:
         """Read on; idempotent."""
@@ -1080,9 +1083,9 @@ class Regulator:
     def __init__(self, session: GeventSession) -> None:
         self._session = session
 
-    def hold(self) -> None:
-        """Read nothing more until :meth:`release` is called."""
-        self._session._hold()
+    def hold(self) -> bool:
+        """Read nothing more until :meth:`release` is called; False: the session is over."""
+        return self._session._hold()
 
     def release(self) -> None:
         """Read on; idempotent."""
@@ -1092,3 +1095,15 @@ class Regulator:
     def has_broken(self) -> bool:
         """Whether the connection was found broken by a write."""
         return self._session._has_broken()
+
+    def begin_pieces(self) -> None:
+        """Have other messages wait for one that is sent in pieces; waits for its turn."""
+        self._session._outbox.begin_pieces()
+
+    def send_piece(self, opcode: int, payload: Payload, rsv1: bool, fin: bool) -> None:
+        """Send a piece as a fragment; see :meth:`.outbox.Outbox.put_piece`."""
+        self._session._outbox.put_piece(opcode, payload, rsv1, fin)
+
+    def end_pieces(self) -> None:
+        """Let other messages go on; idempotent."""
+        self._session._outbox.end_pieces()

@@ -23,6 +23,7 @@ from greenws.errors import CriticalProtocolError, ProtocolError
 from greenws.protocol.compression import Deflate
 from greenws.protocol.frame import append_frame, build_close_payload, build_frame
 from greenws.protocol.mask import mask, write_masked
+from greenws.protocol.slices import Joined
 from greenws.protocol.stream import HEADROOM, Stream
 
 # Where the encoding of a length changes, and what is around it.
@@ -132,6 +133,8 @@ class Round:
             self.stream.binary_handler = self.handle
         if rng.random() < 0.9:
             self.stream.handler_failed = lambda error: None
+        if rng.random() < 0.3:
+            self.stream.find_taker = self.find_taker
         self.buffer: bytearray | None = None
         self.kept: list[tuple[Any, Any, Any]] = []
         self.depth = 0
@@ -174,6 +177,34 @@ class Round:
             self.stream.detach()
             self.buffer[:] = b"\xa5" * len(self.buffer)
 
+    def find_taker(self, is_large: bool) -> Any:
+        """Take a message in pieces, or not."""
+        rng = self.rng
+        if is_large:
+            self.disturb()  # this call may switch
+            if rng.random() < 0.3:
+                self.stream.take_in_pieces(self.take_piece)
+        return self.take_piece if rng.random() < 0.5 else None
+
+    def take_piece(self, piece: Any, final: bool) -> None:
+        """Take a piece, or what was joined before."""
+        if isinstance(piece, Joined):
+            pieces = []
+            while piece:
+                pieces.append(piece.take())
+            assert all(pieces)
+        else:
+            pieces = [piece]
+            assert bool(piece) != final
+        self.outcome.append(f"{pieces!r} {final}")
+        self.disturb()
+
+    def disturb(self) -> None:
+        """Do what other greenlets may do while a taker waits."""
+        deed = self.rng.choice(self.deeds)
+        if deed not in ("keep", "feed"):
+            self.do(deed)
+
     def look(self, event: Any) -> None:
         """Read all of an event."""
         self.outcome.append(repr(event))
@@ -192,9 +223,14 @@ class Round:
         deed = self.rng.choice(self.deeds)
         if deed == "keep":
             self.keep(event)
-        elif deed == "raise":
+        else:
+            self.do(deed)
+
+    def do(self, deed: str) -> None:
+        """Do something that a handler may do."""
+        if deed == "raise":
             raise Failure
-        elif deed == "close":
+        if deed == "close":
             self.stream.close()
         elif deed == "stop":
             self.stream.is_closed = True
@@ -212,6 +248,7 @@ class Round:
             self.depth -= 1
         elif deed == "quit":
             self.stream.text_handler = self.stream.binary_handler = None
+            self.stream.find_taker = None
 
 
 def run_stream(rng: random.Random) -> None:

@@ -74,6 +74,15 @@ def test_any_frames(
     check(cut(b"".join(wire), cuts), how, max_size=max_size, agreement=agreement)
 
 
+@given(st.lists(frames, max_size=8), CUTS, HOW, st.sampled_from([None, 5]), st.booleans())
+def test_any_frames_in_pieces(
+    wire: list[bytes], cuts: list[int], how: str, max_size: int | None, compressed: bool
+) -> None:
+    agreement: dict[str, Any] | None = {} if compressed else None
+    pieces = cut(b"".join(wire), cuts)
+    check(pieces, how, max_size=max_size, agreement=agreement, in_pieces=True)
+
+
 @given(st.lists(st.text(max_size=100).map(str.encode), max_size=6), CUTS, HOW)
 def test_conversations(texts: list[bytes], cuts: list[int], how: str) -> None:
     peer = Deflate()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 
@@ -68,3 +69,32 @@ def test_error_of_a_slice_gives_the_message_up() -> None:
     with pytest.raises(UnicodeEncodeError):
         list(deflate.compress_steps(slices.encode("a" * 200_000 + "\ud800")))
     assert peer.decompress(deflate.compress(b"next"), -1, True) == b"next"
+
+
+@pytest.mark.parametrize("text", ["", "a" * 200_000, "aä€𝄞" * 50_000])
+def test_joined_bytes_are_taken_slice_by_slice(text: str) -> None:
+    for is_text in (False, True):
+        data = bytearray(text.encode())
+        joined = slices.Joined(data, is_text)
+        pieces: list[Any] = []
+        while joined:
+            left = len(joined)
+            pieces.append(joined.take())
+            assert 0 < left - len(joined) <= slices.SIZE
+        if is_text:
+            assert "".join(pieces) == text
+        else:
+            assert b"".join(pieces).decode() == text
+        assert not data
+
+
+@pytest.mark.parametrize("reset", [False, True])
+@pytest.mark.parametrize("wbits", [8, 9, 15])
+def test_message_is_compressed_in_pieces_that_inflate_at_once(wbits: int, reset: bool) -> None:
+    deflate = Deflate(compress_wbits=wbits, reset_compress=reset)
+    peer = Deflate(decompress_wbits=wbits, reset_decompress=reset)
+    for pieces in ([b"one", b"", b"two" * 1000], [b""], [bytes(100_000), b"x"], [b"one"]):
+        for piece in pieces:
+            assert peer.decompress(deflate.compress_piece(piece), -1, False) == piece
+        assert peer.decompress(deflate.end_pieces(), -1, True) == b""
+        assert peer.decompress(deflate.compress(b"between"), -1, True) == b"between"

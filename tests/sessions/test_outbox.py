@@ -13,6 +13,7 @@ import pytest
 import greenws.errors
 from greenws.protocol.stream import Stream
 from tests.support.pure import load_pure
+from tests.support.waiting import wait_until
 
 # The compiled build hides what only sessions call: the twin has the same source. Its errors are
 # given to it, and so are greenws' own.
@@ -758,3 +759,193 @@ def test_sender_that_was_released_waits_again_if_another_was_quicker() -> None:
     for place, what in enumerate(order):
         if what == "begins":
             assert order[place + 1] == "ends"
+
+
+# Messages in pieces
+
+
+def test_other_messages_wait_for_one_in_pieces_and_control_frames_do_not() -> None:
+    setup = Setup()
+    setup.outbox.begin_pieces()
+    setup.outbox.put_piece(TEXT, b"one", False, False)
+    other = gevent.spawn(setup.outbox.put, TEXT, b"other", False)
+    gevent.sleep(0)
+    assert not other.ready()
+    setup.outbox.put(PING, b"", False)
+    setup.outbox.put_piece(0, b"two", False, False)
+    setup.outbox.put_piece(0, b"", False, True)
+    gevent.sleep(0)
+    assert not other.ready()
+    setup.outbox.end_pieces()
+    setup.outbox.end_pieces()
+    other.get(timeout=PATIENCE)
+    setup.end_turn()
+    assert setup.messages == ["ping", "onetwo", "other"]
+
+
+def test_close_frame_does_not_wait_for_a_message_in_pieces() -> None:
+    setup = Setup()
+    setup.outbox.begin_pieces()
+    setup.outbox.put_piece(TEXT, b"one", False, False)
+    setup.outbox.put(CLOSE, b"", False)
+    setup.life.step(lifecycle.CLOSING)
+    with pytest.raises(greenws.errors.WebSocketUnavailable):
+        setup.outbox.put_piece(0, b"two", False, False)
+    setup.outbox.end_pieces()
+    setup.end_turn()
+    assert setup.messages == ["closing"]
+
+
+def test_sender_of_pieces_waits_at_the_mark_and_passes_those_behind() -> None:
+    setup = Setup(room=0)
+
+    def send() -> None:
+        setup.outbox.begin_pieces()
+        for number in range(20):
+            setup.outbox.put_piece(0 if number else TEXT, b"x" * 200, False, False)
+        setup.outbox.put_piece(0, b"", False, True)
+        setup.outbox.end_pieces()
+
+    sender = gevent.spawn(send)
+    gevent.sleep(0)
+    other = gevent.spawn(setup.outbox.put, TEXT, b"other", False)
+    wait_until(lambda: setup.outbox.size >= MARK)
+    while not sender.ready():
+        assert setup.outbox.size < MARK + 250
+        assert not other.ready()
+        setup.become_writable(100)
+        gevent.sleep(0)
+    other.get(timeout=PATIENCE)
+    setup.become_writable(10_000)
+    setup.outbox.flush()
+    assert setup.messages == ["x" * 4000, "other"]
+
+
+def test_sender_whose_frame_is_queued_does_not_wait_for_a_message_in_pieces() -> None:
+    setup = Setup(room=0)
+    fill(setup)
+    gevent.get_hub().loop.run_callback(setup.outbox.put, TEXT, bytes(200), False)
+    gevent.sleep(0)
+    begun = gevent.spawn(setup.outbox.begin_pieces)
+    gevent.sleep(0)
+    ping = gevent.spawn(setup.outbox.put, PING, b"", False)
+    other = gevent.spawn(setup.outbox.put, TEXT, b"other", False)
+    gevent.sleep(0)
+    assert not any(sender.ready() for sender in (begun, ping, other))
+    setup.become_writable(900)
+    for sender in (begun, ping):
+        sender.get(timeout=PATIENCE)
+    assert not other.ready()
+    setup.outbox.end_pieces()
+    other.get(timeout=PATIENCE)
+
+
+def test_control_frame_at_the_mark_waits_for_room_but_not_for_a_message_in_pieces() -> None:
+    setup = Setup(room=0)
+    fill(setup)
+    setup.outbox.begin_pieces()
+    piece = gevent.spawn(setup.outbox.put_piece, TEXT, bytes(200), False, False)
+    gevent.sleep(0)
+    pings = [gevent.spawn(setup.outbox.put, PING, b"", False) for _ in range(3)]
+    gevent.sleep(0)
+    killed = pings.pop()
+    killed.kill()
+    assert not any(sender.ready() for sender in (piece, *pings))
+    setup.become_writable(10_000)
+    gevent.joinall([piece, *pings], PATIENCE, raise_error=True)
+    assert all(sender.successful() for sender in (piece, *pings))
+    setup.outbox.end_pieces()
+
+
+def test_those_that_wait_for_room_are_the_first_behind_a_message_in_pieces() -> None:
+    setup = Setup(room=0)
+    fill(setup)
+    setup.outbox.begin_pieces()
+    other = gevent.spawn(setup.outbox.put, TEXT, bytes(200), False)
+    piece = gevent.spawn(setup.outbox.put_piece, TEXT, bytes(200), False, False)
+    gevent.sleep(0)
+    setup.outbox.end_pieces()  # as it is given up
+    assert not piece.ready() and not other.ready()
+    setup.become_writable(10_000)
+    gevent.joinall([piece, other], PATIENCE, raise_error=True)
+    assert piece.successful() and other.successful()
+
+
+def test_wait_of_a_sender_of_pieces_that_is_too_long_fails_the_session() -> None:
+    setup = Setup(room=0, send_timeout=0.05)
+    fill(setup)
+    setup.outbox.begin_pieces()
+    other = gevent.spawn(setup.outbox.put, TEXT, b"other", False)
+    gevent.sleep(0.1)  # the other one may wait longer: the peer has nothing to take
+    assert not other.ready()
+    for _ in range(2):
+        with pytest.raises(greenws.errors.WebSocketError):
+            setup.outbox.put_piece(TEXT, bytes(200), False, False)
+    assert "nothing was taken for 0.05 s" in setup.life.reason
+    with pytest.raises(greenws.errors.WebSocketError):
+        other.get(timeout=PATIENCE)
+    setup.outbox.end_pieces()
+
+
+def test_sender_of_pieces_sends_no_message_between() -> None:
+    setup = Setup()
+    setup.outbox.begin_pieces()
+    with pytest.raises(RuntimeError, match="in pieces"):
+        setup.outbox.put(TEXT, b"x", False)
+    with pytest.raises(RuntimeError, match="in pieces"):
+        setup.outbox.begin_pieces()
+    setup.outbox.put(PING, b"", False)
+    setup.outbox.end_pieces()
+    setup.outbox.put(TEXT, b"x", False)
+
+
+def test_last_piece_does_not_wait_at_the_mark() -> None:
+    setup = Setup(room=0)
+    setup.outbox.begin_pieces()
+    setup.outbox.put_piece(TEXT, bytes(MARK - 50), False, False)
+    piece = gevent.spawn(setup.outbox.put_piece, 0, bytes(200), False, False)
+    gevent.sleep(0)
+    assert not piece.ready()
+    piece.kill()
+    setup.outbox.put_piece(0, b"", False, True)
+    setup.outbox.end_pieces()
+    setup.become_writable(10_000)
+    assert len(setup.messages) == 1
+
+
+def test_hub_is_refused_while_a_message_in_pieces_is_sent() -> None:
+    setup = Setup()
+    results: list[Any] = []
+
+    def put() -> None:
+        try:
+            setup.outbox.put(TEXT, b"x", False)
+        except greenws.errors.WebSocketUnavailable as error:
+            results.append(str(error))
+        setup.outbox.put(PING, b"", False)
+        results.append("ping")
+
+    setup.outbox.begin_pieces()
+    gevent.get_hub().loop.run_callback(put)
+    gevent.sleep(0.01)
+    setup.outbox.end_pieces()
+    assert "a large message is being sent in pieces" in results[0]
+    assert results[1:] == ["ping"]
+
+
+@pytest.mark.parametrize("end", ["close", "fail"])
+def test_end_of_the_session_frees_all_that_wait_for_a_message_in_pieces(end: str) -> None:
+    setup = Setup(room=0)
+    fill(setup)
+    setup.outbox.begin_pieces()
+    piece = gevent.spawn(setup.outbox.put_piece, TEXT, bytes(200), False, False)
+    other = gevent.spawn(setup.outbox.put, TEXT, b"other", False)
+    gevent.sleep(0)
+    if end == "close":
+        setup.outbox.close()
+    else:
+        setup.outbox.fail("the end")
+    for sender in (piece, other):
+        with pytest.raises(greenws.errors.WebSocketError):
+            sender.get(timeout=PATIENCE)
+    setup.outbox.end_pieces()

@@ -40,6 +40,7 @@ class Feeder:
     :param how: ``"bytes"``: each piece is a bytes object; ``"in place"``: all pieces go through one
         buffer, which is overwritten as soon as that is allowed; ``"offset"``: each piece stands in
         the middle of a longer bytes object; ``"digest"``: ``digest()`` gets each piece first.
+    :param in_pieces: messages that do not come as one whole frame are taken in pieces.
     :param stream: the module to take the Stream from.
     """
 
@@ -50,6 +51,7 @@ class Feeder:
         is_client: bool = True,
         max_size: int | None = 1 << 20,
         agreement: dict[str, Any] | None = None,
+        in_pieces: bool = False,
         stream: ModuleType = stream_module,
         compression: ModuleType = compression_module,
     ) -> None:
@@ -57,9 +59,14 @@ class Feeder:
         self.stream = stream.Stream(is_client, max_size)
         if agreement is not None:
             self.stream.deflate = compression.Deflate(**agreement)
+        if in_pieces:
+            self.stream.find_taker = lambda is_large: self._take_piece
         self.outcome: Outcome = []
         self._headroom: int = stream.HEADROOM
         self._buffer = bytearray(self._headroom + 70_000)
+
+    def _take_piece(self, piece: str | bytes, final: bool) -> None:
+        self.outcome.append(("piece", piece, final))
 
     def feed(self, piece: bytes) -> bool:
         """Feed a piece; return False after an error."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from typing import Any
 
 from typing_extensions import assert_type
@@ -18,6 +18,10 @@ def read_key(event: events.Text | events.Binary) -> Hashable | None:
     return None if event.name == "binary" else str(event.json["id"])
 
 
+def chunks() -> Iterator[bytes]:
+    yield b"one"
+
+
 def talk(url: str, options: ConnectionOptions) -> None:
     with greenws.connect(
         url, compress={"min_size": 64}, max_queue=3, reply_key=read_key, ping_rate=None
@@ -27,6 +31,8 @@ def talk(url: str, options: ConnectionOptions) -> None:
         connection.send(bytearray(b"binary"))
         connection.send_json([1])
         connection.send_json(op="subscribe")
+        connection.send_stream(chunks())
+        connection.send_stream(["one", "two"], compress=False)
         assert_type(connection.receive(), str | bytes)
         assert_type(connection.receive_json(timeout=0.5), Any)
         assert_type(connection.ping(1), float)
@@ -38,6 +44,8 @@ def talk(url: str, options: ConnectionOptions) -> None:
         assert_type(connection.request(b"x", key=("a", 1)), events.Text | events.Binary)
         for message in connection:
             assert_type(message, str | bytes)
+        for piece in connection.receive_stream(timeout=1):
+            assert_type(piece, str | bytes)
         assert_type(connection.response, Response)
         assert_type(connection.protocol, str | None)
         assert_type(connection.session, Session | None)

@@ -10,6 +10,7 @@ def talk(url: str) -> None:
     greenws.connect(url, max_queue="3")  # error: arg-type
     connection = greenws.connect(url)
     connection.send(5)  # error: arg-type
+    connection.send_stream([1])  # error: arg-type
     connection.receive("1")  # error: arg-type
     connection.request("x", "match")  # error: arg-type
     connection.request("x", key=[])  # error: arg-type
