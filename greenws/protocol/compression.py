@@ -175,7 +175,7 @@ class Deflate:
         """
         compressor = self._compressor
         if compressor is None:
-            compressor = self._compressor = _new_compressor(self.compress_wbits)
+            compressor = self._compressor = self._take_compressor()
         if self.compress_wbits < _SMALLEST_WBITS:
             return _compress_blocks(compressor, payload)
         return compressor.compress(payload) + compressor.flush(zlib.Z_SYNC_FLUSH)
