@@ -19,6 +19,7 @@ from .constants import EXIT_TIMEOUT, SHORTEST_WAIT
 from .drain import drain_at_exit
 from .errors import WebSocketClosing, WebSocketError, WebSocketUnavailable
 from .handlers import HANDLER_NAMES, Handlers, find_handler
+from .herd import Herd, Membership
 from .options import (
     RUN_OPTIONS,
     WEBSOCKET_OPTIONS,
@@ -132,6 +133,9 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
     #: Connect again after a connection has ended, or could not be opened: False, True (with the
     #: defaults of :class:`~greenws.Backoff`), or a :class:`~greenws.Backoff`.
     reconnect: bool | Backoff = False
+
+    # What the client has of its group, while it runs in one; or None.
+    _member: Membership | None = None
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         """Refuse a handler or an option whose name is a slip of the pen, or of another library.
@@ -297,8 +301,7 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
         if greenlet is None or greenlet is getcurrent():
             self.websocket.force_disconnect()
             return
-        if greenlet.loop is None:
-            # The hub was destroyed, and nothing will ever run in the greenlet again.
+        if self._is_stranded:
             self.websocket.force_disconnect()
             self._finish()
             return
@@ -430,6 +433,8 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
         if self._is_of_parent:
             self._step(_ENDED)
             self._direct = None
+            if self._member is not None and self._member.herd.is_of_parent:
+                self._member = None
         self._generation = forks.generation
         self._step(_CONNECTING)
         self._ready_time = None
@@ -453,8 +458,14 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
         """Make the present connection the last one. A client that does not run stays as it is."""
         if self.is_running and self._life < life:
             self._step(life)
-        if self._stopped is not None:
+        # Only the client's own greenlet waits for it, which a destroyed hub cannot wake.
+        if self._stopped is not None and not self._is_stranded:
             self._stopped.set()
+
+    @property
+    def _is_stranded(self) -> bool:
+        """Whether the hub was destroyed, and nothing will ever run in the greenlet again."""
+        return self._greenlet is not None and self._greenlet.loop is None
 
     def _may_wait(self, timeout: float | None) -> bool:
         """Tell whether the caller has to wait for the client; raise an error if it cannot."""
@@ -467,6 +478,7 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
         return True
 
     def _finish(self) -> None:
+        was_asked = self._is_stopping
         self._step(_ENDED)
         self._runner = None
         if self._limit is not None:
@@ -479,14 +491,22 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
         for event in (self._settled, self._ended):
             if event is not None:
                 event.set()
+        member = self._member
+        if member is not None:
+            self._member = None
+            member.end(self, self._error, was_asked)  # last: the client may begin anew there
 
     def _run_apart(self) -> None:
         """Run in a greenlet of its own: in a forked child, the greenlet just ends."""
         generation = self._generation
+        member = self._member
         try:
             self._run()
         except WebSocketUnavailable:
             if generation == forks.generation:
+                raise
+        except Exception:
+            if member is None:  # a group has logged it
                 raise
 
     def _run(self) -> None:
@@ -535,6 +555,8 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
             del outcome  # an idle connection does not keep how the one before has ended
             forks.check(generation)
             self._step(_WAITING)
+            if self._member is not None:
+                self._member.note_back_off()
             self._dispatch(events.BackOff(delay))
             if self._error is not None:
                 raise self._error
@@ -544,6 +566,16 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
             forks.check(generation)
             if not self._is_stopping:
                 self._step(_CONNECTING)
+
+    def _take_turn(self, member: Membership, generation: int) -> bool:
+        """Wait until the group lets the client connect; False: it is to stop instead."""
+        if not member.is_admitted and not member.ask():
+            turn = self._stopped = Event()
+            member.queue(turn.set)
+            _wait(turn, None)
+            forks.check(generation)
+            self._stopped = None
+        return not self._is_stopping
 
     def _may_retry(self, backoff: Backoff, outcome: Outcome) -> bool:
         """Ask ``retry``, whose exceptions are those of a handler."""
@@ -562,18 +594,29 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
         failure: events.ConnectFail | events.Rejected | None = None
         last: events.Disconnected | None = None
         self._ready_time = None
+        member = self._member
+        if member is not None and not self._take_turn(member, generation):
+            return events.Disconnected("ended before its turn to connect")
         try:
             connection = self.websocket.connect(**self._connect_options())
         except Exception as error:  # of session_class, or of trace
+            if member is not None:
+                member.note_missed()
             self._handler_failed(error)
             return events.Disconnected("the connection was not begun")
+        if member is not None:
+            self.websocket.count(member.traffic)
         self._attach(self.websocket.stream)
         try:
             for event in connection:
                 if event.name == "ready":
                     self._take_ready()
+                    if member is not None:
+                        member.note_ready()
                 elif event.name == "rejected" or event.name == "connect_fail":
                     failure = event
+                    if member is not None:
+                        member.note_missed()
                     self._warn(event)
                 elif event.name == "disconnected":
                     last = event
@@ -726,6 +769,39 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
             raise error  # for the second time, say
         self._end_with(error, Status.GOING_AWAY, "")
         self._limit = Greenlet.spawn_later(EXIT_TIMEOUT, self.websocket.force_disconnect)
+
+
+# For groups
+
+
+def start_member(client: Client, herd: Herd) -> None:
+    """Start a client as a member of a group.
+
+    :raises RuntimeError: if it runs already.
+    """
+    if client.is_running:
+        raise RuntimeError(f"{client!r} is running already")
+    member = herd.enter()
+    client._member = member
+    try:
+        member.ask()
+        client.start()
+    finally:
+        # A start() of the user's own may raise, or do nothing.
+        if not client.is_running and client._member is member:
+            client._member = None
+            herd.leave(member)
+
+
+def find_members(herd: Herd) -> list[Client]:
+    """Find the clients of a group among those that run on its hub."""
+    return [
+        resident
+        for resident in herd.roster.present()
+        if isinstance(resident, Client)
+        and resident._member is not None
+        and resident._member.herd is herd
+    ]
 
 
 def _overrides(name: str) -> Callable[[Client], bool]:

@@ -63,11 +63,13 @@ from ..protocol import slices
 from ..protocol.frame import Payload
 from ..protocol.opcode import Opcode
 from ..protocol.stream import HEADROOM, Stream
+from ..protocol.traffic import Traffic
 from ..redaction import MAX_MESSAGE, printable
 from . import threads
 from .approach import Approach
 from .clock import NEVER
 from .contract import SUPERSEDED, DrivenWebSocket
+from .counted import CountedInbox, CountedOutbox
 from .inbox import LARGE_READ, NOTHING, Inbox
 from .lifecycle import (
     CLOSING,
@@ -258,6 +260,13 @@ class GeventSession(HubSession):
     def _has_broken(self) -> bool:
         """Whether the connection was found broken by a write."""
         return self._outbox.has_failed
+
+    def count(self, traffic: Traffic) -> None:
+        """Have messages and bytes counted. Called before the iteration begins."""
+        websocket = self._websocket
+        limit, timeout = websocket.write_limit, websocket.send_timeout
+        self._inbox = CountedInbox(traffic)
+        self._outbox = CountedOutbox(traffic, self._life, self, limit, timeout)
 
     # Running
 
