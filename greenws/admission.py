@@ -75,9 +75,8 @@ class Admission(Alarm):
 
     def withdraw(self, turn: Turn) -> None:
         """Leave the queue; idempotent."""
-        self._queue.pop(turn, None)
-        if not self._queue:
-            self._set(NEVER)
+        if self._queue.pop(turn, None) is not None and not self._queue:
+            self._come_to_rest()
 
     def free(self) -> None:
         """Give a place back."""
@@ -118,10 +117,18 @@ class Admission(Alarm):
             self._take(_LATENESS)
             turn.begin()
             wake()
-            if not queue or not self._has_place:
+            if not queue:
+                self._come_to_rest()
+                return
+            if not self._has_place:
                 self._set(NEVER)
                 return
         self._set(self._due if self._interval else monotonic())
+
+    def _come_to_rest(self) -> None:
+        """Nobody waits any more: let go of the alarm, and of the memory of a long queue."""
+        self._queue.clear()
+        self._set(NEVER)
 
     def _set(self, due: float) -> None:
         """Have the queue looked at again at ``due``, in seconds of the monotonic clock."""

@@ -136,6 +136,8 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
 
     # What the client has of its group, while it runs in one; or None.
     _member: Membership | None = None
+    # Whether a connection was ready since then.
+    _was_ready: bool = False
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         """Refuse a handler or an option whose name is a slip of the pen, or of another library.
@@ -185,11 +187,12 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
         self._limit: Greenlet[..., Any] | None = None
         # The causes of failed openings that were logged since the client was ready; None: none.
         self._warned: set[object] | None = None
-        # Signals: the client is ready or has ended; it has ended; it has to stop. Each is made only
-        # when somebody waits for it.
+        # Signals: the client is ready or has ended; it has ended. Each is made only when somebody
+        # waits for it.
         self._settled: Event | None = None
         self._ended: Event | None = None
-        self._stopped: Event | None = None
+        # Has the greenlet go on that waits to connect; or None.
+        self._wake: Callable[[], object] | None = None
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.websocket!r}>"
@@ -202,7 +205,14 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
         :raises RuntimeError: if it runs already.
         """
         self._begin()
-        self._greenlet = ResidentGreenlet.spawn(self._run_apart)
+        greenlet = self._greenlet = ResidentGreenlet(self._run_apart)
+        member = self._member
+        if member is None or member.ask():
+            greenlet.start()
+        else:
+            # Thousands that wait for their first turn take neither a stack nor a switch.
+            self._wake = greenlet.start
+            member.queue(greenlet.start)
         return self
 
     def run(self) -> None:
@@ -440,7 +450,7 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
         self._ready_time = None
         self._error = None
         self._warned = None
-        self._settled = self._ended = self._stopped = None
+        self._settled = self._ended = self._wake = None
         self._roster = get_roster()
         self._roster.add(self)
         drain_at_exit()
@@ -458,9 +468,8 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
         """Make the present connection the last one. A client that does not run stays as it is."""
         if self.is_running and self._life < life:
             self._step(life)
-        # Only the client's own greenlet waits for it, which a destroyed hub cannot wake.
-        if self._stopped is not None and not self._is_stranded:
-            self._stopped.set()
+        if self._wake is not None and not self._is_stranded:
+            self._wake()
 
     @property
     def _is_stranded(self) -> bool:
@@ -494,7 +503,8 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
         member = self._member
         if member is not None:
             self._member = None
-            member.end(self, self._error, was_asked)  # last: the client may begin anew there
+            # Last: the client may begin anew there.
+            member.end(self, self._error, self._was_ready, was_asked)
 
     def _run_apart(self) -> None:
         """Run in a greenlet of its own: in a forked child, the greenlet just ends."""
@@ -561,8 +571,7 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
             if self._error is not None:
                 raise self._error
             if not self._is_stopping:
-                self._stopped = Event()
-                _wait(self._stopped, max(SHORTEST_WAIT, delay))
+                self._sleep(max(SHORTEST_WAIT, delay))
             forks.check(generation)
             if not self._is_stopping:
                 self._step(_CONNECTING)
@@ -570,12 +579,20 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
     def _take_turn(self, member: Membership, generation: int) -> bool:
         """Wait until the group lets the client connect; False: it is to stop instead."""
         if not member.is_admitted and not member.ask():
-            turn = self._stopped = Event()
+            turn = Event()
+            self._wake = turn.set
             member.queue(turn.set)
             _wait(turn, None)
             forks.check(generation)
-            self._stopped = None
+        self._wake = None
         return not self._is_stopping
+
+    def _sleep(self, seconds: float) -> None:
+        """Wait before the next connection, or until the client is to stop."""
+        stopped = Event()
+        self._wake = stopped.set
+        _wait(stopped, seconds)
+        self._wake = None
 
     def _may_retry(self, backoff: Backoff, outcome: Outcome) -> bool:
         """Ask ``retry``, whose exceptions are those of a handler."""
@@ -612,7 +629,8 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
                 if event.name == "ready":
                     self._take_ready()
                     if member is not None:
-                        member.note_ready()
+                        member.note_ready(self._was_ready)
+                        self._was_ready = True
                 elif event.name == "rejected" or event.name == "connect_fail":
                     failure = event
                     if member is not None:
@@ -783,12 +801,12 @@ def start_member(client: Client, herd: Herd) -> None:
         raise RuntimeError(f"{client!r} is running already")
     member = herd.enter()
     client._member = member
+    client._was_ready = False
     try:
-        member.ask()
         client.start()
     finally:
         # A start() of the user's own may raise, or do nothing.
-        if not client.is_running and client._member is member:
+        if client._life is not _CONNECTING and client._member is member and not client.is_running:
             client._member = None
             herd.leave(member)
 

@@ -113,17 +113,18 @@ class ClientGroup:
         if not isinstance(clients, Iterable):
             raise TypeError(f"start() takes an iterable of clients, not {type(clients).__name__}")
         herd = self._open()
-        taken: dict[int, Client] = {}
+        taken: list[Client] = []
         for client in in_turns(clients):
             _check_client(client)
-            if id(client) in taken:
-                raise RuntimeError(f"{client!r} is there twice")
-            taken[id(client)] = client
+            taken.append(client)
+        if len(set(map(id, taken))) < len(taken):
+            raise RuntimeError("a client is there twice")
         first: Exception | None = None
-        for client in in_turns(taken.values()):
+        for client in in_turns(taken):
             try:
                 # The loop has had turns: somebody may have begun to drain the group, say.
-                herd = self._open()
+                if herd.draining or herd.is_of_parent:
+                    herd = self._open()
                 start_member(client, herd)
             except Exception as error:
                 first = first or error
