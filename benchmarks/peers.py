@@ -54,7 +54,14 @@ _TLS = {"tls"}
 _DEFLATE = {"deflate"}
 
 PEERS: tuple[Peer, ...] = (
-    Peer("greenws", "greenws", "greenws", ("greenws",), _MANY | _TLS | _DEFLATE, "greenws"),
+    Peer(
+        "greenws",
+        "greenws",
+        "greenws",
+        ("greenws",),
+        _MANY | _TLS | _DEFLATE | {"drain"},
+        "greenws",
+    ),
     Peer(
         "greenws-pure",
         "greenws",
@@ -71,6 +78,14 @@ PEERS: tuple[Peer, ...] = (
         ("greenws",),
         frozenset({"receive", "echo", "idle", "many"}) | _TLS | _DEFLATE,
         "greenws-connection",
+    ),
+    Peer(
+        "greenws-group",
+        "greenws_group",
+        "greenws",
+        ("greenws",),
+        frozenset({"echo", "idle", "drain", "many"}),
+        "greenws-group",
     ),
     *_asyncio_peers("picows", "picows", "picows", _MANY | _TLS),
     *_asyncio_peers("aiohttp", "aiohttp", "aiohttp", _MANY | _TLS | _DEFLATE),
