@@ -26,6 +26,13 @@ ClientT = TypeVar("ClientT", bound=Client)
 DRAIN_TIMEOUT = 10.0
 
 
+# What stats() counts.
+_COUNTS = (
+    *("connecting", "ready", "waiting", "ended", "failed", "opened", "reconnects"),
+    *("messages_sent", "messages_received", "bytes_sent", "bytes_received"),
+)
+
+
 class ClientGroup:
     """Thousands of clients: started in step, counted, waited for, and closed in good order.
 
@@ -189,21 +196,24 @@ class ClientGroup:
         ``bytes_received`` are those of all connections; bytes are counted before encryption, with
         openings and heads of frames, and only for sessions of greenws.
         """
-        herd = self._current() or self._make_herd()
+        herd = self._current()
+        if herd is None:
+            return dict.fromkeys(_COUNTS, 0)
         counts, traffic = herd.counts, herd.traffic
-        return {
-            "connecting": counts[CONNECTING],
-            "ready": counts[READY],
-            "waiting": counts[QUEUED] + counts[MISSED] + counts[WAITING],
-            "ended": counts[ENDED],
-            "failed": counts[FAILED],
-            "opened": herd.opened,
-            "reconnects": herd.reconnects,
-            "messages_sent": traffic.messages_sent,
-            "messages_received": traffic.messages_received,
-            "bytes_sent": traffic.bytes_sent,
-            "bytes_received": traffic.bytes_received,
-        }
+        values = (
+            counts[CONNECTING],
+            counts[READY],
+            counts[QUEUED] + counts[MISSED] + counts[WAITING],
+            counts[ENDED],
+            counts[FAILED],
+            herd.opened,
+            herd.reconnects,
+            traffic.messages_sent,
+            traffic.messages_received,
+            traffic.bytes_sent,
+            traffic.bytes_received,
+        )
+        return dict(zip(_COUNTS, values, strict=True))
 
     # Ending
 

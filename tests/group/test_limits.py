@@ -13,6 +13,7 @@ from greenws import Client, ClientGroup
 from greenws.testing import EchoServer, reject, silent
 from tests.client.recorders import scripted
 from tests.group.members import NOWHERE, QUICK, Counter, Failing, Feed
+from tests.support.stalls import STALLS
 from tests.support.waiting import PATIENCE, wait_until
 
 
@@ -134,6 +135,28 @@ def test_place_is_free_again_whatever_ends_the_opening(
             assert (stats["connecting"], stats["waiting"], stats["ready"]) == (0, 0, 3)
             assert group._herd.admission.taken == 0  # type: ignore[union-attr]
             assert not len(group._herd.admission)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("blow", ["close", "kill", "GreenletExit", "Timeout"])
+@pytest.mark.parametrize("place", STALLS)
+def test_place_is_free_again_wherever_the_opening_is_ended(
+    place: str, blow: str, server: EchoServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with STALLS[place]() as stall, ClientGroup(max_connecting=1) as group:
+        options: dict[str, Any] = {"ssl_verify": False, **stall.options}
+        client = group.add(Feed(stall.url, **options))
+        next_one = group.add(Feed(server.url))
+        assert stall.reached.wait(PATIENCE)
+        assert group.stats()["connecting"] == 1
+        if blow in ("close", "kill"):
+            getattr(client, blow)()
+        else:
+            error = gevent.GreenletExit() if blow == "GreenletExit" else gevent.Timeout()
+            assert client._greenlet is not None
+            client._greenlet.kill(error, block=False)
+        assert next_one.wait_ready(PATIENCE)
+        assert not client.is_running
+        assert group._herd.admission.taken == 0  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("way", ["close", "kill", "kill in the hub", "drain"])
