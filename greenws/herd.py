@@ -253,9 +253,8 @@ class Herd:
     def leave(self, member: Membership) -> None:
         """Take a client out again that could not begin."""
         self.counts[member.standing] -= 1
-        self.present -= 1
-        if member.is_admitted:
-            self.admission.free()
+        self.note_settled()
+        self._count_down()
 
     def take_end(self, client: Any, error: BaseException | None) -> None:
         """Take note that a client has ended, and tell ``on_end``."""
@@ -268,10 +267,13 @@ class Herd:
                 except Exception as failure:
                     self._note_error(f"on_end failed for {client!r}", failure)
         finally:
-            self.present -= 1
-            if self._over is not None and not self.present:
-                self._over.set()
-                self._over = None
+            self._count_down()
+
+    def _count_down(self) -> None:
+        self.present -= 1
+        if self._over is not None and not self.present:
+            self._over.set()
+            self._over = None
 
     def _note_error(self, what: str, error: BaseException) -> None:
         if isinstance(error, Exception):
@@ -280,18 +282,14 @@ class Herd:
             self.error = error
 
     def wait_settled(self, timeout: float | None) -> bool:
-        """Wait until no member is on its way to a connection; in a forked child, no more.
+        """Wait until no member is on its way to a connection; in a forked child, no more. Some are
+        when this is called.
 
         :returns: whether that is so.
         """
-        if self.unsettled:
-            if self.settled is None:
-                self.settled = Event()
-            settled = self.settled
-            with forks.set_in_child(settled):
-                if not settled.wait(timeout):
-                    return False
-        return not self.is_of_parent
+        if self.settled is None:
+            self.settled = Event()
+        return self._wait(self.settled, timeout)
 
     def note_settled(self) -> None:
         """Have those go on that wait for it, if no member is on its way any more."""
@@ -301,11 +299,10 @@ class Herd:
 
     def wait_over(self, timeout: float | None) -> bool:
         """Wait until no member is left, likewise."""
-        if self.present:
-            if self._over is None:
-                self._over = Event()
-            over = self._over
-            with forks.set_in_child(over):
-                if not over.wait(timeout):
-                    return False
-        return not self.is_of_parent
+        if self._over is None:
+            self._over = Event()
+        return self._wait(self._over, timeout)
+
+    def _wait(self, signal: Event, timeout: float | None) -> bool:
+        with forks.set_in_child(signal):
+            return bool(signal.wait(timeout)) and not self.is_of_parent

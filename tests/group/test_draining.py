@@ -82,6 +82,25 @@ def test_adding_while_the_group_is_drained_is_refused() -> None:
         assert group.drain(0) in (0, 1)
 
 
+def test_start_ends_where_a_drain_begins() -> None:
+    class Drainer(Feed):
+        def start(self) -> Any:
+            super().start()
+            wait_until(lambda: self.is_ready)
+            drains.append(gevent.spawn(group.drain, 0.02))
+            gevent.sleep(0.001)
+            return self
+
+    drains: list[Any] = []
+    with EchoServer(stop_reading) as server:
+        group = ClientGroup()
+        last = Feed(server.url)
+        with pytest.raises(RuntimeError, match="being drained"):
+            group.start([Feed(server.url), Drainer(server.url), last])
+        assert not last.is_running
+        assert drains[0].get(timeout=PATIENCE) == 2
+
+
 def test_handler_may_drain_its_own_group(server: EchoServer) -> None:
     class Drainer(Feed):
         def on_text(self, event: Any) -> None:

@@ -396,6 +396,20 @@ def test_start_of_the_users_that_fails_leaves_no_trace(server: EchoServer) -> No
         assert group._herd.present == 1  # type: ignore[union-attr]
 
 
+def test_start_that_fails_ends_the_waits_for_it(server: EchoServer) -> None:
+    class Broken(Feed):
+        def start(self) -> Any:
+            waits.extend(gevent.spawn(call) for call in (group.wait_ready, group.join))
+            gevent.sleep(0.001)
+            raise LookupError
+
+    waits: list[Any] = []
+    group = ClientGroup()
+    with pytest.raises(LookupError):
+        group.add(Broken(server.url))
+    assert [wait.get(timeout=PATIENCE) for wait in waits] == [True, None]
+
+
 def test_timeouts_are_checked() -> None:
     group = ClientGroup()
     for call in (group.join, group.wait_ready, group.drain):
