@@ -16,7 +16,6 @@ from .protocol.frame import fit_close_reason
 from .protocol.opening import RequestOptions
 from .protocol.response import Response
 from .protocol.stream import Stream
-from .protocol.traffic import Traffic
 from .sessions import forks
 from .sessions.contract import DrivenWebSocket, FullSession, Session
 from .trace import Tracer
@@ -142,14 +141,6 @@ class Endpoint(DrivenWebSocket):
         return self._protocol.stream
 
     parser = stream
-
-    def count(self, traffic: Traffic) -> None:
-        """Have messages and bytes of the connection counted that is about to begin. Called between
-        :meth:`connect` and the first step of its iteration.
-        """
-        self._protocol.count(traffic, self.max_size)
-        if self._driver is not None:
-            self._driver.count(traffic)
 
     @property
     def rejection(self) -> str:

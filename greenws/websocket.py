@@ -29,12 +29,13 @@ from .protocol.frame import Payload, build_close_payload
 from .protocol.handshake import check_protocols
 from .protocol.opcode import Opcode
 from .protocol.opening import CookieStore, RequestOptions, check_header, check_headers
+from .protocol.traffic import Traffic
 from .proxies.address import choose_proxy, parse_proxy
 from .redaction import redact_url
 from .sessions import forks
 from .sessions.context import check_context
 from .sessions.contract import Session, SessionClass
-from .sessions.lomond import adapt_session, is_gone
+from .sessions.lomond import ForeignSession, adapt_session, is_gone
 from .sessions.session import GeventSession, explain_text
 from .status import Status
 from .trace import Tracer
@@ -401,6 +402,14 @@ class WebSocket(Endpoint):
         yield from self.connect(
             session_class, poll, ping_rate, ping_timeout, auto_pong, close_timeout
         )
+
+    def count(self, traffic: Traffic) -> None:
+        """Have messages and bytes of the connection counted that is about to begin. Called between
+        :meth:`connect` and the first step of its iteration, by a client that is in a group.
+        """
+        self._protocol.count(traffic, self.max_size)
+        if isinstance(self._driver, (GeventSession, ForeignSession)):
+            self._driver.count(traffic)
 
     def reset(self) -> None:
         """Forget the last connection.

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from ..events import AnyEvent
     from ..protocol.frame import Payload
     from ..protocol.stream import Stream
-    from ..protocol.traffic import Traffic
     from ..trace import Tracer
 
 
@@ -120,9 +119,6 @@ class FullSession(Session, Protocol):
 
         The WebSocket calls it before deflating a message, which cannot be undone.
         """
-
-    def count(self, traffic: Traffic) -> None:
-        """Have what is sent and received counted. Called before the iteration begins."""
 
     def end(self) -> None:
         """End the connection when the queue has left: the server broke the protocol."""
