@@ -134,11 +134,6 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
     #: defaults of :class:`~greenws.Backoff`), or a :class:`~greenws.Backoff`.
     reconnect: bool | Backoff = False
 
-    # What the client has of its group, while it runs in one; or None.
-    _member: Membership | None = None
-    # Whether a connection was ready since then.
-    _was_ready: bool = False
-
     def __init_subclass__(cls, **keywords: Any) -> None:
         """Refuse a handler or an option whose name is a slip of the pen, or of another library.
 
@@ -175,6 +170,8 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
         self._runner: Any = None
         # Those that run on the same hub, while this client runs.
         self._roster: Roster | None = None
+        # What it has of its group, while it runs in one; or None.
+        self._member: Membership | None = None
         # The session, if messages go straight to it, as nothing is deflated or traced; or None.
         self._direct: GeventSession | None = None
         # When the present connection became ready, in seconds of the monotonic clock, or None.
@@ -503,8 +500,7 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
         member = self._member
         if member is not None:
             self._member = None
-            # Last: the client may begin anew there.
-            member.end(self, self._error, self._was_ready, was_asked)
+            member.end(self, self._error, was_asked)  # last: the client may begin anew there
 
     def _run_apart(self) -> None:
         """Run in a greenlet of its own: in a forked child, the greenlet just ends."""
@@ -629,8 +625,7 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
                 if event.name == "ready":
                     self._take_ready()
                     if member is not None:
-                        member.note_ready(self._was_ready)
-                        self._was_ready = True
+                        member.note_ready()
                 elif event.name == "rejected" or event.name == "connect_fail":
                     failure = event
                     if member is not None:
@@ -801,7 +796,6 @@ def start_member(client: Client, herd: Herd) -> None:
         raise RuntimeError(f"{client!r} is running already")
     member = herd.enter()
     client._member = member
-    client._was_ready = False
     try:
         client.start()
     finally:

@@ -75,13 +75,15 @@ OnEnd = Callable[[Any], object]
 class Membership(Turn):
     """What one client has of its group, from its start to its end."""
 
-    __slots__ = ("herd", "standing")
+    __slots__ = ("has_opened", "herd", "standing")
 
     def __init__(self, herd: Herd) -> None:
         #: Where the others are.
         self.herd: Herd = herd
         #: Where the client stands.
         self.standing: Standing = QUEUED
+        #: Whether a connection of the client became ready.
+        self.has_opened: bool = False
         herd.counts[QUEUED] += 1
         herd.present += 1
 
@@ -128,17 +130,15 @@ class Membership(Turn):
         self.move(QUEUED)
         self.herd.admission.wait(self, wake)
 
-    def note_ready(self, is_again: bool) -> None:
-        """Take note that a connection is ready.
-
-        :param is_again: whether it is not the first of the client.
-        """
+    def note_ready(self) -> None:
+        """Take note that a connection is ready."""
         if self.standing is not CONNECTING:
             return  # a session of others says so twice
         herd = self.herd
         herd.opened += 1
-        if is_again:
+        if self.has_opened:
             herd.reconnects += 1
+        self.has_opened = True
         self.move(READY)
 
     def note_missed(self) -> None:
@@ -150,18 +150,15 @@ class Membership(Turn):
         """Take note that the client waits before the next connection."""
         self.move(WAITING)
 
-    def end(
-        self, client: Any, error: BaseException | None, was_ready: bool, was_asked: bool
-    ) -> None:
+    def end(self, client: Any, error: BaseException | None, was_asked: bool) -> None:
         """Take note that the client has ended.
 
         :param error: what came out of a handler, or None.
-        :param was_ready: whether a connection of the client was ready.
         :param was_asked: whether somebody has called close() or kill().
         """
         herd = self.herd
         is_failure = error is not None or (self.standing is MISSED and not was_asked)
-        if not was_ready:
+        if not self.has_opened:
             herd.missed += 1
         self.move(FAILED if is_failure else ENDED)
         herd.take_end(client, error)

@@ -53,8 +53,8 @@ def test_step_to_where_it_stands_is_none(herd: Herd) -> None:
 def test_second_ready_and_late_failures_change_nothing(herd: Herd) -> None:
     member = Membership(herd)
     assert member.ask()
-    member.note_ready(False)
-    member.note_ready(True)
+    member.note_ready()
+    member.note_ready()
     member.note_missed()
     assert (herd.opened, herd.reconnects, member.standing) == (1, 0, READY)
 
@@ -64,6 +64,6 @@ def test_every_end_is_counted_once(herd: Herd) -> None:
         member = Membership(herd)
         assert member.ask()
         member.note_missed()
-        member.end("client", error, False, was_asked)
+        member.end("client", error, was_asked)
     assert (herd.counts[ENDED], herd.counts[FAILED]) == (1, 3)
     assert (herd.present, herd.missed, herd.admission.taken) == (0, 4, 0)
