@@ -36,7 +36,7 @@ from .sessions import forks
 from .sessions.context import check_context
 from .sessions.contract import Session, SessionClass
 from .sessions.lomond import ForeignSession, adapt_session, is_gone
-from .sessions.session import GeventSession, explain_text
+from .sessions.session import GeventSession, count_session, explain_text
 from .status import Status
 from .trace import Tracer
 from .url import encode_host, parse_url
@@ -408,8 +408,11 @@ class WebSocket(Endpoint):
         :meth:`connect` and the first step of its iteration, by a client that is in a group.
         """
         self._protocol.count(traffic, self.max_size)
-        if isinstance(self._driver, (GeventSession, ForeignSession)):
-            self._driver.count(traffic)
+        driver = self._driver
+        if isinstance(driver, GeventSession):
+            count_session(driver, traffic)
+        elif isinstance(driver, ForeignSession):
+            driver.count(traffic)
 
     def reset(self) -> None:
         """Forget the last connection.

@@ -261,7 +261,7 @@ class GeventSession(HubSession):
         """Whether the connection was found broken by a write."""
         return self._outbox.has_failed
 
-    def count(self, traffic: Traffic) -> None:
+    def _count(self, traffic: Traffic) -> None:
         """Have messages and bytes counted. Called before the iteration begins."""
         websocket = self._websocket
         limit, timeout = websocket.write_limit, websocket.send_timeout
@@ -1041,6 +1041,11 @@ class GeventSession(HubSession):
         else:
             reactor.clock.set(self, NEVER)
             reactor.remove(self)
+
+
+def count_session(session: GeventSession, traffic: Traffic) -> None:
+    """Have messages and bytes of a session counted whose iteration has not begun."""
+    session._count(traffic)
 
 
 class Regulator:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from greenws import ClientGroup
 from greenws.testing import EchoServer, silent, stop_reading
 from tests.group.members import NOWHERE, QUICK, Feed
+from tests.sessions.test_masses import LIMIT, burn
 from tests.support.ticker import Ticker
 from tests.support.waiting import PATIENCE, wait_until
 
@@ -182,19 +184,14 @@ def test_bulk_work_leaves_the_hub_its_turns(server: EchoServer, ticking: Ticker)
     class Heavy(Feed):
         def __init__(self, *args: Any, **options: Any) -> None:
             super().__init__(*args, **options)
-            burn()
+            pause()
 
         def close(self, *args: Any, **options: Any) -> None:
-            burn()
+            pause()
             super().close(*args, **options)
 
-    from tests.sessions.test_masses import LIMIT
-    from tests.sessions.test_masses import burn as burn_for
-
-    def burn() -> None:
-        burn_for(3 * LIMIT / 100)
-
-    import gc
+    def pause() -> None:
+        burn(3 * LIMIT / 100)
 
     gc.collect()
     gc.disable()
