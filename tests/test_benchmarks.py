@@ -89,7 +89,8 @@ def test_rows_of_a_group_run(tmp_path: Path) -> None:
     for summary in report.rows:
         assert {line.peer for line in summary.lines} == {"greenws", "greenws-group"}
     closing = next(row for row in report.rows if row.name == "group-drain")
-    assert (closing.unit, closing.bars[0].holds) == ("ms", True)
+    assert closing.unit == "ms"
+    assert all(line.value > 0 for line in closing.lines)
 
 
 def test_ratio_of_a_cost_is_turned_round() -> None:
