@@ -59,7 +59,7 @@ PEERS: tuple[Peer, ...] = (
         "greenws",
         "greenws",
         ("greenws",),
-        _MANY | _TLS | _DEFLATE | {"wishes"},
+        _MANY | _TLS | _DEFLATE | {"wishes", "drain"},
         "greenws",
     ),
     Peer(
@@ -78,6 +78,14 @@ PEERS: tuple[Peer, ...] = (
         ("greenws",),
         frozenset({"receive", "echo", "idle", "many"}) | _TLS | _DEFLATE,
         "greenws-connection",
+    ),
+    Peer(
+        "greenws-group",
+        "greenws_group",
+        "greenws",
+        ("greenws",),
+        frozenset({"echo", "idle", "drain", "many"}),
+        "greenws-group",
     ),
     *_asyncio_peers("picows", "picows", "picows", _MANY | _TLS),
     *_asyncio_peers("aiohttp", "aiohttp", "aiohttp", _MANY | _TLS | _DEFLATE),

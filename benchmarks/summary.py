@@ -95,6 +95,8 @@ def value_of(metric: str, result: dict[str, Any]) -> float:
         return float(result["messages"] / result["seconds"])
     if metric == "memory":
         return float(result["bytes"] / result["connections"] / 1024)
+    if metric == "time":
+        return float(result["seconds"] * 1000)
     if metric == "p99":
         return float(result["p99"] * 1000)
     return float(result["cpu"] / result["messages"] * 1e6)

@@ -2,6 +2,7 @@
 
 - :class:`Client`: subclass it, write ``on_ready``, ``on_text``, ``on_close``, ...; each
   connection runs in a greenlet of its own.
+- :class:`ClientGroup`: thousands of clients, started, counted and drained together.
 - :func:`connect`: opens a :class:`Connection`, which sends and receives by calls.
 - :class:`WebSocket`: iterate it for events.
 - :func:`drain`: close all clients in good order, as the end of the program does by itself.
@@ -20,6 +21,7 @@ from .backoff import Backoff
 from .client import Client
 from .connection import Connection, connect
 from .drain import drain
+from .group import ClientGroup
 from .persist import persist
 from .sessions.session import GeventSession
 from .status import Status
@@ -30,6 +32,7 @@ __all__ = [
     "COMPILED",
     "Backoff",
     "Client",
+    "ClientGroup",
     "Connection",
     "GeventSession",
     "Status",

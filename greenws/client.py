@@ -20,6 +20,7 @@ from .constants import EXIT_TIMEOUT, SHORTEST_WAIT
 from .drain import drain_at_exit
 from .errors import WebSocketClosing, WebSocketError, WebSocketUnavailable
 from .handlers import HANDLER_NAMES, Handlers, find_handler
+from .herd import Herd, Membership
 from .options import (
     RUN_OPTIONS,
     WEBSOCKET_OPTIONS,
@@ -170,6 +171,8 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
         self._runner: Any = None
         # Those that run on the same hub, while this client runs.
         self._roster: Roster | None = None
+        # What it has of its group, while it runs in one; or None.
+        self._member: Membership | None = None
         # The session, if messages go straight to it, as nothing is deflated or traced; or None.
         self._direct: GeventSession | None = None
         # When the present connection became ready, in seconds of the monotonic clock, or None.
@@ -182,11 +185,12 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
         self._limit: Greenlet[..., Any] | None = None
         # The causes of failed openings that were logged since the client was ready; None: none.
         self._warned: set[object] | None = None
-        # Signals: the client is ready or has ended; it has ended; it has to stop. Each is made only
-        # when somebody waits for it.
+        # Signals: the client is ready or has ended; it has ended. Each is made only when somebody
+        # waits for it.
         self._settled: Event | None = None
         self._ended: Event | None = None
-        self._stopped: Event | None = None
+        # Has the greenlet go on that waits to connect; or None.
+        self._wake: Callable[[], object] | None = None
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.websocket!r}>"
@@ -199,7 +203,14 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
         :raises RuntimeError: if it runs already.
         """
         self._begin()
-        self._greenlet = ResidentGreenlet.spawn(self._run_apart)
+        greenlet = self._greenlet = ResidentGreenlet(self._run_apart)
+        member = self._member
+        if member is None or member.ask():
+            greenlet.start()
+        else:
+            # Thousands that wait for their first turn take neither a stack nor a switch.
+            self._wake = greenlet.start
+            member.queue(greenlet.start)
         return self
 
     def run(self) -> None:
@@ -298,8 +309,7 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
         if greenlet is None or greenlet is getcurrent():
             self.websocket.force_disconnect()
             return
-        if greenlet.loop is None:
-            # The hub was destroyed, and nothing will ever run in the greenlet again.
+        if self._is_stranded:
             self.websocket.force_disconnect()
             self._finish()
             return
@@ -432,12 +442,14 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
             # This process is a forked child, and what runs is its parent's.
             self._step(_ENDED)
             self._direct = None
+            if self._member is not None and self._member.herd.is_of_parent:
+                self._member = None
         self._generation = forks.generation
         self._step(_CONNECTING)
         self._ready_time = None
         self._error = None
         self._warned = None
-        self._settled = self._ended = self._stopped = None
+        self._settled = self._ended = self._wake = None
         self._roster = get_roster()
         self._roster.add(self)
         drain_at_exit()
@@ -455,8 +467,13 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
         """Make the present connection the last one. A client that does not run stays as it is."""
         if self._life < life and self.is_running:
             self._step(life)
-        if self._stopped is not None:
-            self._stopped.set()
+        if self._wake is not None and not self._is_stranded:
+            self._wake()
+
+    @property
+    def _is_stranded(self) -> bool:
+        """Whether the hub was destroyed, and nothing will ever run in the greenlet again."""
+        return self._greenlet is not None and self._greenlet.loop is None
 
     def _may_wait(self, timeout: float | None) -> bool:
         """Tell whether the caller has to wait for the client; raise an error if it cannot."""
@@ -469,6 +486,7 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
         return True
 
     def _finish(self) -> None:
+        was_asked = self._is_stopping
         self._step(_ENDED)
         self._runner = None
         if self._limit is not None:
@@ -481,16 +499,24 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
         for event in (self._settled, self._ended):
             if event is not None:
                 event.set()
+        member = self._member
+        if member is not None:
+            self._member = None
+            member.end(self, self._error, was_asked)  # last: the client may begin anew there
 
     def _run_apart(self) -> None:
         """Run in a greenlet of its own: in a forked child, the greenlet just ends."""
         generation = self._generation
+        member = self._member
         try:
             self._run()
         except GreenletExit:
             pass  # kept by the greenlet, its traceback would be a cycle, through all that was alive
         except WebSocketUnavailable:
             if generation == forks.generation:
+                raise
+        except Exception:
+            if member is None:  # a group has logged it
                 raise
 
     def _run(self) -> None:
@@ -542,15 +568,34 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
             del outcome  # an idle connection does not keep how the one before has ended
             forks.check(generation)
             self._step(_WAITING)
+            if self._member is not None:
+                self._member.note_back_off()
             self._dispatch(events.BackOff(delay))
             if self._error is not None:
                 raise self._error
             if not self._is_stopping:
-                self._stopped = Event()
-                _wait(self._stopped, max(SHORTEST_WAIT, delay))
+                self._sleep(max(SHORTEST_WAIT, delay))
             forks.check(generation)
             if not self._is_stopping:
                 self._step(_CONNECTING)
+
+    def _take_turn(self, member: Membership, generation: int) -> bool:
+        """Wait until the group lets the client connect; False: it is to stop instead."""
+        if not member.is_admitted and not member.ask():
+            turn = Event()
+            self._wake = turn.set
+            member.queue(turn.set)
+            _wait(turn, None)
+            forks.check(generation)
+        self._wake = None
+        return not self._is_stopping
+
+    def _sleep(self, seconds: float) -> None:
+        """Wait before the next connection, or until the client is to stop."""
+        stopped = Event()
+        self._wake = stopped.set
+        _wait(stopped, seconds)
+        self._wake = None
 
     def _may_retry(self, backoff: Backoff, outcome: Outcome) -> bool:
         """Ask ``retry``, whose exceptions are those of a handler."""
@@ -569,18 +614,29 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
         failure: events.ConnectFail | events.Rejected | None = None
         last: events.Disconnected | None = None
         self._ready_time = None
+        member = self._member
+        if member is not None and not self._take_turn(member, generation):
+            return events.Disconnected("ended before its turn to connect")
         try:
             connection = self._connect()
         except Exception as error:  # of session_class, or of trace
+            if member is not None:
+                member.note_missed()
             self._handler_failed(error)
             return events.Disconnected("the connection was not begun")
+        if member is not None:
+            self.websocket.count(member.traffic)
         self._attach(self.websocket.stream)
         try:
             for event in connection:
                 if event.name == "ready":
                     self._take_ready()
+                    if member is not None:
+                        member.note_ready()
                 elif event.name == "rejected" or event.name == "connect_fail":
                     failure = event
+                    if member is not None:
+                        member.note_missed()
                     self._warn(event)
                 elif event.name == "disconnected":
                     last = event
@@ -735,6 +791,38 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
             raise error  # for the second time, say
         self._end_with(error, Status.GOING_AWAY, "")
         self._limit = Greenlet.spawn_later(EXIT_TIMEOUT, self.websocket.force_disconnect)
+
+
+# For groups
+
+
+def start_member(client: Client, herd: Herd) -> None:
+    """Start a client as a member of a group.
+
+    :raises RuntimeError: if it runs already.
+    """
+    if client.is_running:
+        raise RuntimeError(f"{client!r} is running already")
+    member = herd.enter()
+    client._member = member
+    try:
+        client.start()
+    finally:
+        # A start() of the user's own may raise, or do nothing.
+        if client._life is not _CONNECTING and client._member is member and not client.is_running:
+            client._member = None
+            herd.leave(member)
+
+
+def find_members(herd: Herd) -> list[Client]:
+    """Find the clients of a group among those that run on its hub."""
+    return [
+        resident
+        for resident in herd.roster.present()
+        if isinstance(resident, Client)
+        and resident._member is not None
+        and resident._member.herd is herd
+    ]
 
 
 def _overrides(name: str) -> Callable[[Client], bool]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+from collections.abc import Iterable, Sequence
 from time import monotonic
 from typing import Any
 
@@ -19,7 +20,7 @@ from gevent import GreenletExit, spawn
 from .constants import EXIT_TIMEOUT
 from .sessions.roster import Resident, Roster, find_roster, is_in_hub, list_rosters
 from .sessions.threads import make_lock, sleep
-from .sessions.wait import take_turn
+from .sessions.wait import in_turns
 from .status import Status
 from .websocket import build_user_close
 
@@ -30,9 +31,6 @@ _KILL_TIME = 0.1
 
 # Seconds in which a thread whose clients have ended may end, too.
 _THREAD_TIME = 0.05
-
-# Seconds of closing in one turn of the loop. A client takes some 10 us.
-_TURN_TIME = 0.005
 
 
 def drain(timeout: float = 5, code: int = Status.GOING_AWAY, reason: str = "") -> int:
@@ -52,9 +50,7 @@ def drain(timeout: float = 5, code: int = Status.GOING_AWAY, reason: str = "") -
     :raises ValueError: if the code must not be sent, the reason is too long, or the timeout is
         negative.
     """
-    if not timeout >= 0:
-        raise ValueError("timeout must be 0 or more")
-    build_user_close(code, reason)
+    check_drain(timeout, code, reason)
     roster = find_roster()
     if roster is None:
         return 0
@@ -64,9 +60,32 @@ def drain(timeout: float = 5, code: int = Status.GOING_AWAY, reason: str = "") -
     return _drain(roster, timeout, code, reason)
 
 
+def check_drain(timeout: float, code: int, reason: str) -> None:
+    """Check the arguments of :func:`drain`.
+
+    :raises ValueError: if the code must not be sent, the reason is too long, or the timeout is
+        negative.
+    """
+    if not timeout >= 0:
+        raise ValueError("timeout must be 0 or more")
+    build_user_close(code, reason)
+
+
 def _drain(roster: Roster, timeout: float, code: int, reason: str) -> int:
+    return drain_residents(roster, roster.present(), timeout, code, reason)
+
+
+def drain_residents(
+    roster: Roster, residents: Sequence[Resident], timeout: float, code: int, reason: str
+) -> int:
+    """Close some of those that run on a hub, wait for their ends, and kill the rest.
+
+    An exception that comes meanwhile, a kill or a ``gevent.Timeout``, ends the wait: those that
+    have not ended are killed.
+
+    :returns: the number of those that were killed.
+    """
     deadline = monotonic() + timeout
-    residents = roster.present()
     awaited = [resident for resident in residents if not resident.is_caller]
     vigil = roster.watch(awaited)
     try:
@@ -75,26 +94,29 @@ def _drain(roster: Roster, timeout: float, code: int, reason: str) -> int:
         late = [resident for resident in awaited if resident.is_running]
         if late:
             log.warning("%d clients did not close in time, and are killed", len(late))
-            for resident in late:
-                # Each by a greenlet: kill() waits for on_close, which may take for ever.
-                spawn(resident.kill)
+            _kill_all(late)
             vigil.wait(_KILL_TIME)
         return len(late)
+    except BaseException:
+        _kill_all([resident for resident in awaited if resident.is_running])
+        raise
     finally:
         vigil.end()
 
 
-def _close_all(residents: list[Resident], code: int, reason: str) -> None:
-    began = monotonic()
-    for resident in residents:
+def _close_all(residents: Iterable[Resident], code: int, reason: str) -> None:
+    for resident in in_turns(residents):
         try:
             resident.close(code, reason)
         except Exception:
             # A trace of the user's, say. The others are closed, and this one will be killed.
             log.exception("%r could not be closed", resident)
-        if monotonic() - began > _TURN_TIME:
-            take_turn()
-            began = monotonic()
+
+
+def _kill_all(residents: Iterable[Resident]) -> None:
+    for resident in residents:
+        # Each by a greenlet: kill() waits for on_close, which may take for ever.
+        spawn(resident.kill)
 
 
 # The end of the interpreter

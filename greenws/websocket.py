@@ -30,13 +30,14 @@ from .protocol.frame import Payload, build_close_payload
 from .protocol.handshake import check_protocols
 from .protocol.opcode import Opcode
 from .protocol.opening import CookieStore, RequestOptions, check_header, check_headers
+from .protocol.traffic import Traffic
 from .proxies.address import choose_proxy, parse_proxy
 from .redaction import redact_url
 from .sessions import forks
 from .sessions.context import check_context
 from .sessions.contract import Session, SessionClass
-from .sessions.lomond import adapt_session, is_gone
-from .sessions.session import GeventSession, explain_text
+from .sessions.lomond import ForeignSession, adapt_session, is_gone
+from .sessions.session import GeventSession, count_session, explain_text
 from .status import Status
 from .trace import Tracer
 from .url import encode_host, parse_url
@@ -415,6 +416,17 @@ class WebSocket(Endpoint):
         yield from self._start(
             session_class, poll, ping_rate, ping_timeout, auto_pong, close_timeout
         )
+
+    def count(self, traffic: Traffic) -> None:
+        """Have messages and bytes of the connection counted that is about to begin. Called between
+        :meth:`connect` and the first step of its iteration, by a client that is in a group.
+        """
+        self._protocol.count(traffic, self.max_size)
+        driver = self._driver
+        if isinstance(driver, GeventSession):
+            count_session(driver, traffic)
+        elif isinstance(driver, ForeignSession):
+            driver.count(traffic)
 
     def reset(self) -> None:
         """Forget the last connection.

@@ -75,6 +75,25 @@ def test_ratio_is_the_median_of_the_rounds_pairs() -> None:
     assert row.bars[0].holds is True
 
 
+def test_rows_of_a_group_run(tmp_path: Path) -> None:
+    rows = [row.name for row in ROWS if row.subject == "greenws-group"]
+    command = [sys.executable, "-m", "benchmarks", "--peers", "greenws,greenws-group"]
+    for row in rows:
+        command += ["--only", row]
+    command += ["--rounds", "1", "--seconds", "0.02", "--connections", "50"]
+    run = subprocess.run(
+        [*command, "--output", str(tmp_path)], cwd=ROOT, capture_output=True, text=True, timeout=50
+    )
+    assert "failed" not in run.stdout
+    report = Report.from_json((tmp_path / "benchmarks.json").read_text(encoding="utf-8"))
+    assert [row.name for row in report.rows] == rows
+    for summary in report.rows:
+        assert {line.peer for line in summary.lines} == {"greenws", "greenws-group"}
+    closing = next(row for row in report.rows if row.name == "group-drain")
+    assert closing.unit == "ms"
+    assert all(line.value > 0 for line in closing.lines)
+
+
 def test_ratio_of_a_cost_is_turned_round() -> None:
     row = sum_up(MEMORY_ROW, greenws=[memory(10)], aiohttp=[memory(12)])
     assert row.bars[0].reached == pytest.approx(1.2)

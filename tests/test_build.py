@@ -98,6 +98,7 @@ def test_public_names_are_those_of_the_design() -> None:
         "COMPILED",
         "Backoff",
         "Client",
+        "ClientGroup",
         "Connection",
         "GeventSession",
         "Status",

@@ -32,6 +32,7 @@ def test_public_names_are_all_there() -> None:
         "COMPILED",
         "Backoff",
         "Client",
+        "ClientGroup",
         "Connection",
         "GeventSession",
         "Status",

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from gevent import subprocess
 
-from greenws import Backoff, Client, Connection, WebSocket, events
+from greenws import Backoff, Client, ClientGroup, Connection, WebSocket, events
 from greenws.testing import EchoServer, close_with
 from tests.support.authority import Authority
 
@@ -94,6 +94,21 @@ def test_load_runs_on_a_server() -> None:
         assert server.message_count == 5000
 
 
+def test_group_runs_by_itself() -> None:
+    assert run("group.py").splitlines() == [
+        "ready: 200",
+        "ready again: 200",
+        "closed: 200, killed: 0",
+        "connections: 400, hellos: 400",
+    ]
+
+
+def test_group_runs_on_a_server() -> None:
+    with EchoServer() as server:
+        assert "connections: 200, hellos: 200" in run("group.py", server.url)
+        assert [c.close_code for c in server.connections] == [1001] * 200
+
+
 def test_bridge_runs_by_itself() -> None:
     answer = run("bridge.py")
     assert answer.startswith("HTTP/1.1 200 OK")
@@ -166,7 +181,7 @@ def read_page(name: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "page", ["client.rst", "websocket.rst", "reconnecting.rst", "sequential.rst"]
+    "page", ["client.rst", "groups.rst", "websocket.rst", "reconnecting.rst", "sequential.rst"]
 )
 def test_code_of_a_page_compiles(page: str) -> None:
     blocks = re.findall(
@@ -202,6 +217,16 @@ def test_page_of_sequential_code_names_every_member() -> None:
     assert told <= shown
     for name in told | {"max_queue", "reply_key", "send_stream", "close_code", "sent_code"}:
         assert f"``{name}" in page or f".{name}(" in page, name
+
+
+def test_page_of_groups_names_every_member_and_count() -> None:
+    page = read_page("groups.rst")
+    for name in vars(ClientGroup):
+        if not name.startswith("_"):
+            assert f"``{name}(" in page or f".{name}``" in page, name
+    options = inspect.signature(ClientGroup).parameters
+    rows = set(re.findall(r"^``(\w+)``  ", page, re.MULTILINE))
+    assert rows == {*options, *ClientGroup().stats()}
 
 
 def test_page_of_reconnecting_has_the_defaults_of_backoff() -> None:

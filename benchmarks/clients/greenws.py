@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from time import perf_counter
+from collections.abc import Callable
+from functools import partial
+from time import perf_counter, process_time
 from typing import Any
 
 import gevent
@@ -11,7 +13,7 @@ from gevent.event import Event
 import greenws
 
 from ..payloads import JSON_SIZE, joined_json, json_texts
-from .meter import MemoryMeter, Meter, RoundTrips
+from .meter import MemoryMeter, Meter, RoundTrips, report
 from .task import Task, run_client
 
 
@@ -149,6 +151,20 @@ def idle(task: Task) -> None:
     meter.end(len(clients))
 
 
+def close_all(drain: Callable[[], int], task: Task) -> None:
+    """Report how long ``drain`` takes to close all connections in good order."""
+    began, cpu = perf_counter(), process_time()
+    killed = drain()
+    seconds, cpu = perf_counter() - began, process_time() - cpu
+    assert not killed
+    report(messages=task.connections, seconds=seconds, cpu=cpu)
+
+
+def drain(task: Task) -> None:
+    open_all(greenws.Client, task.connections, task)
+    close_all(partial(greenws.drain, 10), task)
+
+
 def fairness(task: Task) -> None:
     trips = RoundTrips(task)
     text = "x" * task.size
@@ -175,4 +191,4 @@ def fairness(task: Task) -> None:
 
 
 if __name__ == "__main__":
-    run_client(receive, send, echo, connect, idle, fairness)
+    run_client(receive, send, echo, connect, idle, fairness, drain)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import logging
 import random
 import string
 import sys
@@ -12,12 +13,12 @@ from time import perf_counter
 
 import gevent
 from gevent.event import Event
-from gevent.lock import Semaphore
 
 from .. import events
 from ..client import Client, ClientOptions
 from ..constants import MAX_MESSAGE_SIZE
 from ..errors import WebSocketError
+from ..group import ClientGroup
 from ..redaction import redact_url
 from ..status import Status
 from ..url import parse_url
@@ -29,6 +30,9 @@ from .tally import Tally
 
 # Descriptors beyond those of the connections: the hub, pipes, libraries, name lookups.
 _SPARE_DESCRIPTORS = 64
+
+# The log of the group's end.
+drain_log = logging.getLogger("greenws.drain")
 
 # The time limit for the closing handshakes of all connections together, in seconds.
 _CLOSE_TIMEOUT = 5.0
@@ -89,6 +93,9 @@ class LoadClient(Client):
         except WebSocketError:
             pass  # the connection is ending, and on_close reports the cause
 
+    def on_connecting(self, event: events.Connecting) -> None:
+        self._load.record_start()
+
     def on_ready(self, event: events.Ready) -> None:
         self._load.record_ready(self)
 
@@ -138,7 +145,8 @@ class LoadRun:
         self._url = url
         self._tally = tally
         self._clients: list[LoadClient] = []
-        self._slots = Semaphore(options.connecting)
+        rate = options.rate if 0 < options.rate < float("inf") else None
+        self._group = ClientGroup(max_connecting=options.connecting, rate=rate)
         # The number of connections that have not finished the current phase.
         self._waited_for = 0
         self._phase_done = Event()
@@ -160,12 +168,15 @@ class LoadRun:
                 self._tally.message_seconds = self._last_echo - self._message_start
                 self._close_all()
 
+    def record_start(self) -> None:
+        """Record that the opening of a connection begins."""
+        self._tally.started += 1
+
     def record_ready(self, client: LoadClient) -> None:
         """Record that a connection is open."""
         client.stage = Stage.READY
         self._tally.connected += 1
         self._tally.open += 1
-        self._slots.release()
         self._count_down()
 
     def record_echo(self, seconds: float, now: float) -> None:
@@ -186,8 +197,6 @@ class LoadRun:
             return
         client.stage = Stage.OVER
         self._tally.failures[escape_line(reason)] += 1
-        if before is Stage.CONNECTING:
-            self._slots.release()
         if before is Stage.CONNECTING or before is Stage.TALKING:
             self._count_down()
 
@@ -215,20 +224,17 @@ class LoadRun:
             self._exchange(ready)
 
     def _connect_all(self) -> None:
-        tally = self._tally
-        options = self.options
+        connections = self.options.connections
         start = perf_counter()
-        self._begin_phase(options.connections)
-        for number in range(options.connections):
-            if options.rate:
-                gevent.sleep(max(0.0, start + number / options.rate - perf_counter()))
-            self._slots.acquire()
-            client = LoadClient(self, self._url, options.client)
-            self._clients.append(client)
-            tally.started += 1
-            client.start()
+        self._begin_phase(connections)
+        self._group.start(self._make_client() for _ in range(connections))
         self._phase_done.wait()
-        tally.connect_seconds = perf_counter() - start
+        self._tally.connect_seconds = perf_counter() - start
+
+    def _make_client(self) -> LoadClient:
+        client = LoadClient(self, self._url, self.options.client)
+        self._clients.append(client)
+        return client
 
     def _exchange(self, ready: list[LoadClient]) -> None:
         self._begin_phase(len(ready))
@@ -246,22 +252,11 @@ class LoadRun:
             seen = self._tally.messages
 
     def _close_all(self) -> None:
-        clients = self._clients
-        connecting = [client for client in clients if client.stage is Stage.CONNECTING]
-        for client in clients:
+        for client in self._clients:
             client.stage = Stage.OVER  # from now on, the end of a connection is not a failure
-        for client in connecting:
-            client.kill()
-        for client in clients:
-            if client.is_ready:
-                client.close(Status.NORMAL, "")
-        seconds = min(_CLOSE_TIMEOUT, self.options.timeout)
-        with gevent.Timeout(seconds, False):  # type: ignore[arg-type]  # not in the stubs
-            for client in clients:
-                client.join()
-        for client in clients:
-            if client.is_running:
-                client.kill()
+        # What the server does not answer is no result of the run, and nothing to warn of.
+        drain_log.setLevel(logging.ERROR)
+        self._group.drain(min(_CLOSE_TIMEOUT, self.options.timeout), Status.NORMAL)
 
 
 def run_load(options: LoadOptions) -> int:

@@ -43,6 +43,7 @@ from .opcode import Opcode
 from .opening import Opening, Outcome, Refused, RequestOptions, Upgraded
 from .response import Response
 from .stream import Stream
+from .traffic import CountedStream, Traffic
 
 
 class Phase(enum.IntEnum):
@@ -147,6 +148,15 @@ class ClientProtocol:
         if phase not in PHASE_STEPS[self.phase]:
             raise RuntimeError(f"a connection cannot go from {self.phase.name} to {phase.name}")
         self.phase = phase
+
+    def count(self, traffic: Traffic, max_size: int | None) -> None:
+        """Have messages counted. Called before anything was received, and before handlers are set.
+
+        :param max_size: as of the class.
+        """
+        tracer = self.stream.tracer
+        self.stream = CountedStream(traffic, max_size)
+        self.stream.tracer = tracer
 
     # What it is
 

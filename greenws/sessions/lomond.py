@@ -22,6 +22,7 @@ from .contract import SUPERSEDED, DrivenWebSocket, FullSession, Session, Target
 if TYPE_CHECKING:
     from ..events import AnyEvent
     from ..protocol.frame import Payload
+    from ..protocol.traffic import Traffic
 
 # Names of the errors by which a session of lomond's says that there is nobody to send to.
 _GONE = frozenset({"TransportFail", "WebSocketClosed", "WebSocketUnavailable"})
@@ -200,11 +201,12 @@ class ForeignWebSocket(DrivenWebSocket):
 class ForeignSession:
     """A session of others, lomond's or a user's, for a :class:`greenws.WebSocket`."""
 
-    __slots__ = ("_session", "_websocket", "is_forced", "is_running")
+    __slots__ = ("_session", "_traffic", "_websocket", "is_forced", "is_running")
 
     def __init__(self, session: Session, websocket: DrivenWebSocket) -> None:
         self._session: Any = session
         self._websocket = websocket
+        self._traffic: Traffic | None = None
         #: Whether the iteration has begun, and has not ended.
         self.is_running: bool = False
         #: Whether force_disconnect() was called.
@@ -236,11 +238,19 @@ class ForeignSession:
         finally:
             self.is_running = False
 
+    def count(self, traffic: Traffic) -> None:
+        # Only messages: nobody tells of the bytes that such a session moves.
+        self._traffic = traffic
+
     def send(self, opcode: int, payload: Payload) -> None:
         self._session.send(opcode, payload)
+        if self._traffic is not None and opcode < 8:
+            self._traffic.messages_sent += 1
 
     def send_compressed(self, opcode: int, payload: Payload) -> None:
         self._session.send_compressed(opcode, payload)
+        if self._traffic is not None:
+            self._traffic.messages_sent += 1
 
     def write(self, data: bytes) -> None:
         self._session.write(data)

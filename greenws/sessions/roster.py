@@ -143,8 +143,11 @@ class Vigil:
             self._over.set()
 
     def wait(self, seconds: float) -> None:
-        """Wait until all have ended, for at most so many seconds."""
-        self._over.wait(seconds)
+        """Wait until all have ended, for at most so many seconds; in a forked child, where they are
+        the parent's, no longer.
+        """
+        with forks.set_in_child(self._over):
+            self._over.wait(seconds)
 
     def end(self) -> None:
         """Be told of no more ends."""

@@ -63,12 +63,14 @@ from ..protocol import slices
 from ..protocol.frame import Payload
 from ..protocol.opcode import Opcode
 from ..protocol.stream import HEADROOM, Stream
+from ..protocol.traffic import Traffic
 from ..redaction import MAX_MESSAGE, printable
 from ..trace import Tracer
 from . import threads
 from .approach import Approach
 from .clock import NEVER
 from .contract import SUPERSEDED, DrivenWebSocket
+from .counted import CountedInbox, CountedOutbox
 from .inbox import LARGE_READ, NOTHING, Inbox
 from .lifecycle import (
     CLOSING,
@@ -275,6 +277,13 @@ class GeventSession(HubSession):
     def _has_broken(self) -> bool:
         """Whether the connection was found broken by a write."""
         return self._outbox.has_failed
+
+    def _count(self, traffic: Traffic) -> None:
+        """Have messages and bytes counted. Called before the iteration begins."""
+        websocket = self._websocket
+        limit, timeout = websocket.write_limit, websocket.send_timeout
+        self._inbox = CountedInbox(traffic)
+        self._outbox = CountedOutbox(traffic, self._life, limit, timeout)
 
     # Running
 
@@ -1070,6 +1079,11 @@ class GeventSession(HubSession):
         else:
             reactor.clock.set(self, NEVER)
             reactor.remove(self)
+
+
+def count_session(session: GeventSession, traffic: Traffic) -> None:
+    """Have messages and bytes of a session counted whose iteration has not begun."""
+    session._count(traffic)
 
 
 class Regulator:

@@ -10,17 +10,25 @@ waits for the descriptor. The greenlet would read the answer that the parent wai
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from time import monotonic
+from typing import Any, TypeVar
 
 from gevent import Greenlet, get_hub, sleep
 from gevent.hub import Waiter
 
 from . import forks
+from .roster import is_in_hub
+
+T = TypeVar("T")
 
 #: The events of ``loop.io``, as bits.
 READ = 1
 WRITE = 2
+
+
+# Seconds of work on many things in one turn of the loop.
+_TURN_TIME = 0.005
 
 
 class Interrupted(BaseException):
@@ -81,6 +89,19 @@ def take_turn() -> None:
         hub.wait(timer)
     finally:
         timer.close()
+
+
+def in_turns(items: Iterable[T]) -> Iterator[T]:
+    """Iterate over thousands of things, and let the loop have a turn after every 5 ms of work.
+
+    In the hub itself, which cannot wait, there are no turns in between.
+    """
+    began = monotonic()
+    for item in items:
+        yield item
+        if monotonic() - began > _TURN_TIME and not is_in_hub():
+            take_turn()
+            began = monotonic()
 
 
 #: Whether :func:`let_others_catch_up` does anything.
