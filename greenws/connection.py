@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Callable, Generator, Hashable, Iterator, Mapping
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakSet
 
 from gevent import GreenletExit, getcurrent
@@ -110,6 +110,19 @@ def connect(url: str, **options: Unpack[ConnectionOptions]) -> Connection:
     check_option("auto_pong", run.get("auto_pong", True))
     websocket = WebSocket(url, **given)
     return Connection(websocket, session_class, run, max_queue, reply_key)
+
+
+class Listener(Protocol):
+    """Who takes the messages of a connection as they come, and is told its end."""
+
+    def take(self, message: Text | Binary) -> bool:
+        """Take a message that is no reply; False: it is for :meth:`Connection.receive`.
+
+        Called in the greenlet that receives, and must raise nothing.
+        """
+
+    def ended(self, error: errors.WebSocketClosed) -> None:
+        """The connection has ended; called once, with the error that every call raises now."""
 
 
 class Connection:
@@ -399,6 +412,13 @@ class Connection:
             reader.pings.pop(data, None)
         return latency
 
+    def listen(self, listener: Listener) -> None:
+        """Have a listener take the messages before :meth:`receive`, and be told the end.
+
+        Called right after :func:`connect`, it misses nothing. The listener is kept until the end.
+        """
+        self._reader.listen(listener)
+
     # The end
 
     def close(self, code: int | None = Status.NORMAL, reason: str = "") -> None:
@@ -458,6 +478,7 @@ class _Reader:
         "_greenlet",
         "_head",
         "_iteration",
+        "_listener",
         "_replies",
         "_response",
         "_roster",
@@ -492,6 +513,7 @@ class _Reader:
         #: How the connection has ended; None: it has not.
         self.end: _End | None = None
         self._replies: Replies | None = None
+        self._listener: Listener | None = None
         # Those that wait for the end.
         self._ended: tuple[Ticket, ...] = ()
         # The exception out of reply_key that ends the connection.
@@ -587,10 +609,26 @@ class _Reader:
                 end.is_quiet, end.cause = False, self._error
             elif state.sent_code is not None and not is_first and violation is None:
                 end.is_quiet = True  # the user has closed
+            is_told = self.end is not None  # in a forked child, where it has ended before
             self._finish(end)
+            if self._listener is not None and not is_told:
+                self._listener.ended(self.make_error())
 
     def _take(self, event: Text | Binary) -> None:
         if self._replies is None or not self._replies.take(event):
+            self.mailbox.put(event, measure(event))
+
+    def listen(self, listener: Listener) -> None:
+        """Give messages that are no replies to ``listener`` first."""
+        stream = self._websocket.stream
+        self._listener = listener
+        stream.text_handler = stream.binary_handler = self._offer
+
+    def _offer(self, event: Text | Binary) -> None:
+        assert self._listener is not None
+        if self._replies is not None and self._replies.take(event):
+            return
+        if not self._listener.take(event):
             self.mailbox.put(event, measure(event))
 
     def _take_pong(self, data: bytes) -> None:
