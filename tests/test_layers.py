@@ -106,6 +106,11 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "cli.connect",
         "cli.command",
         "cli",
+        "locust.failures",
+        "locust.answer",
+        "locust.user_connection",
+        "locust.user",
+        "locust",
     ),
     ("", "__main__"),  # "" is greenws itself
 )

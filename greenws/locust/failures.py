@@ -1,8 +1,8 @@
 """The errors of a user's calls, in a form that Locust takes quietly.
 
-A failure is a row already when its error is raised. So that Locust tells it neither twice nor with a
-traceback, the error is one of Locust's own exceptions, too: a task that lets it out just ends, and
-the user goes on with the next task. ``except greenws.errors.ConnectFail`` works as ever.
+A failure is a row already when its error is raised. So that Locust tells it neither twice nor with
+a traceback, the error is one of Locust's own exceptions, too: a task that lets it out just ends,
+and the user goes on with the next task. ``except greenws.errors.ConnectFail`` works as ever.
 """
 
 from __future__ import annotations

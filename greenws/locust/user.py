@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, cast, overload
 from urllib.parse import urlsplit
 
 from gevent import Greenlet, GreenletExit, joinall
+from locust import User
+from locust.exception import StopTest, StopUser
 
 from .. import constants
 from ..backoff import Backoff
@@ -32,14 +34,6 @@ from ..websocket import check_session_class
 from .answer import STEERING, Answer
 from .failures import QUIET, quieten
 from .user_connection import Terms, UserConnection, find_latency
-
-try:
-    from locust import User
-except ImportError as error:
-    raise ImportError(
-        f"greenws.locust needs Locust: pip install 'greenws[locust]' ({error})"
-    ) from error
-from locust.exception import StopTest, StopUser
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -278,8 +272,8 @@ class WebSocketUser(User, WebSocketDefaults, RunDefaults):
                 return  # the end of the connection is told in its row
 
         # Attributes of the object, as Locust looks them up there.
-        vars(self).update(on_start=start, on_stop=stop)
-        run: Callable[[], object] = super().run
+        self.__dict__.update(on_start=start, on_stop=stop)
+        run = cast(Callable[[], object], super().run)
         try:
             run()
         finally:

@@ -221,8 +221,8 @@ class UserConnection:
                 self._report("WSR", name, began, 0, late)
                 raise quieten(late) from None
             except ENDINGS as error:
-                if self._again is not None:
-                    self._await_again()
+                self._await_end()
+                self._await_again()
                 if self._connection is connection:
                     raise self._meet(error) from None
                 continue
@@ -292,6 +292,8 @@ class UserConnection:
             reply = connection.request(payload, match, key=key, timeout=timeout)
         except ENDINGS as error:
             raise self._meet(error) from None
+        except STEERING:  # somebody ends the user
+            raise
         except TimeoutError:
             failure = _build_timeout("reply", timeout)
         except Exception as error:
@@ -354,21 +356,19 @@ class UserConnection:
         is_asked = self._asked is not None
         is_fine = (is_asked and error.graceful) or error.code in terms.normal_codes
         seconds = 0.0 if self._asked is None else perf_counter() - self._asked
+        if is_asked or terms.backoff is None:
+            user.release(self)
+        else:
+            if monotonic() - self._ready >= terms.backoff.reset_after:
+                self._failures = 0
+            outcome = events.Disconnected(error.reason, error.graceful, error.code, error.sent_code)
+            self._again = Greenlet.spawn(self._open_again, terms.backoff, outcome)
         try:
             user.report(
                 "WSC", terms.name, seconds * 1000, 0, None if is_fine else error, None, terms.url
             )
         except Exception as raised:  # a listener of Locust's event may steer the user
             user.take_failure(raised)
-        if is_asked or terms.backoff is None:
-            user.release(self)
-        else:
-            if monotonic() - self._ready >= terms.backoff.reset_after:
-                self._failures = 0
-            outcome = events.Disconnected(
-                error.reason, error.graceful, error.code, error.sent_code
-            )
-            self._again = Greenlet.spawn(self._open_again, terms.backoff, outcome)
 
     def _open_again(self, backoff: Backoff, outcome: Outcome) -> None:
         is_open = False
@@ -402,11 +402,16 @@ class UserConnection:
         :raises WebSocketClosed: there is none.
         """
         if self._end is not None:
-            if self._again is not None:
-                self._await_again()
+            self._await_again()
             if self._end is not None:
                 raise self._meet(self._end)
         return self._connection
+
+    def _await_end(self) -> None:
+        """Wait until the connection, which is about to end, has ended."""
+        if self._end is None and self._asked is None:
+            # The server has closed, or does not take any more: this sends nothing.
+            self._connection.close()
 
     def _await_again(self) -> None:
         again = self._again
@@ -415,6 +420,7 @@ class UserConnection:
 
     def _meet(self, error: Exception) -> Exception:
         """Return the error for a call that the end of the connection has refused."""
+        self._await_end()
         if isinstance(error, errors.WebSocketClosed):
             if self._is_met:
                 return abandon(error)

@@ -10,6 +10,7 @@ from tests.support.run import run_script
 HEAD = """
 import locust
 import json, time
+from functools import partial
 import gevent
 from locust import SequentialTaskSet, TaskSet, constant, constant_pacing, task
 from locust.exception import StopUser
@@ -55,7 +56,8 @@ def test_rows_have_types_times_lengths_and_context() -> None:
 
         with EchoServer() as server, LoadTest(Plain, host=server.url) as test:
             test.wait_rows("WSC")
-            found = [(row["request_type"], row["name"], row["response_length"]) for row in test.rows]
+            columns = ("request_type", "name", "response_length")
+            found = [tuple(row[column] for column in columns) for row in test.rows]
             assert found == [
                 ("WS", "/a", 0), ("WSS", "greeting", 6), ("WSS", "/a", 5), ("WSR", "answer", 5),
                 ("WSQ", "list", 6), ("WSR", "tick", 12), ("WSR", "tock", 0), ("WSR", "early", 0),
@@ -122,7 +124,7 @@ def test_replies_are_matched_and_judged() -> None:
             pushes = 0
 
             def on_text(self, event):
-                assert event.text == "push"
+                assert event.text in ("push", "mine")
                 self.pushes += 1
 
             def reply_key(self, event):
@@ -131,15 +133,16 @@ def test_replies_are_matched_and_judged() -> None:
             @task
             def all(self):
                 self.connect("/")
+                ask = partial(self.request, catch_response=True)
                 is_mine = lambda event: event.text == "mine"
                 assert self.request("mine", match=is_mine, timeout=5).text == "mine"
                 assert self.request({"id": 4}, key=4, timeout=5).json == {"id": 4}
-                with self.request("mine", match=is_mine, name="bad", catch_response=True) as answer:
+                with ask("mine", match=is_mine, name="bad") as answer:
                     assert answer.text == "mine" and answer.data == b"mine"
                     answer.failure("no price")
-                with self.request("mine", match=is_mine, name="error", catch_response=True) as answer:
+                with ask("mine", match=is_mine, name="error") as answer:
                     answer.failure(KeyError("price"))
-                with self.request("mine", match=is_mine, name="good", catch_response=True) as answer:
+                with ask("mine", match=is_mine, name="good") as answer:
                     answer.success()
                 try:
                     with self.request("[1]", match=lambda e: e.text == "[1]", name="bug",
@@ -147,9 +150,9 @@ def test_replies_are_matched_and_judged() -> None:
                         assert answer.json == [2]
                 except AssertionError:
                     pass
-                with self.request("silence", name="late", timeout=0.01, catch_response=True) as answer:
+                with ask("silence", name="late", timeout=0.01) as answer:
                     assert isinstance(answer.error, TimeoutError) and answer.event is None
-                with self.request("silence", name="fine", timeout=0.01, catch_response=True) as answer:
+                with ask("silence", name="fine", timeout=0.01) as answer:
                     answer.success()
                 try:
                     with self.request("silence", name="late2", timeout=0.01,
@@ -244,7 +247,8 @@ def test_pushes_go_to_handlers_of_the_user_or_of_a_connection() -> None:
         with EchoServer(serve) as server, LoadTest(Feed, host=server.url) as test:
             test.wait_end()
             assert sorted(row["name"] for row in test.of("WSR")) == ["blob", "tick"]
-            assert 1000 <= next(r for r in test.rows if r["name"] == "tick")["response_time"] < 60_000
+            times = {row["name"]: row["response_time"] for row in test.rows}
+            assert 1000 <= times["tick"] < 60_000
             assert [c.close_code for c in server.connections] == [1001, 1001]
             assert not test.errors, test.errors
     """)
@@ -278,7 +282,7 @@ def test_error_of_a_handler_is_told_and_the_user_goes_on() -> None:
                     self.send(b"steer")
                 if self.asked == 3:
                     self.send(b"end")
-                self.request("x", timeout=5)
+                self.request("x", match=lambda event: event.name == "text", timeout=5)
 
         with EchoServer() as server, LoadTest(Feed, host=server.url) as test:
             test.wait_end()
@@ -434,7 +438,7 @@ def test_connection_is_opened_again_if_asked_for() -> None:
     run("""
         class Again(WebSocketUser):
             wait_time = constant(0)
-            reconnect = Backoff(min_wait=0.01, max_wait=0.01, max_tries=3)
+            reconnect = Backoff(min_wait=0.01, max_wait=0.01, max_tries=3, reset_after=0)
             again = 0
 
             def on_start(self):
@@ -449,7 +453,7 @@ def test_connection_is_opened_again_if_asked_for() -> None:
             def all(self):
                 self.request("x", match=lambda event: event.text == "x", timeout=5)
 
-        script = in_turn(close_with(4001, after=2), close_with(4002, after=2), echo)
+        script = in_turn(close_with(4001, after=2), echo, close_with(4002, after=2), echo)
         with EchoServer(script) as server:
             server.opening = in_turn(greenws.testing.accept, reject(503), greenws.testing.accept)
             with LoadTest(Again, host=server.url) as test:
@@ -496,7 +500,10 @@ def test_connection_is_opened_again_if_asked_for() -> None:
         class StopsMeanwhile(GivesUp):
             reconnect = True
 
-        for user_class in (GivesUp, Refuses):
+        class AtOnce(GivesUp):
+            reconnect = Backoff(max_tries=1)
+
+        for user_class in (GivesUp, Refuses, AtOnce):
             with EchoServer(drop(after=1)) as server:
                 server.opening = in_turn(greenws.testing.accept, reject(503))
                 with LoadTest(user_class, host=server.url) as test:
@@ -552,7 +559,7 @@ def test_close_may_be_called_anywhere_and_is_told_its_mistakes() -> None:
                 except locust.exception.RescheduleTask:
                     pass
                 with self.connect("/killed") as connection:
-                    connection.send("ready", name="ready")
+                    connection.send(b"ready", name="ready")
                     gevent.sleep(3600)
 
         with EchoServer() as server:
@@ -748,4 +755,3 @@ def test_without_locust_the_error_says_what_to_install() -> None:
             print(error)
     """)
     assert "pip install 'greenws[locust]'" in output
-

@@ -60,9 +60,7 @@ class Result:
     def count(self, kind: str, name: str, column: str = "Request Count") -> int:
         """A number of the row of this type and name; 0 without such a row."""
         return sum(
-            int(row[column])
-            for row in self.requests
-            if (row["Type"], row["Name"]) == (kind, name)
+            int(row[column]) for row in self.requests if (row["Type"], row["Name"]) == (kind, name)
         )
 
     def check_quiet(self) -> None:
