@@ -106,6 +106,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "cli.connect",
         "cli.command",
         "cli",
+        "locust.base",
         "locust.failures",
         "locust.answer",
         "locust.user_connection",

@@ -5,13 +5,6 @@ Importing this module imports Locust, which patches the process. greenws itself 
 
 from __future__ import annotations
 
-try:
-    import locust as _locust  # noqa: F401
-except ImportError as error:
-    raise ImportError(
-        f"greenws.locust needs Locust: pip install 'greenws[locust]' ({error})"
-    ) from error
-
 from .answer import Answer
 from .user import WebSocketUser
 from .user_connection import UserConnection

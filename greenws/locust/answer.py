@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from locust.exception import (
+from .base import (
     CatchResponseError,
     InterruptTaskSet,
     RescheduleTask,
@@ -14,7 +14,6 @@ from locust.exception import (
     StopTest,
     StopUser,
 )
-
 from .failures import quieten
 
 if TYPE_CHECKING:
@@ -25,7 +24,13 @@ if TYPE_CHECKING:
     from ..events import Binary, Text
 
 #: The exceptions by which a task tells Locust what to do next: no failures.
-STEERING = (InterruptTaskSet, RescheduleTask, RescheduleTaskImmediately, StopTest, StopUser)
+STEERING: tuple[type[Exception], ...] = (
+    InterruptTaskSet,
+    RescheduleTask,
+    RescheduleTaskImmediately,
+    StopTest,
+    StopUser,
+)
 
 
 class Answer:

@@ -7,9 +7,8 @@ and the user goes on with the next task. ``except greenws.errors.ConnectFail`` w
 
 from __future__ import annotations
 
-from locust.exception import RescheduleTask, StopUser
-
 from .. import errors
+from .base import RescheduleTask, StopUser
 
 
 class ConnectFail(errors.ConnectFail, RescheduleTask):
@@ -58,7 +57,11 @@ _KINDS: dict[type[Exception], type[Exception]] = {
 QUIET: tuple[type[Exception], ...] = (*_KINDS.values(), Abandoned)
 
 #: The errors of a call on a connection that ends or has ended: the row of the end tells them.
-ENDINGS = (errors.WebSocketClosed, errors.WebSocketClosing, errors.TransportFail)
+ENDINGS: tuple[type[errors.WebSocketError], ...] = (
+    errors.WebSocketClosed,
+    errors.WebSocketClosing,
+    errors.TransportFail,
+)
 
 
 def quieten(error: Exception) -> Exception:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from time import time
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, cast, overload
 from urllib.parse import urlsplit
 
 from gevent import Greenlet, GreenletExit, joinall
-from locust import User
-from locust.exception import StopTest, StopUser
 
 from .. import constants
 from ..backoff import Backoff
@@ -32,6 +31,7 @@ from ..sessions.session import GeventSession
 from ..status import Status
 from ..websocket import check_session_class
 from .answer import STEERING, Answer
+from .base import StopTest, StopUser, User
 from .failures import QUIET, quieten
 from .user_connection import Terms, UserConnection, find_latency
 
@@ -251,11 +251,20 @@ class WebSocketUser(User, WebSocketDefaults, RunDefaults):
 
     # The life of a user
 
-    def run(self) -> None:  # type: ignore[misc]  # Locust's is final, and is called here
-        """Run the user; then close what is open, with 1001, for at most ``close_timeout`` seconds.
+    if not TYPE_CHECKING:  # Locust's run() is final
 
-        Locust calls it. A failure in ``on_start`` that is a row already ends the user without a
-        traceback, and one in ``on_stop`` has no further consequence.
+        def run(self):
+            """Run the user, as Locust does; then close what is open."""
+            with self._life():
+                super().run()
+
+    @contextmanager
+    def _life(self) -> Iterator[None]:
+        """Surround the run of the user. At its end all connections are closed with 1001, which
+        takes ``close_timeout`` seconds at most.
+
+        A failure in ``on_start`` that is a row already ends the user without a traceback, and one
+        in ``on_stop`` has no further consequence.
         """
         on_start, on_stop = self.on_start, self.on_stop
 
@@ -273,9 +282,8 @@ class WebSocketUser(User, WebSocketDefaults, RunDefaults):
 
         # Attributes of the object, as Locust looks them up there.
         self.__dict__.update(on_start=start, on_stop=stop)
-        run = cast(Callable[[], object], super().run)
         try:
-            run()
+            yield
         finally:
             del self.on_start, self.on_stop
             self._close_all()
@@ -308,8 +316,7 @@ class WebSocketUser(User, WebSocketDefaults, RunDefaults):
         :param response_time: milliseconds.
         :param response_length: bytes.
         """
-        fire: Callable[..., object] = self.environment.events.request.fire
-        fire(
+        self.environment.events.request.fire(
             request_type=kind,
             name=name,
             response_time=response_time,
@@ -329,8 +336,9 @@ class WebSocketUser(User, WebSocketDefaults, RunDefaults):
             self._end_by(error)
         elif not isinstance(error, STEERING):
             environment = self.environment
-            fire: Callable[..., object] = environment.events.user_error.fire
-            fire(user_instance=self, exception=error, tb=error.__traceback__)
+            environment.events.user_error.fire(
+                user_instance=self, exception=error, tb=error.__traceback__
+            )
             log.error("%s\n%s", error, "".join(traceback.format_exception(error)))
             if not environment.catch_exceptions:
                 self._end_by(error)

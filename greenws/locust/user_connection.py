@@ -69,13 +69,16 @@ class Terms:
         backoff: Backoff | None,
         normal_codes: frozenset[int],
     ) -> None:
-        self.url = url
-        self.name = name
-        self.options = options
-        self.on_text = on_text
-        self.on_binary = on_binary
-        self.backoff = backoff
-        self.normal_codes = normal_codes
+        self.url: str = url
+        #: Of the rows, where a call has no other.
+        self.name: str = name
+        self.options: ConnectionOptions = options
+        #: The handlers of pushes, or None.
+        self.on_text: Callable[[Text], object] | None = on_text
+        self.on_binary: Callable[[Binary], object] | None = on_binary
+        #: The waits before the connection is opened again; None: it is not.
+        self.backoff: Backoff | None = backoff
+        self.normal_codes: frozenset[int] = normal_codes
 
 
 class UserConnection:
