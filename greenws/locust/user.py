@@ -322,7 +322,7 @@ class WebSocketUser(User, WebSocketDefaults, RunDefaults):
             response_time=response_time,
             response_length=response_length,
             exception=exception,
-            context={**self.context()},
+            context=self.context(),
             start_time=time() - response_time / 1000,
             response=response,
             url=url,

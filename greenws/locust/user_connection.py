@@ -304,14 +304,14 @@ class UserConnection:
         seconds = perf_counter() - began
         length = 0 if reply is None else _measure(reply)
 
-        def report(error: Exception | None) -> None:
-            self._user.report(
-                "WSQ", name or terms.name, seconds * 1000, length, error, reply, terms.url
-            )
-
+        row = name or terms.name
         if catch_response:
+
+            def report(verdict: Exception | None) -> None:
+                self._user.report("WSQ", row, seconds * 1000, length, verdict, reply, terms.url)
+
             return Answer(reply, failure, report)
-        report(failure)
+        self._user.report("WSQ", row, seconds * 1000, length, failure, reply, terms.url)
         if reply is None:
             assert failure is not None
             raise quieten(failure) from failure.__cause__
