@@ -64,8 +64,8 @@ class WebSocketUser(User, WebSocketDefaults, RunDefaults):
     sent, ``WSQ`` a request and its reply, ``WSR`` a push, ``WSC`` the end.
 
     The options of :func:`greenws.connect` are class attributes. ``send()``, ``request()``,
-    ``receive()`` and ``close()`` of the user belong to the connection that was opened last; each
-    connection has them, too.
+    ``receive()`` and ``close()`` of the user belong to :attr:`connection`; each connection has
+    them, too.
     """
 
     abstract = True
@@ -81,7 +81,8 @@ class WebSocketUser(User, WebSocketDefaults, RunDefaults):
     #: Close codes of the server that are no failures; 1006 is that of an end without close frame.
     normal_codes: Iterable[int] = ()
 
-    #: The connection that was opened last, or None.
+    #: The connection that ``send()`` and the other methods belong to: the first one that was opened
+    #: and has not ended; None: there was none.
     connection: UserConnection | None = None
 
     def __init_subclass__(cls, **keywords: Any) -> None:
@@ -162,16 +163,17 @@ class WebSocketUser(User, WebSocketDefaults, RunDefaults):
             connection.open()
         except Exception as error:
             raise quieten(error) from error.__cause__
-        self.connection = connection
+        if self.connection is None or self.connection not in self._connections:
+            self.connection = connection
         return connection
 
     def send(self, message: object, *, name: str | None = None) -> None:
         """Send a message: a row ``WSS``; see :meth:`UserConnection.send`."""
-        self._latest.send(message, name=name)
+        self._main.send(message, name=name)
 
     def receive(self, timeout: float | None = None, *, name: str | None = None) -> Message:
         """Return the next message; see :meth:`UserConnection.receive`."""
-        return self._latest.receive(timeout, name=name)
+        return self._main.receive(timeout, name=name)
 
     @overload
     def request(
@@ -210,7 +212,7 @@ class WebSocketUser(User, WebSocketDefaults, RunDefaults):
         """Send a message and wait for its reply: a row ``WSQ``; see
         :meth:`UserConnection.request`.
         """
-        request: Callable[..., Text | Binary | Answer] = self._latest.request
+        request: Callable[..., Text | Binary | Answer] = self._main.request
         return request(
             message,
             name=name,
@@ -238,13 +240,13 @@ class WebSocketUser(User, WebSocketDefaults, RunDefaults):
         self.report("WSR", name, find_latency(since), length, exception)
 
     def close(self, code: int | None = Status.NORMAL, reason: str = "") -> None:
-        """Close the connection that was opened last: a row ``WSC``; see
+        """Close :attr:`connection`: a row ``WSC``; see
         :meth:`UserConnection.close`.
         """
-        self._latest.close(code, reason)
+        self._main.close(code, reason)
 
     @property
-    def _latest(self) -> UserConnection:
+    def _main(self) -> UserConnection:
         if self.connection is None:
             raise RuntimeError(f"{type(self).__name__} has no connection: connect() opens one")
         return self.connection

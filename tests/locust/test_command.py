@@ -129,7 +129,7 @@ def test_stop_does_not_wait_for_a_silent_server_for_longer_than_close_timeout(
     tmp_path: Path,
 ) -> None:
     def hang(connection: ServerConnection) -> None:
-        if connection.read_request().target == "/b":
+        if connection.read_request().target == "/a":
             connection.receive()
         connection.wait_ended(None)
 

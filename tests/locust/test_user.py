@@ -239,8 +239,12 @@ def test_pushes_go_to_handlers_of_the_user_or_of_a_connection() -> None:
             def all(self):
                 self.connect("/a")
                 self.other = []
-                self.connect("/b", on_text=self.other.append, on_binary=self.other.append)
-                self.request("x", match=lambda event: event.name == "text" and event.text == "x")
+                other = self.connect("/b", on_text=self.other.append, on_binary=self.other.append)
+                for connection in (self.connection, other):
+                    assert connection.name == ("/b" if connection is other else "/a")
+                    connection.request("x", match=lambda e: e.name == "text" and e.text == "x")
+                other.close()
+                assert self.connection.name == "/a" and self.connection.is_open
                 assert len(self.other) == 2
                 raise StopUser()
 
@@ -249,7 +253,7 @@ def test_pushes_go_to_handlers_of_the_user_or_of_a_connection() -> None:
             assert sorted(row["name"] for row in test.of("WSR")) == ["blob", "tick"]
             times = {row["name"]: row["response_time"] for row in test.rows}
             assert 1000 <= times["tick"] < 60_000
-            assert [c.close_code for c in server.connections] == [1001, 1001]
+            assert [c.close_code for c in server.connections] == [1001, 1000]
             assert not test.errors, test.errors
     """)
 
