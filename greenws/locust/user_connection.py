@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Hashable
 from time import monotonic, perf_counter, time
 from typing import TYPE_CHECKING, Any, Literal, Protocol, overload
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
     from ..events import Binary, Text
 
     Handler = Callable[[Text | Binary], object]
+
+
+# Requests given up that a connection remembers. A server that is late with more has lost them.
+_MOST_GIVEN_UP = 100
 
 
 class Owner(Protocol):
@@ -97,6 +102,7 @@ class UserConnection:
         "_connection",
         "_end",
         "_failures",
+        "_given_up",
         "_is_met",
         "_ready",
         "_terms",
@@ -115,6 +121,10 @@ class UserConnection:
         self._asked: float | None = None
         # The greenlet that opens it again, or None.
         self._again: Greenlet[..., Any] | None = None
+        # Requests that were given up, as match and key; None: there was none.
+        self._given_up: (
+            deque[tuple[Callable[[Text | Binary], object] | None, Hashable | None]] | None
+        ) = None
         # Failures in a row, for the back-off; and when the connection became ready.
         self._failures = 0
         self._ready = 0.0
@@ -181,7 +191,7 @@ class UserConnection:
         seconds = perf_counter() - began
         connection.listen(self)
         self._connection = connection
-        self._end, self._is_met = None, False
+        self._end, self._is_met, self._given_up = None, False, None
         self._ready = monotonic()
         self._user.keep(self)
         self._user.report("WS", terms.name, seconds * 1000, 0, url=terms.url)
@@ -296,11 +306,16 @@ class UserConnection:
         except ENDINGS as error:
             raise self._meet(error) from None
         except STEERING:  # somebody ends the user
+            self._give_up(match, key)
             raise
         except TimeoutError:
+            self._give_up(match, key)
             failure = _build_timeout("reply", timeout)
         except Exception as error:
             failure = error
+        except BaseException:  # a kill, or a gevent.Timeout
+            self._give_up(match, key)
+            raise
         seconds = perf_counter() - began
         length = 0 if reply is None else _measure(reply)
 
@@ -340,12 +355,20 @@ class UserConnection:
     # As the listener of its connection
 
     def take(self, message: Text | Binary) -> bool:
-        """Call the handler of a push, if there is one."""
+        """Call the handler of a push, if there is one.
+
+        A message that comes after the user has asked for the end is no push any more, nor is the
+        reply to a request that was given up: it is dropped.
+        """
+        if self._given_up and self._is_given_up(message):
+            return True
         handler: Callable[[Any], object] | None = (
             self._terms.on_text if message.name == "text" else self._terms.on_binary
         )
         if handler is None:
             return False
+        if self._asked is not None:
+            return True
         try:
             handler(message)
         except Exception as error:
@@ -398,6 +421,35 @@ class UserConnection:
                 self._user.release(self)
 
     # Helpers
+
+    def _give_up(
+        self, match: Callable[[Text | Binary], object] | None, key: Hashable | None
+    ) -> None:
+        """Remember a request whose reply may come later, when it would pass for a push."""
+        if match is _take_any:
+            return  # any message may be its reply
+        if self._given_up is None:
+            self._given_up = deque(maxlen=_MOST_GIVEN_UP)
+        self._given_up.append((match, key))
+
+    def _is_given_up(self, message: Text | Binary) -> bool:
+        assert self._given_up is not None
+        reply_key = self._terms.options.get("reply_key")
+        for request in self._given_up:
+            match, key = request
+            try:
+                if match is not None:
+                    is_reply = bool(match(message))
+                else:
+                    is_reply = reply_key is not None and reply_key(message) == key
+            except Exception:
+                # Made for replies, it has met another message. That of a request that waits still
+                # tells its error.
+                continue
+            if is_reply:
+                self._given_up.remove(request)
+                return True
+        return False
 
     def _use(self) -> Connection:
         """Return the connection for a call, after waiting for a new one if that is on its way.

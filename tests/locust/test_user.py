@@ -576,6 +576,95 @@ def test_close_may_be_called_anywhere_and_is_told_its_mistakes() -> None:
 
 
 @needs_locust
+def test_reply_to_a_request_that_was_given_up_is_no_push() -> None:
+    run("""
+        def serve(connection):
+            late = []
+            for message in connection:
+                if message == "now":
+                    for each in late:
+                        connection.send(each)
+                    connection.send("push")
+                    connection.send(b"1")
+                else:
+                    late.append(message)
+
+        class Late(WebSocketUser):
+            wait_time = constant(3600)
+            seen = []
+
+            def reply_key(self, event):
+                return json.loads(event.text)["id"]
+
+            def on_text(self, event):
+                self.seen.append(event.text)
+                if event.text == "push" and len(self.seen) == 1:
+                    self.send("go on", name="go on")
+
+            @task
+            def all(self):
+                self.connect("/")
+                is_mine = lambda event: event.text == "mine"
+                for keywords in ({"match": is_mine}, {"key": 5}, {}):
+                    message = "mine" if "match" in keywords else '{"id": 5}'
+                    try:
+                        self.request(message, timeout=0.01, **keywords)
+                    except TimeoutError:
+                        pass
+                with gevent.Timeout(0.01, False):
+                    self.request("mine", match=is_mine)
+                self.send("now")
+                self.receive(5)
+                self.seen.append("end")
+                self.request("never", match=lambda event: event.text == "never")
+
+        with EchoServer(serve) as server:
+            with LoadTest(Late, host=server.url) as test:
+                server.wait_for(lambda: "never" in server.messages)
+            # The second '{"id": 5}' is that of a request that any message could have answered.
+            assert Late.seen == ['{"id": 5}', "push", "end"], Late.seen
+            assert not test.errors, test.errors
+    """)
+
+
+@needs_locust
+def test_what_comes_after_close_goes_to_no_handler() -> None:
+    run("""
+        def push(connection):
+            connection.receive()
+            while True:
+                try:
+                    connection.send("push")
+                    gevent.sleep(0)
+                except errors.WebSocketUnavailable:
+                    return
+
+        class Pushed(WebSocketUser):
+            wait_time = constant(3600)
+            is_closing = False
+
+            def on_text(self, event):
+                if self.is_closing:
+                    raise KeyError("late")
+
+            @task
+            def all(self):
+                self.connect("/")
+                self.send("go")
+                gevent.sleep(0.01)
+                self.is_closing = True
+                self.close()
+                raise StopUser()
+
+        with EchoServer(push) as server:
+            with LoadTest(Pushed, host=server.url) as test:
+                test.wait_end()
+            assert not test.errors, test.errors
+            assert [row["exception"] for row in test.of("WSC")] == [None]
+    """)
+
+
+@needs_locust
 def test_task_sets_and_hooks_work_as_ever() -> None:
     run("""
         class Steps(SequentialTaskSet):
