@@ -345,6 +345,18 @@ ROWS: tuple[Row, ...] = (
         subject="greenws-group",
         rivals=frozenset({"greenws"}),
     ),
+    Row(
+        "locust-echo",
+        "200 users of Locust echoing 64 B without a pause",
+        "locust_echo",
+        "rate",
+        (Bar("websocket-client-locust", 1.8),),
+        Bar("websocket-client-locust", 2.5),
+        {"connections": 200},
+        _MANY,
+        subject="greenws-locust",
+        rivals=frozenset({"websocket-client-locust"}),
+    ),
 )
 
 

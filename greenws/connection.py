@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Mapping
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakSet
 
 from gevent import GreenletExit, getcurrent
@@ -112,6 +112,19 @@ def connect(url: str, **options: Unpack[ConnectionOptions]) -> Connection:
     check_option("auto_pong", run.get("auto_pong", True))
     websocket = WebSocket(url, **given)
     return Connection(websocket, session_class, run, max_queue, reply_key)
+
+
+class Listener(Protocol):
+    """Who takes the messages of a connection as they come, and is told its end."""
+
+    def take(self, message: Text | Binary) -> bool:
+        """Take a message that is no reply; False: it is for :meth:`Connection.receive`.
+
+        Called in the greenlet that receives, and must raise nothing.
+        """
+
+    def ended(self, error: errors.WebSocketClosed) -> None:
+        """The connection has ended; called once, with the error that every call raises now."""
 
 
 class Connection:
@@ -474,6 +487,13 @@ class Connection:
             reader.pings.pop(data, None)
         return latency
 
+    def listen(self, listener: Listener) -> None:
+        """Have a listener take the messages before :meth:`receive`, and be told the end.
+
+        Called right after :func:`connect`, it misses nothing. The listener is kept until the end.
+        """
+        self._reader.listen(listener)
+
     # The end
 
     def close(self, code: int | None = Status.NORMAL, reason: str = "") -> None:
@@ -534,6 +554,7 @@ class _Reader:
         "_head",
         "_is_broken_off",
         "_iteration",
+        "_listener",
         "_replies",
         "_response",
         "_roster",
@@ -570,6 +591,7 @@ class _Reader:
         self._replies: Replies | None = None
         # Whether a message could not be completed: the end is no normal one then.
         self._is_broken_off = False
+        self._listener: Listener | None = None
         # Those that wait for the end.
         self._ended: tuple[Ticket, ...] = ()
         # The exception out of reply_key that ends the connection.
@@ -666,7 +688,10 @@ class _Reader:
                 end.is_quiet, end.cause = False, self._error
             elif state.sent_code is not None and not is_first and violation is None:
                 end.is_quiet = True  # the user has closed
+            is_told = self.end is not None  # in a forked child, where it has ended before
             self._finish(end)
+            if self._listener is not None and not is_told:
+                self._listener.ended(self.make_error())
 
     def _take(self, event: Text | Binary) -> None:
         if self._replies is None or not self._replies.take(event):
@@ -699,6 +724,21 @@ class _Reader:
         incoming = Incoming(mailbox, self._websocket.stream, self.make_error, self._may_begin)
         mailbox.begin_pieces(incoming)
         return incoming
+
+    def listen(self, listener: Listener) -> None:
+        """Give messages that are no replies to ``listener`` first."""
+        stream = self._websocket.stream
+        self._listener = listener
+        stream.text_handler = stream.binary_handler = self._offer
+        # The listener takes whole messages, so a large one waits for no receiver: it is joined.
+        stream.find_taker = None
+
+    def _offer(self, event: Text | Binary) -> None:
+        assert self._listener is not None
+        if self._replies is not None and self._replies.take(event):
+            return
+        if not self._listener.take(event):
+            self.mailbox.put(event, measure(event))
 
     def _take_pong(self, data: bytes) -> None:
         if self.pings is None or data not in self.pings:

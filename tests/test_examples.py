@@ -17,7 +17,8 @@ from greenws.testing import EchoServer, close_with
 from tests.support.authority import Authority
 
 ROOT = Path(__file__).parents[1]
-EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+# That for Locust is run in tests/locust.
+EXAMPLES = sorted(path for path in (ROOT / "examples").glob("*.py") if path.name != "locustfile.py")
 
 
 def run(example: str, *arguments: str) -> str:

@@ -120,6 +120,12 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "cli.connect",
         "cli.command",
         "cli",
+        "locust.base",
+        "locust.failures",
+        "locust.answer",
+        "locust.user_connection",
+        "locust.user",
+        "locust",
     ),
     ("", "__main__"),  # "" is greenws itself
 )
