@@ -57,7 +57,7 @@ class FirstPiece(Ticket):
 
     def __init__(self, incoming: Incoming) -> None:
         Ticket.__init__(self)
-        self.incoming = incoming
+        self.incoming: Incoming = incoming
 
     def reach_front(self) -> None:
         self.incoming.reach_front()

@@ -32,7 +32,7 @@ from .tally import Tally
 _SPARE_DESCRIPTORS = 64
 
 # The log of the group's end.
-drain_log = logging.getLogger("greenws.drain")
+drain_log: logging.Logger = logging.getLogger("greenws.drain")
 
 # The time limit for the closing handshakes of all connections together, in seconds.
 _CLOSE_TIMEOUT = 5.0

@@ -50,7 +50,7 @@ class ForeignStart(ValueError):
 
     def __init__(self, data: bytes) -> None:
         super().__init__(f"the bytes are not HTTP: {quote_bytes(data)}")
-        self.data = data
+        self.data: bytes = data
 
     @property
     def is_tls(self) -> bool:
