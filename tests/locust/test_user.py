@@ -18,7 +18,7 @@ import greenws
 from greenws import Backoff, errors
 from greenws.locust import UserConnection, WebSocketUser
 from greenws.testing import EchoServer, close_with, in_turn, reject, drop, echo, respond
-from tests.support.load_test import LoadTest
+from tests.support.locust_run import LoadTest
 
 """
 
