@@ -161,3 +161,17 @@ def _parse_date(text: str) -> float | None:
     except ValueError:
         return None
     return date.timestamp() if second <= 60 else None
+
+
+def read_reconnect(reconnect: bool | Backoff) -> Backoff | None:
+    """Return the back-off that the option ``reconnect`` asks for, or None.
+
+    :raises TypeError: it is neither False, True nor a Backoff.
+    """
+    if reconnect is True:
+        return Backoff()
+    if reconnect is False or reconnect is None:
+        return None
+    if not isinstance(reconnect, Backoff):
+        raise TypeError("reconnect must be False, True or a Backoff")
+    return reconnect

@@ -15,7 +15,7 @@ from gevent import Greenlet, GreenletExit, getcurrent
 from gevent.event import Event
 
 from . import events
-from .backoff import Backoff, Outcome, find_retry_after
+from .backoff import Backoff, Outcome, find_retry_after, read_reconnect
 from .constants import EXIT_TIMEOUT, SHORTEST_WAIT
 from .drain import drain_at_exit
 from .errors import WebSocketClosing, WebSocketError, WebSocketUnavailable
@@ -28,7 +28,7 @@ from .options import (
     RunOptions,
     WebSocketDefaults,
     WebSocketOptions,
-    find_option,
+    check_attribute,
     refuse_option,
 )
 from .protocol.frame import Payload
@@ -153,7 +153,7 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
             self.url = url
         if self.url is None:
             raise TypeError(f"{type(self).__name__}() needs a url")
-        self._backoff = _check_reconnect(self.reconnect)
+        self._backoff = read_reconnect(self.reconnect)
         check_run_options(
             self.poll, self.ping_rate, self.ping_timeout, self.auto_pong, self.close_timeout
         )
@@ -625,7 +625,7 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
             self._handler_failed(error)
             return events.Disconnected("the connection was not begun")
         if member is not None:
-            self.websocket.count(member.traffic)
+            self.websocket._count(member.traffic)
         self._attach(self.websocket.stream)
         try:
             for event in connection:
@@ -853,7 +853,7 @@ _OPTIONS = frozenset({*WEBSOCKET_OPTIONS, *RUN_OPTIONS, "session_class", "reconn
 _MEMBERS = frozenset(dir(Client))
 
 
-# Options that may be methods of a subclass. A method of another option's name is the user's own.
+# Options that may be methods of a subclass.
 _CALLABLE_OPTIONS = frozenset({"headers", "trace", "ssl_password", "session_class"})
 
 
@@ -871,15 +871,7 @@ def _check_names(owner: str, attributes: Mapping[str, object], is_own: bool) -> 
             raise TypeError(f"{owner}.{name} is no handler of a client; {handler} is meant")
         if not is_own or name.startswith("on_") or name in _OPTIONS or name in _MEMBERS:
             continue
-        option = find_option(name, _OPTIONS)
-        if option is None or (option not in _CALLABLE_OPTIONS and _is_member(value)):
-            continue
-        error = refuse_option(owner, name, _OPTIONS)
-        raise TypeError(f"{error}; an attribute of your own needs another name")
-
-
-def _is_member(value: object) -> bool:
-    return callable(value) or isinstance(value, (property, classmethod, staticmethod))
+        check_attribute(owner, name, value, _OPTIONS, _CALLABLE_OPTIONS)
 
 
 def _wait(event: Event, seconds: float | None) -> bool:
@@ -889,13 +881,3 @@ def _wait(event: Event, seconds: float | None) -> bool:
     """
     with forks.set_in_child(event):
         return bool(event.wait(seconds))
-
-
-def _check_reconnect(reconnect: bool | Backoff) -> Backoff | None:
-    if reconnect is True:
-        return Backoff()
-    if reconnect is False or reconnect is None:
-        return None
-    if not isinstance(reconnect, Backoff):
-        raise TypeError("reconnect must be False, True or a Backoff")
-    return reconnect

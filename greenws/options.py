@@ -9,7 +9,7 @@ names to type checkers, for keyword arguments. A test keeps all of these, and th
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import wraps
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol, TypedDict, TypeVar, cast, runtime_checkable
@@ -624,6 +624,33 @@ def refuse_option(
     if hint and name.lower() == "timeout":
         hint += ", and 'send_timeout', 'ping_timeout' and 'close_timeout' are further ones"
     return TypeError(f"{who} has no option {name!r}{hint}")
+
+
+def check_attribute(
+    owner: str,
+    name: str,
+    value: object,
+    known: Iterable[str],
+    callables: Collection[str],
+    meant: str | None = None,
+) -> None:
+    """Check that an attribute of a user's class is no slip for an option.
+
+    :param owner: the name of the class.
+    :param known: the names of the options, of which ``name`` is none.
+    :param callables: the options that may be methods. A method whose name is like that of another
+        option is the user's own.
+    :param meant: the option that the name stands for, if that is known already.
+    :raises TypeError: it is one; the message has the right name.
+    """
+    meant = meant or find_option(name, known)
+    if meant is None or (
+        meant not in callables
+        and (callable(value) or isinstance(value, (property, classmethod, staticmethod)))
+    ):
+        return
+    error = refuse_option(owner, name, known)
+    raise TypeError(f"{error}; an attribute of your own needs another name")
 
 
 _FunctionT = TypeVar("_FunctionT", bound=Callable[..., Any])

@@ -417,7 +417,7 @@ class WebSocket(Endpoint):
             session_class, poll, ping_rate, ping_timeout, auto_pong, close_timeout
         )
 
-    def count(self, traffic: Traffic) -> None:
+    def _count(self, traffic: Traffic) -> None:
         """Have messages and bytes of the connection counted that is about to begin. Called between
         :meth:`connect` and the first step of its iteration, by a client that is in a group.
         """

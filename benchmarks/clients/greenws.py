@@ -66,10 +66,10 @@ def send(task: Task) -> None:
         meter.lap()
 
 
-def echo(task: Task) -> None:
+def make_echoer(task: Task) -> type[greenws.Client]:
+    """Make a client that sends back what it gets; all of them count on one meter."""
     meter = Meter(task)
     left = 1
-    text = task.texts()[0]
 
     class Echoer(greenws.Client):
         def on_text(self, event: greenws.events.Text) -> None:
@@ -79,7 +79,12 @@ def echo(task: Task) -> None:
             if not left:
                 left = meter.lap()
 
-    clients = open_all(Echoer, task.connections, task)
+    return Echoer
+
+
+def echo(task: Task) -> None:
+    text = task.texts()[0]
+    clients = open_all(make_echoer(task), task.connections, task)
     for client in clients:
         client.send_text(text)
     clients[0].join()

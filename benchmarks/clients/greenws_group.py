@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import greenws
 
-from .greenws import close_all, options
-from .meter import MemoryMeter, Meter
+from .greenws import close_all, make_echoer, options
+from .meter import MemoryMeter
 from .task import Task, run_client
 
 # Openings under way: what the server accepts without a queue.
@@ -20,20 +20,10 @@ def open_group(kind: type[greenws.Client], count: int, task: Task) -> greenws.Cl
 
 
 def echo(task: Task) -> None:
-    meter = Meter(task)
-    left = 1
     text = task.texts()[0]
-
-    class Echoer(greenws.Client):
-        def on_text(self, event: greenws.events.Text) -> None:
-            nonlocal left
-            self.send_text(event.text)
-            left -= 1
-            if not left:
-                left = meter.lap()
-
+    echoer = make_echoer(task)
     group = greenws.ClientGroup(max_connecting=_CONNECTING)
-    clients = [Echoer(task.echo_url, **options(task)) for _ in range(task.connections)]
+    clients = [echoer(task.echo_url, **options(task)) for _ in range(task.connections)]
     assert group.start(clients).wait_ready(30)
     for client in clients:
         client.send_text(text)

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from gevent import Greenlet, GreenletExit, joinall
 
 from .. import constants
-from ..backoff import Backoff
+from ..backoff import Backoff, read_reconnect
 from ..connection import ConnectionOptions, Message
 from ..handlers import FOREIGN_HANDLERS
 from ..options import (
@@ -21,10 +21,9 @@ from ..options import (
     WEBSOCKET_OPTIONS,
     RunDefaults,
     WebSocketDefaults,
+    check_attribute,
     check_option,
     find_near_miss,
-    find_option,
-    refuse_option,
 )
 from ..sessions.contract import SessionClass
 from ..sessions.session import GeventSession
@@ -96,7 +95,7 @@ class WebSocketUser(User, WebSocketDefaults, RunDefaults):
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)
         self._connections: set[UserConnection] = set()
-        self._backoff = _check_reconnect(self.reconnect)
+        self._backoff = read_reconnect(self.reconnect)
         check_session_class(self.session_class)
         for name in _CHECKED:
             value = getattr(self, name)
@@ -398,7 +397,7 @@ _DEFAULTS: dict[str, object] = {
 }
 _OPTIONS = frozenset({*_DEFAULTS, "reply_key", "reconnect", "normal_codes"})
 _MEMBERS = frozenset(dir(WebSocketUser)) - {"poll"}
-# Options that may be methods. A method of another option's name, a task say, is the user's own.
+# Options that may be methods.
 _CALLABLE = frozenset({"headers", "trace", "ssl_password", "session_class", "reply_key"})
 # A word of other libraries, and ours.
 _FOREIGN = {"on_message": "on_text or on_binary", "on_back_off": "on_reconnect"}
@@ -415,25 +414,9 @@ def _check_names(owner: str, attributes: Mapping[str, object]) -> None:
             if meant is not None:
                 raise TypeError(f"{owner}.{name} is no handler of a user; {meant} is meant")
             continue
-        option = "ping_rate" if name == "poll" else find_option(name, _OPTIONS)
-        if option is None or (option not in _CALLABLE and _is_member(value)):
-            continue
-        error = refuse_option(owner, name, _OPTIONS)
-        raise TypeError(f"{error}; an attribute of your own needs another name")
-
-
-def _is_member(value: object) -> bool:
-    return callable(value) or isinstance(value, (property, classmethod, staticmethod))
-
-
-def _check_reconnect(reconnect: bool | Backoff) -> Backoff | None:
-    if reconnect is True:
-        return Backoff()
-    if reconnect is False or reconnect is None:
-        return None
-    if not isinstance(reconnect, Backoff):
-        raise TypeError("reconnect must be False, True or a Backoff")
-    return reconnect
+        # A user has no poll events, and so no such option.
+        meant = "ping_rate" if name == "poll" else None
+        check_attribute(owner, name, value, _OPTIONS, _CALLABLE, meant)
 
 
 def _refuse_host(why: str) -> NoReturn:

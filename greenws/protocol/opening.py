@@ -118,8 +118,6 @@ class RequestOptions:
 
     def custom_headers(self) -> list[tuple[bytes, bytes]]:
         """Return the user's own headers; a callable is called each time."""
-        if self.headers is None and not self.added_headers:
-            return []
         headers = self.headers() if callable(self.headers) else self.headers
         return [*(check_headers(headers) if headers else ()), *self.added_headers]
 

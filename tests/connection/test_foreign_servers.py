@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from typing import Any
 
 import gevent
@@ -11,26 +10,11 @@ import pytest
 
 import greenws
 from greenws import errors
-from tests.support.servers import KINDS, ForeignServer
+from tests.support import foreign
+from tests.support.servers import ForeignServer
 from tests.support.waiting import PATIENCE, wait_until
 
-
-@pytest.fixture(scope="module", params=KINDS)
-def server(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[ForeignServer]:
-    with ForeignServer(request.param, tmp_path_factory.mktemp(request.param)) as server:
-        yield server
-
-
-@pytest.fixture(params=["ws", "wss"])
-def url(request: pytest.FixtureRequest, server: ForeignServer) -> str:
-    return server.secure_url if request.param == "wss" else server.url
-
-
-@pytest.fixture(params=["plain", "deflate"])
-def options(request: pytest.FixtureRequest, server: ForeignServer) -> dict[str, Any]:
-    return {"compress": request.param == "deflate", "proxies": {}, "ssl_cafile": server.cafile}
+server, url, options = foreign.server, foreign.url, foreign.options
 
 
 def test_messages_and_their_end(url: str, options: dict[str, Any]) -> None:

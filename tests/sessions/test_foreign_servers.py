@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import gevent
@@ -10,29 +9,15 @@ import pytest
 
 import greenws
 from greenws.options import CompressOptions
+from tests.support import foreign
 from tests.support.run import Run
-from tests.support.servers import KINDS, SPARING, ForeignServer
+from tests.support.servers import SPARING, ForeignServer
 from tests.support.waiting import PATIENCE
 
 SIZES = (0, 1, 125, 126, 127, 65_535, 65_536, 65_537, 1_000_000)
 
 
-@pytest.fixture(scope="module", params=KINDS)
-def server(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[ForeignServer]:
-    with ForeignServer(request.param, tmp_path_factory.mktemp(request.param)) as server:
-        yield server
-
-
-@pytest.fixture(params=["ws", "wss"])
-def url(request: pytest.FixtureRequest, server: ForeignServer) -> str:
-    return server.secure_url if request.param == "wss" else server.url
-
-
-@pytest.fixture(params=["plain", "deflate"])
-def options(request: pytest.FixtureRequest, server: ForeignServer) -> dict[str, Any]:
-    return {"compress": request.param == "deflate", "proxies": {}, "ssl_cafile": server.cafile}
+server, url, options = foreign.server, foreign.url, foreign.options
 
 
 def converse(websocket: greenws.WebSocket, messages: list[Any]) -> tuple[list[Any], Any]:
