@@ -339,7 +339,7 @@ ROWS: tuple[Row, ...] = (
         "closing 2,000 clients of a group",
         "drain",
         "time",
-        (Bar(limit=3000.0),),
+        (Bar(limit=3000.0), Bar("greenws", 0.9)),
         Bar(limit=500.0),
         {"connections": 2000},
         subject="greenws-group",
