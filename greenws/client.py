@@ -203,7 +203,7 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
         :raises RuntimeError: if it runs already.
         """
         self._begin()
-        greenlet = self._greenlet = ResidentGreenlet(self._run_apart)
+        greenlet = self._greenlet = ResidentGreenlet(None, self)
         member = self._member
         if member is None or member.ask():
             greenlet.start()

@@ -639,7 +639,7 @@ class _Reader:
         gate = (
             Regulator(session) if isinstance(session, GeventSession) else Gate(self.mailbox.reactor)
         )
-        self._greenlet = ResidentGreenlet(self._run)
+        self._greenlet = ResidentGreenlet(None, self)
         self.mailbox.regulate(gate, self._greenlet)
         _readers.add(self)
         self._roster = get_roster()
@@ -656,7 +656,7 @@ class _Reader:
 
     # Reading
 
-    def _run(self) -> None:
+    def _run_apart(self) -> None:
         reason, graceful, is_first = "killed", False, False
         violation: str | None = None
         try:

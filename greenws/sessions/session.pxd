@@ -39,9 +39,17 @@ cdef class GeventSession(HubSession):
     cdef object _given
     cdef object _reference
     cdef object _kept
+    cdef object _failure
     cdef bint _is_left
     cdef bint _is_traced
 
+    cdef Py_ssize_t _note_failure(self, error, bint is_parsed) except? -2
+    @cython.locals(reactor=Reactor)
+    cdef _find_events(self, bint is_parsed, Py_ssize_t size)
+    cdef _note_event(self, event, bint auto_pong)
+    cdef _yield_turn(self)
+    cdef _note_taken(self, Stream stream, Py_ssize_t size)
+    cdef _check_closed(self)
     @cython.locals(reactor=Reactor, size=Py_ssize_t, is_done=bint)
     cdef Py_ssize_t _pump(self, Stream stream) except? -2
     @cython.locals(reactor=Reactor)

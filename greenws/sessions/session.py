@@ -119,6 +119,7 @@ _LONG_CHUNK = 0.004
 # As plain numbers: they are passed on, or compared with, for every frame.
 _TEXT = int(Opcode.TEXT)
 _LARGE = slices.LARGE
+_MESSAGES = frozenset(("text", "binary"))
 _CLOSE = int(Opcode.CLOSE)
 
 
@@ -180,6 +181,7 @@ class GeventSession(HubSession):
     __slots__ = (
         "_approach",
         "_attention",
+        "_failure",
         "_given",
         "_has_paused",
         "_inbox",
@@ -221,6 +223,8 @@ class GeventSession(HubSession):
         self._late_pong: bytes | None = None
         # Since when the peer has taken nothing, while such a ping waits.
         self._late_since = 0.0
+        # Why reading has failed before the upgrade. A whole rejection read before counts first.
+        self._failure: _End | None = None
         # Whether the greenlet has to call _attend: something other than bytes came up.
         self._attention = False
         # Whether the handling of what was read last had to pause.
@@ -320,7 +324,7 @@ class GeventSession(HubSession):
         self._reactor = get_reactor()
         self._crowd = self._reactor.crowd
         self._reactor.add(self)
-        schedule, websocket = self._schedule, self._websocket
+        schedule, websocket, life = self._schedule, self._websocket, self._life
         self._kept = None
         schedule.poll = poll or NEVER
         schedule.ping_rate = ping_rate or NEVER
@@ -331,24 +335,51 @@ class GeventSession(HubSession):
         try:
             yield events.Connecting(websocket.url)
             while True:
-                try:
-                    hops, proxy = self._connect()
-                    failure = None
-                except errors.ConnectFail as error:
-                    failure = self._fail_opening(error, started)
+                hops, proxy, failure = self._open(started)
                 if failure is not None:
-                    # Yielded only here: Cython's generators crash when they are left while an
-                    # exception is handled that has no traceback any more.
                     yield failure
                     return
                 asked = monotonic()
                 yield events.Connected(websocket.url, proxy)
                 try:
-                    if (yield from self._serve(auto_pong, hops)):
-                        continue
+                    stream = self._open_stream()
+                    # While the answer to the upgrade does not lead elsewhere.
+                    while life.is_upgraded or websocket.hops == hops:
+                        is_parsed = stream is not None and life.is_upgraded
+                        try:
+                            size = self._pump(stream) if is_parsed else self._receive()  # type: ignore[arg-type]
+                        except (_End, SystemExit, KeyboardInterrupt) as error:
+                            size = self._note_failure(error, is_parsed)
+                        happened = self._find_events(is_parsed, size)
+                        try:
+                            for event in happened:
+                                if event.name == "ready":
+                                    self._begin()
+                                    yield event
+                                    self._attention = True
+                                else:
+                                    if event.name not in _MESSAGES:
+                                        self._note_event(event, auto_pong)
+                                    yield event
+                                if self._attention:
+                                    yield from self._attend()
+                                if stream is None:
+                                    self._yield_turn()
+                        except GeneratorExit:
+                            self._is_left = True
+                            raise
+                        # An idle connection keeps none of its last events.
+                        event = happened = None  # type: ignore[assignment]
+                        if size > 0:
+                            self._note_taken(stream, size)
+                        if self._attention or not life.is_upgraded:
+                            yield from self._attend()
+                        self._check_closed()
                 except _End as end:
                     reason, graceful = end.reason, end.graceful
-                break
+                    break
+                self._let_go()
+                self._outbox.clear()  # the rest of this request is not for the next server
             if not self._life.is_upgraded and websocket.rejection:
                 yield self._finish(websocket.rejection, False, started)
             elif not self._life.is_upgraded and not graceful:
@@ -361,6 +392,17 @@ class GeventSession(HubSession):
                 # Whoever collects an iteration clears weak references first.
                 self._kept = websocket
                 self._release()
+
+    def _open(self, started: float) -> tuple[int, str | None, events.ConnectFail | None]:
+        """Connect as :meth:`_connect`, and return the event of a failure as well.
+
+        It is yielded outside of the ``except``: Cython's generators crash when they are left while
+        an exception is handled that has no traceback any more.
+        """
+        try:
+            return (*self._connect(), None)
+        except errors.ConnectFail as error:
+            return 0, None, self._fail_opening(error, started)
 
     def _finish(self, reason: str, graceful: bool, started: float) -> events.Disconnected:
         life = self._life
@@ -446,81 +488,69 @@ class GeventSession(HubSession):
 
     # The loop
 
-    def _serve(self, auto_pong: bool, hops: int) -> Generator[AnyEvent, None, bool]:
-        """Read and yield events until the end, which is an :class:`_End`.
-
-        :returns: True if the websocket has to be opened somewhere else.
-        """
-        websocket, life, reactor = self._websocket, self._life, self._reactor
-        stream = websocket.parser
+    def _open_stream(self) -> Stream | None:
+        """Return what parses the frames; None if the WebSocket does so by itself."""
+        stream = self._websocket.parser
         if stream is not None:
-            stream.allowance = reactor.rota
-        while True:
-            happened: Iterable[AnyEvent] | None
-            is_parsed = stream is not None and life.is_upgraded
-            failure = None
-            try:
-                size = self._pump(stream) if is_parsed else self._receive()  # type: ignore[arg-type]
-            except _End as end:
-                failure, size = end, NOTHING
-            except (SystemExit, KeyboardInterrupt) as error:
-                websocket.take_exit(error)
-                # What is left of the chunk, if there is one, is parsed before the next read.
-                size = 1 if is_parsed else NOTHING
-            if failure is not None:
-                if not life.is_upgraded:
-                    yield from self._end_answer()  # a whole rejection counts before a reset
-                raise failure
-            if size > 0:
-                if is_parsed:
-                    happened = websocket.pending_events()
-                else:
-                    data = bytes(reactor.view[:size])
-                    reactor.give_back(self)
-                    happened = websocket.feed(data)
-                try:
-                    for event in happened:
-                        if event.name == "ready":
-                            if life.state != UPGRADING:  # another greenlet has given up meanwhile
-                                raise _End(life.reason or "closed")
-                            self._begin()
-                            yield event
-                            self._attention = True
-                        elif event.name == "ping":
-                            if auto_pong:
-                                self._send_pong(event.data)
-                            yield event
-                        else:
-                            if event.name == "closing" or event.name == "closed":
-                                life.close_code = 1005 if event.code is None else event.code
-                                life.close_reason = event.reason
-                            yield event
-                        if self._attention:
-                            yield from self._attend()
-                        if stream is None and reactor.rota.is_over():
-                            reactor.rota.wait()  # a parser of others, which cannot pause by itself
-                except GeneratorExit:
-                    self._is_left = True
-                    raise
-                # An idle connection keeps none of its last events.
-                event = happened = None  # type: ignore[assignment]
-                if stream is None or not stream.is_paused:
-                    reactor.give_back(self)
-                    if stream is not None:
-                        self._note_read(size, stream.received_time)
-                if not life.is_upgraded and websocket.awaits_body:
-                    self._schedule.linger_due = monotonic() + BODY_SILENCE
-            elif size == 0:
-                yield from self._take_eof()
-            if self._attention or not life.is_upgraded:
-                yield from self._attend()
-            if websocket.is_closed or life.is_shaken:
-                self._linger()
-                raise _End("closed", True)
-            if not life.is_upgraded and websocket.hops != hops:
-                self._let_go()
-                self._outbox.clear()  # the rest of this request is not for the next server
-                return True
+            stream.allowance = self._reactor.rota
+        return stream
+
+    def _note_failure(self, error: BaseException, is_parsed: bool) -> int:
+        """Decide how to go on after reading has failed, or a handler has asked to exit.
+
+        :returns: what the reading would have returned, see :meth:`_receive`.
+        """
+        if not isinstance(error, _End):
+            self._websocket.take_exit(error)
+            # What is left of the chunk, if there is one, is parsed before the next read.
+            return 1 if is_parsed else NOTHING
+        if self._life.is_upgraded:
+            raise error
+        self._failure = error
+        return 0
+
+    def _find_events(self, is_parsed: bool, size: int) -> Iterable[AnyEvent]:
+        """Return the events of what was read."""
+        websocket, reactor = self._websocket, self._reactor
+        if size == 0:
+            return self._take_eof()
+        if size < 0:
+            return ()
+        if is_parsed:
+            return websocket.pending_events()
+        data = bytes(reactor.view[:size])
+        reactor.give_back(self)
+        return websocket.feed(data)
+
+    def _note_event(self, event: AnyEvent, auto_pong: bool) -> None:
+        """Do what an event that is no message asks of the session, before it is told."""
+        if event.name == "ping":
+            if auto_pong:
+                self._send_pong(event.data)
+        elif event.name == "closing" or event.name == "closed":
+            life = self._life
+            life.close_code = 1005 if event.code is None else event.code
+            life.close_reason = event.reason
+
+    def _yield_turn(self) -> None:
+        """Let the loop run if this turn has lasted: a parser of others cannot pause by itself."""
+        if self._reactor.rota.is_over():
+            self._reactor.rota.wait()
+
+    def _note_taken(self, stream: Stream | None, size: int) -> None:
+        """Take note that the events of what was read have been handed out."""
+        if stream is None or not stream.is_paused:
+            self._reactor.give_back(self)
+            if stream is not None:
+                self._note_read(size, stream.received_time)
+        if not self._life.is_upgraded and self._websocket.awaits_body:
+            self._schedule.linger_due = monotonic() + BODY_SILENCE
+
+    def _check_closed(self) -> None:
+        """Leave the loop if both sides have closed."""
+        if self._websocket.is_closed or self._life.is_shaken:
+            self._linger()
+            raise _End("closed", True)
 
     def _pump(self, stream: Stream) -> int:
         """Read, and have the stream digest it, until it has events, or something else comes up.
@@ -671,7 +701,9 @@ class GeventSession(HubSession):
         if websocket.is_closed:
             raise _End("closed", True)
         if not life.is_upgraded:
-            raise _End("the server closed the connection without answering the upgrade")
+            raise self._failure or _End(
+                "the server closed the connection without answering the upgrade"
+            )
         if websocket.is_active:
             raise _End("socket fail; connection lost")
         # The phase is CLOSING. The end is graceful if the server has sent a close frame, too.
@@ -710,6 +742,8 @@ class GeventSession(HubSession):
 
     def _begin(self) -> None:
         """Start the clocks: the websocket is ready."""
+        if self._life.state != UPGRADING:  # another greenlet has given up meanwhile
+            raise _End(self._life.reason or "closed")
         now = monotonic()
         self._start_time = now
         self._life.step(READY)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import gevent
@@ -105,6 +107,17 @@ def test_those_who_wait_go_on_in_order_and_share_the_turns(rota: Any, hand: Hand
     assert rota._timer is None
 
 
+def have_wait(rota: Any, *functions: Callable[[], object]) -> list[gevent.Greenlet[..., Any]]:
+    """Return greenlets that run the functions, at an instant at which all of them wait."""
+    while True:
+        greenlets = [gevent.spawn(function) for function in functions]
+        gevent.sleep(0)
+        # A machine that stops for some milliseconds in between lets the first go on.
+        if len(rota._waiting) == len(functions):
+            return greenlets
+        gevent.killall(greenlets)
+
+
 def test_killed_waiter_is_forgotten(rota: Any, hand: Hand) -> None:
     went_on: list[int] = []
 
@@ -112,8 +125,8 @@ def test_killed_waiter_is_forgotten(rota: Any, hand: Hand) -> None:
         rota.wait()
         went_on.append(number)
 
-    greenlets = [gevent.spawn(work, number) for number in range(3)]
-    gevent.sleep(0)
+    greenlets = have_wait(rota, *(partial(work, number) for number in range(3)))
+    went_on.clear()
     greenlets[1].kill(block=False)
     gevent.joinall(greenlets)
     assert went_on == [0, 2]
@@ -121,8 +134,7 @@ def test_killed_waiter_is_forgotten(rota: Any, hand: Hand) -> None:
 
 
 def test_last_waiter_that_is_killed_stops_the_timer(rota: Any, hand: Hand) -> None:
-    greenlet = gevent.spawn(rota.wait)
-    gevent.sleep(0)
+    (greenlet,) = have_wait(rota, rota.wait)
     assert rota._timer is not None
     greenlet.kill()
     assert rota._timer is None
@@ -142,8 +154,7 @@ def test_waiter_that_raises_stops_nobody(rota: Any, hand: Hand) -> None:
 
 
 def test_closed_rota_holds_no_timer_and_nobody(rota: Any, hand: Hand) -> None:
-    greenlet = gevent.spawn(rota.wait)
-    gevent.sleep(0)
+    (greenlet,) = have_wait(rota, rota.wait)
     rota.close()
     rota.close()
     assert rota._timer is None and not rota._waiting
