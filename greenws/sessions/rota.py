@@ -6,7 +6,7 @@ turns, those who wait go on in the order of asking, as long as the turn lasts. S
 flooded sessions has its share, and no turn lasts longer for their number.
 
 Nothing that a peer or a handler did before earns it anything: the clock is looked at after every
-eighth unit, and after every single one while units are slow.
+sixth unit, and after every single one while units are slow.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ _TURN = TURN  # this second name is a C number when compiled; modules import the
 # processes wanted it, or a handler blocks without work.
 _LONGEST_TURN = 2 * TURN
 
-# Units of work between two looks at the clock. A unit of which eight take 50 ms is 6 ms long, which
-# is no frame of the protocol but a handler.
-_MAX_GRANT = 8
+# Units of work between two looks at the clock. Six units that follow the 12 ms of a turn and of a
+# late clock have to stay below 50 ms: a unit of 6 ms is no frame of the protocol but a handler.
+_MAX_GRANT = 6
 
 
 class Rota(Allowance):
@@ -88,8 +88,8 @@ class Rota(Allowance):
         if now != self._looked:
             self._looked = now
             self._grant = 1
-        elif self._grant < _MAX_GRANT:
-            self._grant *= 2
+        else:
+            self._grant = min(2 * self._grant, _MAX_GRANT)
         return self._grant
 
     def _has_worked(self, now: float) -> bool:
