@@ -343,8 +343,7 @@ class GeventSession(HubSession):
                 yield events.Connected(websocket.url, proxy)
                 try:
                     stream = self._open_stream()
-                    # While the answer to the upgrade does not lead elsewhere.
-                    while life.is_upgraded or websocket.hops == hops:
+                    while True:
                         is_parsed = stream is not None and life.is_upgraded
                         try:
                             size = self._pump(stream) if is_parsed else self._receive()  # type: ignore[arg-type]
@@ -375,6 +374,8 @@ class GeventSession(HubSession):
                         if self._attention or not life.is_upgraded:
                             yield from self._attend()
                         self._check_closed()
+                        if not life.is_upgraded and websocket.hops != hops:
+                            break  # a redirect
                 except _End as end:
                     reason, graceful = end.reason, end.graceful
                     break
