@@ -30,6 +30,7 @@ cdef class TLSTransport(Transport):
     cpdef recv_into(self, buffer, Py_ssize_t size)
     cpdef bint flush(self) except -1
     cdef _read(self, buffer, Py_ssize_t size)
+    cdef _trim(self)
     cdef _end(self, error)
     cdef bint _fill(self) except -1
     cdef Py_ssize_t _write(self, piece) except -1

@@ -338,7 +338,18 @@ class TLSTransport(Transport):
                     self._has_data = True
                     # The tickets, which follow the handshake of TLS 1.3, have been read by now.
                     self._remember()
+                    self._trim()
                 return count
+
+    def _trim(self) -> None:
+        """Have OpenSSL give back 16 KiB.
+
+        Whenever OpenSSL reads a ticket, it takes the buffer of a record to be written, and keeps the
+        buffer until the next write. An empty write is allowed, and sends nothing.
+        """
+        if self._core is not self._ssl and self._core.version() == "TLSv1.3":
+            with contextlib.suppress(ssl.SSLError):  # the next read or write will say the same
+                self._core.write(b"")
 
     def _end(self, error: ssl.SSLError) -> int:
         """Return 0 if the stream has merely ended; else raise the error in words, once."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _socket
 import contextlib
+import ctypes
 import gc
 import ssl
 import sys
@@ -77,6 +78,23 @@ def open_tls(
     return transport
 
 
+class Allocated(ctypes.Structure):
+    """What mallinfo2() returns. The eighth number is the total of what is in use."""
+
+    _fields_ = (("numbers", ctypes.c_size_t * 10),)
+
+
+def find_allocated() -> int:
+    """Return the bytes that C's malloc() has handed out, as glibc tells."""
+    try:
+        mallinfo: Any = ctypes.CDLL(None).mallinfo2
+    except AttributeError:
+        pytest.skip("this C library does not tell what is allocated")
+    mallinfo.restype = Allocated
+    gc.collect()
+    return int(mallinfo().numbers[7])
+
+
 def test_bytes_go_both_ways(server: LoopbackServer, context: ssl.SSLContext) -> None:
     transport = open_tls(server.port, context)
     assert exchange(transport, b"hello") == b"hello"
@@ -97,6 +115,22 @@ def test_version_cipher_and_resumption_are_told(
     assert transport.cipher is not None
     assert transport.is_resumed is False
     transport.close()
+
+
+def test_openssl_keeps_no_buffer_for_a_ticket_that_was_read(
+    server: LoopbackServer, authority: Authority
+) -> None:
+    context = ssl.create_default_context(cafile=authority.cafile)
+    transports = [open_tls(server.port, context) for _ in range(20)]
+    for transport in transports:
+        assert exchange(transport, b"hello") == b"hello"  # the tickets come before it
+    before = find_allocated()
+    for transport in transports:
+        assert exchange(transport, b"hello") == b"hello"
+    # Writing would have given the buffers back, of 16 KiB each.
+    assert abs(before - find_allocated()) < 20 * 4096
+    for transport in transports:
+        transport.close()
 
 
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
