@@ -344,8 +344,8 @@ class TLSTransport(Transport):
     def _trim(self) -> None:
         """Have OpenSSL give back 16 KiB.
 
-        Whenever OpenSSL reads a ticket, it takes the buffer of a record to be written, and keeps the
-        buffer until the next write. An empty write is allowed, and sends nothing.
+        Whenever OpenSSL reads a ticket, it takes the buffer of a record to be written, and keeps
+        the buffer until the next write. An empty write is allowed, and sends nothing.
         """
         if self._core is not self._ssl and self._core.version() == "TLSv1.3":
             with contextlib.suppress(ssl.SSLError):  # the next read or write will say the same
