@@ -6,6 +6,9 @@ an *errand*: the hub of the server runs it in a greenlet, while the hub of the c
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import sys
 from collections.abc import Callable
 from functools import partial, wraps
 from typing import Any, TypeVar
@@ -15,10 +18,10 @@ from gevent import get_hub
 from gevent._hub_local import get_hub_if_exists
 from gevent.hub import Waiter
 
-from ..sessions import threads
+from ..sessions import forks, threads
 from .openings import Opening
 from .server import EchoServer
-from .server_connection import ServerConnection
+from .server_connection import ConnectionState, ServerConnection
 from .wire import Wire
 
 T = TypeVar("T")
@@ -38,6 +41,11 @@ class ServerThread:
         begun.acquire()  # for a millisecond: the other thread makes its hub
         if self._failure is not None:
             raise self._failure
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the thread has not ended."""
+        return self._number in sys._current_frames()
 
     @property
     def is_current(self) -> bool:
@@ -157,6 +165,11 @@ class ThreadedConnection(ServerConnection):
         """The thread ends: calls are made where they come from, from now on."""
         self._thread = None
 
+    def disown(self) -> None:
+        """In a forked child, the connection is the parent's, and has ended."""
+        self._thread = None
+        self._state = ConnectionState.ENDED
+
 
 def _hand_over(name: str) -> Callable[..., Any]:
     method: Callable[..., Any] = getattr(ServerConnection, name)
@@ -200,6 +213,7 @@ class ThreadedEchoServer(EchoServer):
         is_first = self._thread is None
         if self._thread is None:
             self._thread = ServerThread()  # before the start: connections may come at once
+        _running[self] = self._thread
         try:
             self._thread.call(super().start)
         except BaseException:
@@ -247,4 +261,46 @@ class ThreadedEchoServer(EchoServer):
         for connection in self.connections:
             assert isinstance(connection, ThreadedConnection)
             connection.leave_thread()
+        _running.pop(self, None)
         thread.stop()
+
+    def disown(self) -> None:
+        """In a forked child, the server is the parent's, and has stopped."""
+        self._thread = self._listener = self._acceptor = None
+        for connection in self.connections:
+            assert isinstance(connection, ThreadedConnection)
+            connection.disown()
+        self._current.clear()
+
+
+# The servers that run, with their threads.
+_running: dict[ThreadedEchoServer, ServerThread] = {}
+
+# Seconds for the last steps of threads at the end of the program.
+_LAST_STEPS = 0.1
+
+
+@atexit.register
+def _stop_all() -> None:
+    """Stop the servers that were forgotten: a thread that runs a hub while the interpreter is taken
+    apart makes the process crash.
+    """
+    ended = list(_running.items())
+    for server, _thread in ended:
+        with contextlib.suppress(Exception):  # the program ends, and nobody is left to be told
+            server._stop()
+    for _server, thread in ended:
+        for _ in range(10):
+            if thread.is_alive:
+                threads.sleep(_LAST_STEPS / 10)
+    if ended:
+        threads.sleep(_LAST_STEPS / 10)
+
+
+def _disown_all() -> None:
+    for server in list(_running):
+        server.disown()
+    _running.clear()
+
+
+forks.call_in_child(_disown_all)

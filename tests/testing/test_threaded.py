@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import gevent
+import gevent.os
 import pytest
 import websockets.sync.client
+from gevent import subprocess
 from gevent._hub_local import get_hub_if_exists
 from gevent.monkey import get_original
 
@@ -246,3 +251,43 @@ def test_tls_and_faults_are_those_of_any_echo_server(authority: Authority) -> No
     with ThreadedEchoServer(opening=silent) as server:
         with pytest.raises(greenws.errors.ConnectFail, match="timed out"):
             greenws.connect(server.url, open_timeout=0.05)
+
+
+def test_a_server_that_is_forgotten_does_no_harm_at_the_exit() -> None:
+    program = (
+        "import greenws\n"
+        "from greenws.testing import ThreadedEchoServer\n"
+        "server = ThreadedEchoServer().start()\n"
+        "client = greenws.Client(server.url).start()\n"
+        "assert client.wait_ready(10)\n"
+        "ThreadedEchoServer().start()\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(greenws.__path__[0]).parent)}
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, timeout=30, env=environment, cwd="/"
+    )
+    assert (done.returncode, done.stderr.decode()) == (0, "")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks")
+def test_in_a_forked_child_the_server_is_the_parents() -> None:
+    with ThreadedEchoServer() as server, greenws.connect(server.url) as client:
+        client.send("before")
+        assert client.receive(5) == "before"
+        (connection,) = server.connections
+        pid = os.fork()
+        if not pid:
+            status = 1
+            try:
+                server.stop()
+                server.wait_idle()
+                with pytest.raises(WebSocketClosed):
+                    connection.send("from the child")
+                with ThreadedEchoServer() as own, greenws.connect(own.url) as other:
+                    other.send("hello")
+                    status = 0 if other.receive(5) == "hello" else 2
+            finally:
+                os._exit(status)
+        assert os.waitstatus_to_exitcode(gevent.os.waitpid(pid, 0)[1]) == 0
+        client.send("after")
+        assert client.receive(5) == "after"
