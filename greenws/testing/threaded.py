@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import sys
+import threading
 from collections.abc import Callable
 from functools import partial, wraps
 from typing import Any, TypeVar
@@ -68,6 +69,11 @@ class ServerThread:
         self._ended.acquire()  # for a millisecond
 
     def _run(self, begun: Any) -> None:
+        # As threading has it for its threads: breakpoints in behaviours work, and are measured.
+        sys.settrace(threading.gettrace())
+        self._run_hub(begun)
+
+    def _run_hub(self, begun: Any) -> None:
         try:
             hub = get_hub()
             waiter: Waiter[None] = Waiter(hub)
