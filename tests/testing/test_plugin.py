@@ -17,9 +17,10 @@ ROOT = Path(pytest_greenws.__file__).parents[1]
 SUITE = ROOT.joinpath("examples", "testing", "test_ticker.py").read_text(encoding="utf-8")
 
 BLOCKING = """
+import asyncio
 import time
 
-import pytest
+from websockets.asyncio.client import connect as connect_async
 from websockets.sync.client import connect
 
 
@@ -29,6 +30,16 @@ def test_a_client_of_another_library(echo_server):
         assert client.recv(timeout=5) == "hello"
         time.sleep(0.001)
     assert echo_server.connections[0].wait_ended() == 1000
+
+
+def test_a_client_on_asyncio(echo_server):
+    async def talk():
+        async with connect_async(echo_server.url) as client:
+            await client.send("hello")
+            assert await client.recv() == "hello"
+            assert await asyncio.to_thread(echo_server.wait_messages, 1) == ["hello"]
+
+    asyncio.run(talk())
 """
 
 FAILING = """
@@ -149,7 +160,7 @@ def test_a_client_of_greenws_is_tested(pytester: pytest.Pytester) -> None:
 
 
 def test_a_client_that_blocks_its_thread_is_tested(pytester: pytest.Pytester) -> None:
-    run(pytester, BLOCKING).assert_outcomes(passed=1)
+    run(pytester, BLOCKING).assert_outcomes(passed=2)
 
 
 def test_what_a_failing_test_leaves_is_ended(pytester: pytest.Pytester) -> None:
