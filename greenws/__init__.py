@@ -9,6 +9,9 @@
 - :class:`GeventSession`: what drives a WebSocket; cooperative without monkey patching.
 
 Importing greenws patches nothing.
+
+PYTEST_DONT_REWRITE: pytest need not complain when greenws is imported before it, as its fixtures
+come with greenws.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from . import events
 from .backoff import Backoff, Outcome, find_retry_after, read_reconnect
 from .constants import EXIT_TIMEOUT, SHORTEST_WAIT
 from .drain import drain_at_exit
-from .errors import WebSocketClosing, WebSocketError, WebSocketUnavailable
+from .errors import ProxyFail, WebSocketClosing, WebSocketError, WebSocketUnavailable
 from .handlers import HANDLER_NAMES, Handlers, find_handler
 from .herd import Herd, Membership
 from .options import (
@@ -676,7 +676,13 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
         warned.add(cause)
         again = "" if self._backoff is None else ", and goes on trying"
         # A session of others may have made the event, of any text.
-        log.warning("%r could not connect%s: %s", self, again, printable(event.reason, MAX_MESSAGE))
+        log.warning(
+            "%r could not connect%s: %s",
+            self,
+            again,
+            printable(event.reason, MAX_MESSAGE),
+            extra=self.websocket.tracer.describe(_find_status(event)),
+        )
 
     def _take_ready(self) -> None:
         self._ready_time = monotonic()
@@ -762,10 +768,17 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
             return
         if self._error is not None:
             # Another exception ends the client already, and only one can come out of run().
-            log.error("%r: a handler failed while closing", self, exc_info=error)
+            log.error(
+                "%r: a handler failed while closing",
+                self,
+                exc_info=error,
+                extra=self._describe(),
+            )
             return
         if self._is_asked_for(error):
-            log.debug("%r: a handler sent after the end", self, exc_info=error)
+            log.debug(
+                "%r: a handler sent after the end", self, exc_info=error, extra=self._describe()
+            )
             return
         try:
             self.on_error(error)
@@ -781,7 +794,13 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
         try:
             self.websocket.close(code, reason)
         except WebSocketError:
-            log.debug("%r: the server could not be told", self, exc_info=True)
+            log.debug(
+                "%r: the server could not be told", self, exc_info=True, extra=self._describe()
+            )
+
+    def _describe(self) -> dict[str, object]:
+        """Return the fields of a log record about the present connection."""
+        return self.websocket.tracer.describe(self.websocket.state.close_code)
 
     def _leave(self, error: BaseException) -> None:
         """Close in good order, but quickly: a handler asks for the end of the program, or Ctrl-C
@@ -791,6 +810,13 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
             raise error  # for the second time, say
         self._end_with(error, Status.GOING_AWAY, "")
         self._limit = Greenlet.spawn_later(EXIT_TIMEOUT, self.websocket.force_disconnect)
+
+
+def _find_status(event: events.ConnectFail | events.Rejected) -> int | None:
+    """Find the HTTP status with which the server, or a proxy, has refused; None: it is none."""
+    if event.name == "rejected":
+        return event.response.status_code
+    return event.error.status_code if isinstance(event.error, ProxyFail) else None
 
 
 # For groups

@@ -827,6 +827,11 @@ class _Reader:
         """Whether the caller is a function that request() was given."""
         return getcurrent() is self._greenlet
 
+    @property
+    def websocket(self) -> WebSocket:
+        """The WebSocket underneath."""
+        return self._websocket
+
     def close(self, code: int | None, reason: str) -> None:
         """Begin to close. Returns at once."""
         self.mailbox.open()

@@ -22,6 +22,7 @@ from .sessions.roster import Resident, Roster, find_roster, is_in_hub, list_rost
 from .sessions.threads import make_lock, sleep
 from .sessions.wait import in_turns
 from .status import Status
+from .trace import build_log_fields
 from .websocket import build_user_close
 
 log: logging.Logger = logging.getLogger("greenws.drain")
@@ -93,7 +94,11 @@ def drain_residents(
         vigil.wait(max(0.0, deadline - monotonic()))
         late = [resident for resident in awaited if resident.is_running]
         if late:
-            log.warning("%d clients did not close in time, and are killed", len(late))
+            log.warning(
+                "%d clients did not close in time, and are killed",
+                len(late),
+                extra=build_log_fields(),
+            )
             _kill_all(late)
             vigil.wait(_KILL_TIME)
         return len(late)
@@ -110,7 +115,11 @@ def _close_all(residents: Iterable[Resident], code: int, reason: str) -> None:
             resident.close(code, reason)
         except Exception:
             # A trace of the user's, say. The others are closed, and this one will be killed.
-            log.exception("%r could not be closed", resident)
+            log.exception(
+                "%r could not be closed",
+                resident,
+                extra=resident.websocket.tracer.describe(),
+            )
 
 
 def _kill_all(residents: Iterable[Resident]) -> None:

@@ -66,6 +66,7 @@ class Endpoint(DrivenWebSocket):
         if driver is None or self._session is not None or self._protocol.phase is not NEW:
             self._protocol: ClientProtocol = ClientProtocol(self.home, self._request, self.max_size)
         if driver is not None:
+            tracer.begin()
             self._protocol.adapt(
                 driver.follows_redirects, driver.signals_eof, tracer if tracer.is_heard else None
             )

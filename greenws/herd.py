@@ -257,12 +257,12 @@ class Herd:
         """Take note that a client has ended, and tell ``on_end``."""
         try:
             if error is not None:
-                self._note_error(f"{client!r} has ended by an exception", error)
+                self._note_error(f"{client!r} has ended by an exception", client, error)
             if self.on_end is not None:
                 try:
                     self.on_end(client)
                 except Exception as failure:
-                    self._note_error(f"on_end failed for {client!r}", failure)
+                    self._note_error(f"on_end failed for {client!r}", client, failure)
         finally:
             self._count_down()
 
@@ -272,9 +272,11 @@ class Herd:
             self._over.set()
             self._over = None
 
-    def _note_error(self, what: str, error: BaseException) -> None:
+    def _note_error(self, what: str, client: Any, error: BaseException) -> None:
         if isinstance(error, Exception):
-            log.error("%s", what, exc_info=error)
+            websocket = client.websocket
+            fields = websocket.tracer.describe(websocket.state.close_code)
+            log.error("%s", what, exc_info=error, extra=fields)
         if self.error is None:
             self.error = error
 

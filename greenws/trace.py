@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from itertools import count
 from time import monotonic
 from typing import Protocol
 
@@ -10,6 +11,22 @@ from .options import TraceCallback
 from .redaction import redact_url
 
 log: logging.Logger = logging.getLogger("greenws.websocket")
+
+# Every connection of this process gets the next number.
+_numbers = count(1)
+
+
+def build_log_fields(
+    url: str | None = None, connection: int | None = None, code: int | None = None
+) -> dict[str, object]:
+    """Build the ``extra`` of a log record. Each record of greenws has these fields, as a format
+    that names one which a record lacks is an error.
+
+    :param url: the URL of the WebSocket, without credentials; None: of several, or of none.
+    :param connection: the number of the connection, if there was one.
+    :param code: the close code received, or the HTTP status of a refusal, if there was one.
+    """
+    return {"url": url, "connection": connection, "code": code}
 
 
 class Meter(Protocol):
@@ -28,7 +45,7 @@ class Tracer:
     :param callback: the user's ``trace``, or None.
     """
 
-    __slots__ = ("_url", "callback", "meter")
+    __slots__ = ("_url", "callback", "connection", "meter")
 
     def __init__(self, url: str, callback: TraceCallback | None = None) -> None:
         self._url = url
@@ -38,6 +55,8 @@ class Tracer:
         #: counted. The counts are told before the next step, all at once: a record for each read
         #: would be one for each switch of greenlets.
         self.meter: Meter | None = None
+        #: The number of the present or last connection; None: there was none.
+        self.connection: int | None = None
 
     @property
     def is_heard(self) -> bool:
@@ -48,6 +67,17 @@ class Tracer:
     def now() -> float:
         """Return the time, in seconds, for the durations of steps."""
         return monotonic()
+
+    def begin(self) -> None:
+        """Give the connection that begins its number."""
+        self.connection = next(_numbers)
+
+    def describe(self, code: int | None = None) -> dict[str, object]:
+        """Return the fields of a log record about the present or last connection.
+
+        :param code: as of :func:`build_log_fields`.
+        """
+        return build_log_fields(redact_url(self._url), self.connection, code)
 
     def tell(self, stage: str, /, **fields: object) -> None:
         """Tell of a step.
@@ -70,6 +100,9 @@ class Tracer:
         url = redact_url(self._url)
         if log.isEnabledFor(logging.DEBUG):
             facts = " ".join(f"{name}={value!r}" for name, value in fields.items())
-            log.debug("%s: %s %s", url, stage, facts)
+            code = fields.get("code", fields.get("status_code"))
+            extra = {"url": url, "connection": self.connection, "code": code}
+            extra["stage"], extra["facts"] = stage, fields
+            log.debug("%s: %s %s", url, stage, facts, extra=extra)
         if self.callback is not None:
             self.callback({"stage": stage, "url": url, **fields})

@@ -318,6 +318,15 @@ class WebSocket(Endpoint):
         """Whether permessage-deflate was agreed on."""
         return self._protocol.compression is not None
 
+    def log_fields(self, code: int | None = None) -> dict[str, object]:
+        """Return the fields that the log records of greenws have, for ``extra`` of your own.
+
+        :param code: the close code that your record is about, if there is one.
+        :returns: ``url``, without credentials and values of the query; ``connection``, the number
+            of the present or last connection among all of this process, or None; and ``code``.
+        """
+        return self.tracer.describe(code)
+
     # Opening
 
     def add_header(self, header: bytes, value: bytes) -> None:

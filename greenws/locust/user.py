@@ -28,6 +28,7 @@ from ..options import (
 from ..sessions.contract import SessionClass
 from ..sessions.session import GeventSession
 from ..status import Status
+from ..trace import build_log_fields
 from ..websocket import check_session_class
 from .answer import STEERING, Answer
 from .base import StopTest, StopUser, User
@@ -340,7 +341,12 @@ class WebSocketUser(User, WebSocketDefaults, RunDefaults):
             environment.events.user_error.fire(
                 user_instance=self, exception=error, tb=error.__traceback__
             )
-            log.error("%s\n%s", error, "".join(traceback.format_exception(error)))
+            log.error(
+                "%s\n%s",
+                error,
+                "".join(traceback.format_exception(error)),
+                extra=build_log_fields(),
+            )
             if not environment.catch_exceptions:
                 self._end_by(error)
 

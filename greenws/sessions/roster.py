@@ -36,6 +36,10 @@ class Resident(Protocol):
     def is_caller(self) -> bool:
         """Whether it is one of its handlers that asks, or another function that it calls."""
 
+    @property
+    def websocket(self) -> Any:
+        """The WebSocket underneath."""
+
     def close(self, code: int, reason: str) -> None:
         """Begin to end in good order. Returns at once."""
 

@@ -16,3 +16,6 @@ make_lock: Callable[[], Any] = get_original("_thread", "allocate_lock")
 
 #: Has the thread sleep, and not only a greenlet.
 sleep: Callable[[float], None] = get_original("time", "sleep")
+
+#: Starts a thread of the system, and not a greenlet; returns its number.
+start: Callable[..., int] = get_original("_thread", "start_new_thread")

@@ -18,7 +18,7 @@ from ..errors import WebSocketClosed
 from ..status import Status
 from .behaviour import Behaviour, accept, echo
 from .journal import Journal, Message
-from .openings import Openings
+from .openings import Opening, Openings
 from .server_connection import ServerConnection, ServerOptions
 from .wire import Wire
 
@@ -318,15 +318,16 @@ class EchoServer:
         wire = Wire(sock)
         opening = self._openings.begin(wire)
         try:
-            connection = ServerConnection(
-                wire, self._accepted, self._options, self._journal, opening
-            )
+            connection = self._make_connection(wire, opening)
             self._current[connection] = gevent.spawn(self._serve, connection)
         except BaseException:
             opening.leave()
             wire.end()
             raise
         self._journal.notify_waiters()
+
+    def _make_connection(self, wire: Wire, opening: Opening) -> ServerConnection:
+        return ServerConnection(wire, self._accepted, self._options, self._journal, opening)
 
     def _serve(self, connection: ServerConnection) -> None:
         try:

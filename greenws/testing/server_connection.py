@@ -348,7 +348,7 @@ class ServerConnection:
         :param timeout: the time limit in seconds; None: no limit.
         :raises TimeoutError: the connection is not closed in time.
         """
-        if not self._ended.wait(timeout):
+        if not (self._ended.is_set() or self._ended.wait(timeout)):
             raise TimeoutError(f"{self!r} has not ended within {timeout} s")
         return self.close_code
 
