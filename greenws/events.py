@@ -294,6 +294,11 @@ class Text(Event):
         self._json: Any = None
 
     @property
+    def message(self) -> str:
+        """The text; of a :class:`Binary`, the bytes."""
+        return self.text
+
+    @property
     def json(self) -> Any:
         """The text decoded as JSON, once.
 
@@ -319,6 +324,11 @@ class Binary(Event):
     def __init__(self, data: bytes) -> None:
         Event.__init__(self)
         self.data: bytes = data
+
+    @property
+    def message(self) -> bytes:
+        """The bytes; of a :class:`Text`, the text."""
+        return self.data
 
     @property
     def json(self) -> Any:

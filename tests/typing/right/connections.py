@@ -40,6 +40,7 @@ def talk(url: str, options: ConnectionOptions) -> None:
         reply = connection.request({"id": 1}, lambda event: event.name == "text", timeout=5)
         assert_type(reply, events.Text | events.Binary)
         assert_type(reply.json, Any)
+        assert_type(reply.message, str | bytes)
         if reply.name == "text":
             print(reply.text)
         assert_type(connection.request(b"x", key=("a", 1)), events.Text | events.Binary)
