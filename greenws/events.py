@@ -380,6 +380,9 @@ AnyEvent = (
     | BackOff
 )
 
+#: A message, as ``request()``, its ``match`` and ``reply_key`` have it.
+AnyMessage = Text | Binary
+
 
 def _summarize(payload: str | bytes, unit: str) -> str:
     if len(payload) <= _SUMMARY:

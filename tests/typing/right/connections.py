@@ -65,8 +65,8 @@ def talk(url: str, options: ConnectionOptions) -> None:
 
 
 class Asking(greenws.Client):
-    def reply_key(self, event: events.Text | events.Binary) -> int | None:
-        return None
+    def reply_key(self, event: events.AnyMessage) -> int | None:
+        return len(event.message)
 
     def ask(self) -> Any:
         reply = self.request({"id": 1}, key=1, timeout=1)
