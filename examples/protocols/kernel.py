@@ -77,7 +77,7 @@ class Kernel:
             if kind == "stream":
                 yield content["text"]
             elif kind in ("execute_result", "display_data"):
-                yield content["data"].get("text/plain", "")
+                yield content["data"].get("text/plain", "") + "\n"
             elif kind == "error":
                 raise KernelError(content["ename"], content["evalue"], content["traceback"])
             awaited -= {kind, content.get("execution_state")}

@@ -93,21 +93,21 @@ def test_exception_is_raised_and_the_state_stays(kernel: Any, example: ModuleTyp
     with pytest.raises(example.KernelError, match="division by zero") as caught:
         next(outputs)
     assert caught.value.args[0] == "ZeroDivisionError"
-    assert list(kernel.run("x + 1", timeout=PATIENCE)) == ["42"]
+    assert list(kernel.run("x + 1", timeout=PATIENCE)) == ["42\n"]
 
 
 def test_death_of_the_kernel_is_an_error(kernel: Any, example: ModuleType) -> None:
     with pytest.raises(example.KernelError, match="died"):
         list(kernel.run("import os; os._exit(1)", timeout=START))
     # The server has started it anew.
-    assert list(kernel.run("'x' in globals()", timeout=START)) == ["False"]
+    assert list(kernel.run("'x' in globals()", timeout=START)) == ["False\n"]
 
 
 def test_iteration_that_is_left_early_does_no_harm(kernel: Any) -> None:
     outputs = kernel.run("print(1, flush=True); print(2)", timeout=PATIENCE)
     assert next(outputs).startswith("1")
     outputs.close()
-    assert list(kernel.run("3", timeout=PATIENCE)) == ["3"]
+    assert list(kernel.run("3", timeout=PATIENCE)) == ["3\n"]
 
 
 def test_hub_runs_while_the_kernel_works(kernel: Any, ticking: Ticker, tmp_path: Path) -> None:
@@ -117,4 +117,4 @@ def test_hub_runs_while_the_kernel_works(kernel: Any, ticking: Ticker, tmp_path:
     ticking.wait(3)
     assert not run.ready()
     go.touch()
-    assert run.get(timeout=PATIENCE) == ["'gone'"]
+    assert run.get(timeout=PATIENCE) == ["'gone'\n"]
