@@ -10,10 +10,12 @@ import sys
 from itertools import count
 from typing import Any, NamedTuple
 
+import gevent
+
 import greenws
 
-ESCAPES = {"\\": "\\\\", "\r": "\\r", "\n": "\\n", ":": "\\c"}
-ORIGINALS = {escape: original for original, escape in ESCAPES.items()}
+ORIGINALS = {r"\\": "\\", r"\r": "\r", r"\n": "\n", r"\c": ":"}
+ESCAPES = str.maketrans({original: escape for escape, original in ORIGINALS.items()})
 
 
 class StompError(Exception):
@@ -26,17 +28,13 @@ class Frame(NamedTuple):
     body: bytes
 
 
-def escape(text: str) -> str:
-    return re.sub(r"[\\\r\n:]", lambda found: ESCAPES[found[0]], text)
-
-
 def unescape(text: str) -> str:
     return re.sub(r"\\.", lambda found: ORIGINALS[found[0]], text)
 
 
 def encode(command: str, headers: dict[str, str], body: bytes = b"") -> bytes:
-    write = str if command == "CONNECT" else escape
-    lines = [f"{write(name)}:{write(value)}" for name, value in headers.items()]
+    table = {} if command == "CONNECT" else ESCAPES
+    lines = [f"{name.translate(table)}:{text.translate(table)}" for name, text in headers.items()]
     return "\n".join([command, *lines, "", ""]).encode() + body + b"\0"
 
 
@@ -78,8 +76,10 @@ class Stomp:
     def close(self) -> None:
         """Wait until the broker has read all that was sent, and close."""
         self.tell("DISCONNECT", receipt="the last")
-        while self.receive(timeout=10).command != "RECEIPT":
-            pass  # messages that were under way
+        with gevent.Timeout(10, TimeoutError("the broker has sent no receipt")):
+            for message in self.connection:  # RabbitMQ closes in place of a receipt
+                if check(message).command == "RECEIPT":
+                    break
         self.connection.close()
 
 

@@ -93,6 +93,14 @@ def test_receipts_find_their_senders(example: ModuleType) -> None:
         stomp.connection.close()
 
 
+def test_broker_may_close_in_place_of_the_last_receipt(example: ModuleType) -> None:
+    with run_broker("CONNECTED\nversion:1.2\n\n\0", "MESSAGE\n\nlate\0") as url:
+        stomp = example.Stomp(url, proxies={})
+        stomp.tell("SUBSCRIBE", id="1", destination="/queue/a")
+        stomp.close()
+        assert stomp.connection.close_code == 1000
+
+
 @pytest.mark.parametrize("step", ["login", "send"])
 def test_error_of_the_broker_is_raised(example: ModuleType, step: str) -> None:
     error = "ERROR\nmessage:no\nreceipt-id:1\n\nnot for you\0"
