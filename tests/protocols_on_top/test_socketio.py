@@ -38,7 +38,10 @@ def example(server: Server) -> ModuleType:
 @pytest.fixture
 def client(server: Server, example: ModuleType) -> Iterator[Any]:
     client = example.Client(
-        handle_sigint=False, reconnection_delay=0.01, websocket_extra_options={"proxies": {}}
+        handle_sigint=False,
+        reconnection_delay=0.01,
+        randomization_factor=0,
+        websocket_extra_options={"proxies": {}},
     )
     client.connect(server.url, wait_timeout=PATIENCE)
     yield client
