@@ -29,6 +29,16 @@ SERVERS = EXAMPLES / "servers"
 START = 4 * PATIENCE
 
 
+# Where Jupyter and Chromium look for settings of the user's, and leave files.
+_OWN_FOLDERS = (
+    "JUPYTER_CONFIG_DIR",
+    "JUPYTER_RUNTIME_DIR",
+    "IPYTHONDIR",
+    "XDG_CONFIG_HOME",
+    "XDG_CACHE_HOME",
+)
+
+
 def clean_environment() -> dict[str, str]:
     """The environment without proxies, which would take connections to 127.0.0.1, too."""
     names = ("http_proxy", "https_proxy", "all_proxy")
@@ -112,6 +122,7 @@ class Server:
 def run_server(folder: Path, *command: object) -> Iterator[Server]:
     """Run a server as long as a ``with`` block."""
     log = folder / "log"
+    environment = {**clean_environment(), **dict.fromkeys(_OWN_FOLDERS, str(folder))}
     with log.open("wb") as file:
         # By the standard library: the hub is that of one test, and the server outlives it.
         process = subprocess.Popen(
@@ -119,7 +130,7 @@ def run_server(folder: Path, *command: object) -> Iterator[Server]:
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,
-            env=clean_environment(),
+            env=environment,
             cwd=folder,
             start_new_session=True,
         )
