@@ -35,7 +35,7 @@ class Kernel:
         channels = self._url.replace("http", "ws", 1) + f"/channels?session_id={self._session}"
         try:
             self._connection = greenws.connect(channels, headers=self._headers, open_timeout=60)
-        except greenws.errors.ConnectFail:
+        except BaseException:
             self._ask("DELETE")
             raise
 
@@ -61,7 +61,7 @@ class Kernel:
         number = uuid4().hex
         header = {"msg_id": number, "msg_type": "execute_request", "version": "5.3"}
         header.update(session=self._session, username="", date="")
-        content = {"code": code, "silent": False, "allow_stdin": False}
+        content = {"code": code, "silent": False, "allow_stdin": False, "stop_on_error": False}
         self._connection.send_json(
             channel="shell", header=header, parent_header={}, metadata={}, content=content
         )

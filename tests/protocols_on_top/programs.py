@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 import time
@@ -28,6 +29,8 @@ SERVERS = EXAMPLES / "servers"
 # Seconds for the start of a server or of an example, on a slow machine.
 START = 4 * PATIENCE
 
+
+_URL = re.compile(r"(ws|http)://\S+$")
 
 # Where Jupyter and Chromium look for settings of the user's, and leave files.
 _OWN_FOLDERS = (
@@ -96,7 +99,7 @@ class Server:
     def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
         self.process = process
         self._log = log
-        #: Its first line, which tells where it listens.
+        #: Where it listens.
         self.url = ""
 
     def read_lines(self) -> list[str]:
@@ -151,5 +154,7 @@ def run_example_server(folder: Path, name: str) -> Iterator[Server]:
     """Run one of the servers beside the examples, and wait until it listens."""
     runner = "node" if name.endswith(".js") else sys.executable
     with run_server(folder, runner, SERVERS / name) as server:
-        server.url = server.wait_start(lambda: next(iter(server.read_lines()), None))
+        server.url = server.wait_start(
+            lambda: next((line for line in server.read_lines() if _URL.match(line)), None)
+        )
         yield server
