@@ -294,6 +294,11 @@ class Text(Event):
         self._json: Any = None
 
     @property
+    def message(self) -> str:
+        """The text; of a :class:`Binary`, the bytes."""
+        return self.text
+
+    @property
     def json(self) -> Any:
         """The text decoded as JSON, once.
 
@@ -319,6 +324,19 @@ class Binary(Event):
     def __init__(self, data: bytes) -> None:
         Event.__init__(self)
         self.data: bytes = data
+
+    @property
+    def message(self) -> bytes:
+        """The bytes; of a :class:`Text`, the text."""
+        return self.data
+
+    @property
+    def json(self) -> Any:
+        """The bytes decoded as JSON, at each call.
+
+        :raises ValueError: if it is not JSON.
+        """
+        return json.loads(self.data)
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}(data={_summarize(self.data, 'bytes')})"
@@ -361,6 +379,9 @@ AnyEvent = (
     | Binary
     | BackOff
 )
+
+#: A message, as ``request()``, its ``match`` and ``reply_key`` have it.
+AnyMessage = Text | Binary
 
 
 def _summarize(payload: str | bytes, unit: str) -> str:
