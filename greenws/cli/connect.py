@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import gevent
+from gevent.event import Event
 
 from .. import events
 from ..client import Client, ClientOptions
-from ..errors import WebSocketError, WebSocketUnavailable
+from ..errors import WebSocketError
 from ..status import Status
 from ..websocket import WebSocket
 from .orders import WORDS, BadOrder, Close, Help, Message, Ping, parse_hex, parse_order
@@ -92,6 +93,8 @@ class StdioClient(Client):
         self._asked_code: int | None = None
         # The first OutputError of a greenlet that is not the client's own.
         self._lost: OutputError | None = None
+        # Set while the present connection is ready for lines.
+        self._has_begun = Event()
         self._pings = RoundTrips(self.send_ping)
         self._reader: gevent.Greenlet[..., None] | None = None
         # The greenlets of the present connection.
@@ -164,6 +167,7 @@ class StdioClient(Client):
 
     def on_close(self, event: events.Disconnected) -> None:
         self._end_helpers()
+        self._has_begun.clear()
         if self._reader is not None and self.reconnect is False:
             self._reader.kill()
         is_good = event.code in _GOOD_CODES or event.code == self._asked_code
@@ -228,21 +232,31 @@ class StdioClient(Client):
         self.close()
 
     def _send_first(self) -> None:
-        for message in self._talk.messages:
-            self._send_line(message)
+        """Send the messages that come before lines, on each connection."""
+        try:
+            for message in self._talk.messages:
+                self._send_now(self._encode(message))
+        except WebSocketError:
+            if self.reconnect is False:
+                raise
+        else:
+            self._has_begun.set()
 
     def _send_line(self, line: str) -> None:
-        self._send_patiently(parse_hex(line) if self._talk.binary else line)
-
-    def _send_patiently(self, message: str | bytes) -> None:
-        """Send a message; between two connections, wait for the next one."""
+        """Send a line; between two connections, wait for the next one."""
+        message = self._encode(line)
         while True:
+            self._has_begun.wait()
             try:
                 self._send_now(message)
                 return
-            except WebSocketUnavailable:
-                if self.reconnect is False or not self.wait_ready():
+            except WebSocketError:
+                if self.reconnect is False:
                     raise
+                self._has_begun.clear()
+
+    def _encode(self, line: str) -> str | bytes:
+        return parse_hex(line) if self._talk.binary else line
 
     def _send_now(self, message: str | bytes) -> None:
         if isinstance(message, str):
