@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import errno
 import fcntl
 import os
@@ -34,6 +35,8 @@ class Typist:
     :param columns: the width of the window.
     :param env: variables beside ``TERM``; None as a value: without that variable.
     :param redirects: of a shell, such as ``2>file``.
+    :param script: what a shell does with the command, ``"$@"``, when not only that.
+    :param is_controlling: whether the terminal is that of the session, whose keys are signals.
     """
 
     def __init__(
@@ -42,22 +45,28 @@ class Typist:
         columns: int = 80,
         env: dict[str, str | None] | None = None,
         redirects: str = "",
+        script: str = "",
+        is_controlling: bool = True,
     ) -> None:
         self.ours, theirs = pty.openpty()
+        gevent.os.make_nonblocking(self.ours)
         self.resize(columns)
         given = {**os.environ, "TERM": "xterm", "NO_COLOR": None, **(env or {})}
         #: What was written so far.
         self.written = ""
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self.modes = termios.tcgetattr(theirs)
         self.process = subprocess.Popen(
-            ["sh", "-c", f'exec "$@" {redirects}', "sh", sys.executable, "-m", "greenws"]
-            + list(arguments),
+            [
+                *("sh", "-c", script or f'exec "$@" {redirects}', "sh"),
+                *(sys.executable, "-m", "greenws", *arguments),
+            ],
             cwd=ROOT,
             env={name: value for name, value in given.items() if value is not None},
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,
-            preexec_fn=self._take_terminal,
+            preexec_fn=self._take_terminal if is_controlling else os.setsid,
         )
         # Kept, so that the modes can be looked at when the command has ended.
         self._theirs = theirs
@@ -81,14 +90,14 @@ class Typist:
             self.process.kill()
             self.process.wait()
         self._reader.kill()
-        os.close(self._theirs)
         if self.ours >= 0:
+            os.close(self._theirs)
             os.close(self.ours)
 
     @property
     def plain(self) -> str:
-        """What was written, without sequences, and with plain ends of lines."""
-        return _SEQUENCE.sub("", self.written).replace("\r\n", "\n")
+        """The characters that were written, without sequences and returns."""
+        return _SEQUENCE.sub("", self.written).replace("\r", "")
 
     @property
     def rows(self) -> list[str]:
@@ -97,8 +106,8 @@ class Typist:
         return [_SEQUENCE.sub("", row.rpartition("\r\x1b[K")[2]) for row in rows[:-1]]
 
     def type(self, text: str) -> None:
-        """Press keys."""
-        gevent.os.tp_write(self.ours, text.encode())
+        """Press keys: ``\\x03`` is Ctrl-C, ``\\r`` is Enter, ``\\x1b[A`` is the arrow up."""
+        gevent.os.nb_write(self.ours, text.encode())
 
     def wait_for(self, condition: Callable[[], object] | str) -> None:
         """Wait for a condition, or until a text was written."""
@@ -123,12 +132,18 @@ class Typist:
         """
         with gevent.Timeout(PATIENCE, AssertionError(f"not ended: {self.written!r}")):
             status: int = self.process.wait()
-            self._settle()
+            if self._reader:
+                self._settle()
         return status
+
+    def stop_reading(self) -> None:
+        """Let what is written pile up."""
+        self._reader.kill()
 
     def hang_up(self) -> None:
         """Take the terminal away."""
         self._reader.kill()
+        os.close(self._theirs)
         os.close(self.ours)
         self.ours = -1
 
@@ -149,11 +164,11 @@ class Typist:
     def _read(self) -> None:
         while True:
             try:
-                piece = gevent.os.tp_read(self.ours, 65536)
+                piece = gevent.os.nb_read(self.ours, 65536)
             except OSError as error:
                 if error.errno != errno.EIO:
                     raise
                 return
             if not piece:
                 return
-            self.written += piece.decode("utf-8", "replace")
+            self.written += self._decoder.decode(piece)
