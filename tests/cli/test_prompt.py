@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from gevent.event import Event
 
 from greenws.testing import EchoServer, ServerConnection, close_with, in_turn, respond, send_raw
 from tests.support.typist import Typist
@@ -186,9 +187,11 @@ def test_key_of_interruption_closes_the_connection(server: EchoServer) -> None:
 
 
 def test_second_interruption_ends_the_command_and_leaves_the_terminal_as_it_was() -> None:
+    ended = Event()
+
     def serve(connection: ServerConnection) -> None:
         connection.receive_raw()
-        server.wait_for(lambda: typist.process.poll() is not None)
+        ended.wait()
 
     with EchoServer(serve) as server, Typist("connect", server.url) as typist:
         typist.wait_prompt()
@@ -197,6 +200,7 @@ def test_second_interruption_ends_the_command_and_leaves_the_terminal_as_it_was(
         typist.type("\x03")
         assert typist.end() == -signal.SIGINT
         assert typist.has_modes_of_before()
+        ended.set()
 
 
 @pytest.mark.parametrize("number", [signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM])

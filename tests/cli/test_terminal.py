@@ -90,12 +90,15 @@ def test_terminal_without_a_name_is_shared(
     try:
         terminal.enter()
         terminal.write("x" * 1000)
-        assert read(pair).endswith(b"x")
+        got = b""
+        while got.count(b"x") < 1000:
+            got += read(pair)
         os.write(pair.ours, b"k")
         assert terminal.read() == b"k"
     finally:
         terminal.close()
-    assert os.get_blocking(pair.theirs)
+    if "libev" in type(gevent.get_hub().loop).__module__:  # libuv makes it non-blocking
+        assert os.get_blocking(pair.theirs)
 
 
 def test_terminal_of_unknown_size_has_no_columns(

@@ -86,7 +86,7 @@ class Typist:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self.process.poll() is None:
+        if self.process.returncode is None:
             self.process.kill()
             self.process.wait()
         self._reader.kill()
