@@ -32,7 +32,15 @@ from .connect_options import (
 from .echo import EchoOptions, run_echo
 from .load import LoadOptions, run_load
 from .pins import names_pinned
-from .streams import OutputError, escape, provide_streams, report, write_output, write_quietly
+from .streams import (
+    OutputError,
+    escape,
+    escape_line,
+    provide_streams,
+    report,
+    write_output,
+    write_quietly,
+)
 
 # The largest size of a message of "load", in bytes: every connection has one under way.
 _MAX_SIZE = 1024 * 1024 * 1024
@@ -92,7 +100,8 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         # Without the usage, which has many lines and hides the complaint.
-        self.exit(2, f"{self.prog}: error: {message}; --help lists the options\n")
+        told = escape_line(f"{self.prog}: error: {message}; --help lists the options")
+        self.exit(2, f"{told}\n")
 
 
 def _build_parser() -> _Parser:

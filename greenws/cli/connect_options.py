@@ -43,6 +43,7 @@ def add_connect_arguments(
         "-x",
         "--send",
         metavar="TEXT",
+        type=_text,
         action="append",
         default=[],
         help="send a message once connected, before the lines of stdin; may be repeated",
@@ -207,12 +208,20 @@ def gather_pins(options: argparse.Namespace) -> dict[str, list[str]]:
 # The types of the arguments; see greenws/cli/command.py.
 
 
+def _text(text: str) -> str:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:  # bytes that are not UTF-8 are surrogates in an argument
+        raise argparse.ArgumentTypeError("must be UTF-8") from None
+    return text
+
+
 def _credentials(text: str) -> Sequence[str]:
     user, colon, password = text.partition(":")
     if not colon or not user:
         # The text is left out: it may be the password alone.
         raise argparse.ArgumentTypeError("must be USER:PASS")
-    return user, password
+    return _text(user), _text(password)
 
 
 def _proxy(text: str) -> str:

@@ -12,6 +12,9 @@ from .streams import escape_line
 # The lines that are remembered.
 _MOST_LINES = 1000
 
+# Joins emoji: the zero width joiner.
+_JOINER = "\u200d"
+
 # The columns of a window that tells no size, or none that is of use.
 _COLUMNS = 80
 _LEAST_COLUMNS = 4
@@ -124,19 +127,25 @@ class Editor:
             self._killed = self.line[start:end]
             self._remove(start, end)
 
-    # A character without a width belongs to the one before it.
-
     def _find_left(self) -> int:
         position = max(0, self.cursor - 1)
-        while position > 0 and not count_columns(self.line[position]):
+        while self._is_within(position):
             position -= 1
         return position
 
     def _find_right(self) -> int:
         position = min(len(self.line), self.cursor + 1)
-        while position < len(self.line) and not count_columns(self.line[position]):
+        while self._is_within(position):
             position += 1
         return position
+
+    def _is_within(self, position: int) -> bool:
+        """Whether a place is within what a person takes for one character: before a character that
+        has no width, or after one that joins others.
+        """
+        if not 0 < position < len(self.line):
+            return False
+        return not count_columns(self.line[position]) or self.line[position - 1] == _JOINER
 
     def _find_word_left(self, is_part: Callable[[str], bool]) -> int:
         position = self.cursor

@@ -8,15 +8,16 @@ from ..status import Status
 from ..websocket import build_user_close
 
 _HELP = (
-    ("TEXT", "send a text message; TEXT that begins with / is typed with two: //TEXT"),
+    ("TEXT", "send a text message; with a second / if it begins with one"),
     ("/binary HEX", "send a binary message: /binary 01 ff"),
     ("/ping", "send a ping, and show the round trip"),
     ("/close [CODE] [REASON]", "close the connection; 1000 without a CODE"),
     ("/help", "show this"),
 )
 _KEYS = (
-    "Ctrl-D closes the connection, as the end of stdin does, Ctrl-C as well. Up and Ctrl-R find "
-    "earlier lines. Alt-Enter begins a new line within a message."
+    ("Ctrl-D, Ctrl-C", "close the connection"),
+    ("Up, Down, Ctrl-R", "find earlier lines"),
+    ("Alt-Enter", "begin another line within a message"),
 )
 
 #: The words that begin an order, for the key Tab.
@@ -54,7 +55,7 @@ class Help:
     @property
     def lines(self) -> list[str]:
         """What is shown."""
-        return [*(f"{typed:<24}{meaning}" for typed, meaning in _HELP), _KEYS]
+        return [f"{typed:<24}{meaning}" for typed, meaning in (*_HELP, *_KEYS)]
 
 
 Order = Message | Close | Ping | Help
@@ -70,8 +71,8 @@ def parse_order(line: str, is_binary: bool = False) -> Order:
         return Message(parse_hex(line) if is_binary else line)
     if line.startswith("//"):
         return Message(line[1:])
-    word, _, rest = line.partition(" ")
-    rest = rest.strip()
+    word, *others = line.split(maxsplit=1)
+    rest = "".join(others).strip()
     if word == "/binary":
         if not rest:
             raise BadOrder("/binary needs bytes in hexadecimal: /binary 01 ff")
@@ -79,9 +80,10 @@ def parse_order(line: str, is_binary: bool = False) -> Order:
     if word == "/close":
         return _parse_close(rest)
     if word not in ("/ping", "/help"):
+        word = _cut(word)
         raise BadOrder(f"there is no {word}; /help shows what there is, and /{word} sends it")
     if rest:
-        raise BadOrder(f"{word} takes nothing more: {rest!r}")
+        raise BadOrder(f"{word} takes nothing more: {_cut(rest)!r}")
     return Ping() if word == "/ping" else Help()
 
 
@@ -94,8 +96,11 @@ def parse_hex(text: str) -> bytes:
     try:
         return bytes.fromhex(text)
     except ValueError:
-        shown = text if len(text) <= 40 else f"{text[:40]}..."
-        raise BadOrder(f"bytes must be hexadecimal, such as 01ff: {shown!r}") from None
+        raise BadOrder(f"bytes must be hexadecimal, such as 01ff: {_cut(text)!r}") from None
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= 40 else f"{text[:40]}..."
 
 
 def _parse_close(rest: str) -> Close:
@@ -103,7 +108,7 @@ def _parse_close(rest: str) -> Close:
         return Close()
     number, _, reason = rest.partition(" ")
     if not (number.isascii() and number.isdigit() and len(number) <= 5):
-        raise BadOrder(f"/close takes a code before a reason: /close 1000 {rest[:40]}")
+        raise BadOrder(f"/close takes a code before a reason: /close 1000 {_cut(rest)}")
     close = Close(int(number), reason.strip())
     try:
         build_user_close(close.code, close.reason)

@@ -119,7 +119,8 @@ class Terminal:
         """Have the terminal send keys as soon as no other process has it; watch the signals."""
         if not self._is_retired:
             for number, handle in self._find_signals().items():
-                if number not in self._watchers:
+                # nohup, for example, has a signal ignored.
+                if number not in self._watchers and signal.getsignal(number) != signal.SIG_IGN:
                     self._watchers[number] = gevent.signal_handler(number, handle)
             self._set_modes()
 

@@ -49,6 +49,8 @@ def enter(editor: Editor, *lines: str) -> None:
         (["ae\u0301", "<left>", "X"], "aXe\u0301", 2),
         (["ae\u0301", "<backspace>"], "a", 1),
         (["e\u0301b", "<home>", "<right>", "X"], "e\u0301Xb", 3),
+        (["a👩\u200d🚀", "<left>", "X", "<right>", "Y"], "aX👩\u200d🚀Y", 6),
+        (["a👩\u200d🚀", "<backspace>"], "a", 1),
         (["a", "<unknown>", "<cancel>"], "a", 1),
         (["/clo", "<complete>", "x"], "/close x", 8),
         (["/c", "<complete>"], "/c", 2),

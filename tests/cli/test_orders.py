@@ -36,6 +36,7 @@ def test_line_is_an_order(line: str, order: Order) -> None:
         ("/binary xyz", "bytes must be hexadecimal, such as 01ff: 'xyz'"),
         ("/binary 0", "bytes must be hexadecimal, such as 01ff: '0'"),
         ("/binary " + "x" * 50, f"bytes must be hexadecimal, such as 01ff: '{'x' * 40}...'"),
+        ("/ping\nmore", "/ping takes nothing more: 'more'"),
         ("/close bye", "/close takes a code before a reason: /close 1000 bye"),
         ("/close 1005", "1005"),
         ("/close 99999", "99999"),

@@ -212,6 +212,16 @@ def test_signal_leaves_the_terminal_as_it_was(number: signal.Signals, server: Ec
         assert typist.has_modes_of_before()
 
 
+def test_signal_that_was_ignored_stays_ignored(server: EchoServer) -> None:
+    with Typist("connect", server.url, script='trap "" HUP; exec "$@"') as typist:
+        typist.wait_prompt()
+        typist.signal(signal.SIGHUP)
+        typist.type("hello\r")
+        typist.wait_for("< hello")
+        typist.type("\x04")
+        assert typist.end() == 0
+
+
 def test_terminal_that_is_hung_up_ends_the_command(server: EchoServer, tmp_path: Path) -> None:
     file = tmp_path / "err"
     options = {"redirects": f"2>{file}", "is_controlling": False}

@@ -76,6 +76,12 @@ def test_terminal_is_none_without_one(pair: Pair, monkeypatch: pytest.MonkeyPatc
     assert open_terminal(pair.theirs, other.theirs) is None
     for descriptor in other:
         os.close(descriptor)
+    monkeypatch.setattr("greenws.cli.terminal.HAS_TERMIOS", False)
+    assert open_terminal(pair.theirs, pair.theirs) is None
+    monkeypatch.undo()
+    monkeypatch.setenv("TERM", "dumb")
+    assert open_terminal(pair.theirs, pair.theirs) is None
+    monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr(os, "tcgetpgrp", lambda descriptor: os.getpgrp() + 1)
     assert open_terminal(pair.theirs, pair.theirs) is None
 
