@@ -141,9 +141,10 @@ class StdioClient(Client):
         if self._steps is not None and self._talk.trace_headers:
             self._steps.take_response(event.response.start_line, event.response.fields)
         agreed = [*event.extensions, *([event.protocol] if event.protocol else [])]
-        help_hint = "" if self._screen.prompt is None else "; /help shows what can be typed"
         names = f" ({', '.join(agreed)})" if agreed else ""
-        self._screen.report(f"connected{names}{help_hint}")
+        is_new = self._screen.prompt is not None and self._reader is None
+        hint = "; /help shows what can be typed" if is_new else ""
+        self._screen.report(f"connected{names}{hint}")
         if self._talk.ping is not None:
             self._helpers.append(gevent.spawn(self._keep_pinging, self._talk.ping))
         if self._reader is None:
