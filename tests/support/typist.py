@@ -13,6 +13,7 @@ import struct
 import sys
 import termios
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 
@@ -26,6 +27,15 @@ ROOT = Path(__file__).parents[2]
 
 #: Sequences of a terminal, for :meth:`Typist.plain`.
 _SEQUENCE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
+
+
+def _begin_session(is_controlling: bool) -> None:
+    # A shell has these ignored by what it runs in the background: tests, for example.
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTSTP):
+        signal.signal(number, signal.SIG_DFL)
+    os.setsid()
+    if is_controlling:
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
 class Typist:
@@ -66,16 +76,11 @@ class Typist:
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,
-            preexec_fn=self._take_terminal if is_controlling else os.setsid,
+            preexec_fn=partial(_begin_session, is_controlling),
         )
         # Kept, so that the modes can be looked at when the command has ended.
         self._theirs = theirs
         self._reader = gevent.spawn(self._read)
-
-    @staticmethod
-    def _take_terminal() -> None:
-        os.setsid()
-        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
     def __enter__(self) -> Typist:
         return self
