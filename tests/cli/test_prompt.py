@@ -239,13 +239,13 @@ def test_terminal_that_is_hung_up_ends_the_command(server: EchoServer, tmp_path:
 
 
 def test_terminal_that_nobody_reads_holds_up_messages_only() -> None:
-    pings = 0
+    pings, is_over = 0, False
 
     def flood(connection: ServerConnection) -> None:
         nonlocal pings
         connection.receive()
         connection.send("x" * 200_000)
-        while connection.receive_raw():
+        while not is_over and connection.receive_raw():
             pings += 1
 
     with EchoServer(flood) as server:
@@ -254,6 +254,7 @@ def test_terminal_that_nobody_reads_holds_up_messages_only() -> None:
             typist.stop_reading()
             typist.type("go\r")
             typist.wait_for(lambda: pings > 5)
+            is_over = True
             typist.signal(signal.SIGINT)
             assert typist.end() == 1
 
