@@ -248,7 +248,7 @@ def test_terminal_that_nobody_reads_holds_up_messages_only() -> None:
         while not is_over and connection.receive_raw():
             pings += 1
 
-    with EchoServer(flood) as server:
+    with EchoServer(flood, close_timeout=0.1) as server:
         with Typist("connect", server.url, "--ping", "0.01") as typist:
             typist.wait_prompt()
             typist.stop_reading()
