@@ -48,6 +48,8 @@ class Prompt:
         self._colour = colour
         # Whether the last row of the terminal has the line.
         self._has_row = False
+        # Whether the terminal takes no more: an error has told it, and nobody waits for it again.
+        self._is_lost = False
         # What is written, and whether there is the row, belong together.
         self._lock = RLock()
         terminal.changed = self._show_again
@@ -123,7 +125,10 @@ class Prompt:
     def _write(self, text: str, has_row: bool) -> None:
         with self._lock:
             self._has_row = has_row
+            if self._is_lost:
+                return
             try:
                 self._terminal.write(text)
             except OSError as error:
+                self._is_lost = True
                 raise OutputError(error) from error

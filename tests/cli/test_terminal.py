@@ -233,6 +233,7 @@ def test_terminal_that_takes_nothing_is_given_up_in_a_hurry(
     streams.hurry()
     with pytest.raises(OutputError, match="its reader takes nothing"):
         writer.get(timeout=PATIENCE)
+    prompt.show("to nowhere")
     prompt.finish()
 
 
