@@ -27,9 +27,6 @@ class _PinnedResolver:
             for entry in self._inner.getaddrinfo(address, port, *others)
         ]
 
-    def close(self) -> None:
-        self._inner.close()
-
 
 @contextmanager
 def names_pinned(pins: Mapping[str, Sequence[str]]) -> Iterator[None]:

@@ -200,10 +200,13 @@ def test_screen_that_takes_no_more_ends_the_command(feed: Feed) -> None:
 
         @property
         def prompt(self) -> Any:
+            return self
+
+        def read_line(self) -> str:
             raise OutputError(OSError(5, "Input/output error"))
 
     with EchoServer() as server:
-        client = StdioClient(server.url, 0.0, {}, screen=Broken())
+        client = StdioClient(server.url, 0.0, {}, Talk(is_typed=True), Broken())
         with pytest.raises(OutputError, match="Input/output error"):
             client.run()
         server.wait_idle()
