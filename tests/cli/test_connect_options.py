@@ -34,6 +34,8 @@ from tests.support.authority import Authority
 from tests.support.proxies import HTTPProxy, relay
 from tests.support.servers import ForeignServer
 
+ROOT = Path(__file__).parents[2]
+
 
 class Done(NamedTuple):
     status: int
@@ -478,6 +480,14 @@ def test_bad_option_is_one_line(arguments: list[str], complaint: str, command: C
     assert complaint in done.err
     assert done.err.count("\n") == 1
     assert "hidden" not in done.err
+
+
+def test_page_has_every_option(command: Command) -> None:
+    done = command("--help")
+    page = (ROOT / "docs" / "cli.rst").read_text(encoding="utf-8")
+    options = set(re.findall(r"(?<!\w)--?[a-zA-Z][a-z-]*", done.out)) - {"-h", "--help"}
+    assert len(options) > 25
+    assert sorted(option for option in options if f"``{option}" not in page) == []
 
 
 # Another server
