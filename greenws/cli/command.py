@@ -8,21 +8,39 @@ import platform
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import gevent
 
 from ..client import Client, ClientOptions
 from ..constants import MAX_MESSAGE_SIZE, OPEN_TIMEOUT
-from ..errors import WebSocketError
+from ..errors import ConnectFail, WebSocketError
 from ..implementation import COMPILED
 from ..protocol.handshake import check_field, check_protocols
 from ..url import parse_url
 from ..version import __version__
-from .connect import run_connect
+from .connect import choose_lines, run_connect
+from .connect_options import (
+    OptionConflict,
+    add_connect_arguments,
+    check_files,
+    choose_client_options,
+    choose_talk,
+    choose_url,
+    gather_pins,
+)
 from .echo import EchoOptions, run_echo
 from .load import LoadOptions, run_load
-from .streams import OutputError, escape, provide_streams, report, write_output, write_quietly
+from .pins import names_pinned
+from .streams import (
+    OutputError,
+    escape,
+    escape_line,
+    provide_streams,
+    report,
+    write_output,
+    write_quietly,
+)
 
 # The largest size of a message of "load", in bytes: every connection has one under way.
 _MAX_SIZE = 1024 * 1024 * 1024
@@ -61,7 +79,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     run: Callable[[argparse.Namespace], int] = options.run
     try:
         return run(options)
-    except _WrongOption as error:
+    except (_WrongOption, OptionConflict) as error:
         report(f"greenws: {error}")
         return 2
 
@@ -79,6 +97,11 @@ class _Parser(argparse.ArgumentParser):
             write_output(message)
         else:
             write_quietly(sys.stderr, escape(message))
+
+    def error(self, message: str) -> NoReturn:
+        # Without the usage, which has many lines and hides the complaint.
+        told = escape_line(f"{self.prog}: error: {message}; --help lists the options")
+        self.exit(2, f"{told}\n")
 
 
 def _build_parser() -> _Parser:
@@ -181,28 +204,23 @@ def _add_connect(commands: argparse._SubParsersAction[_Parser]) -> None:
     parser = commands.add_parser(
         "connect",
         help=about,
-        description=f"{about} Binary messages are printed in hexadecimal.",
+        description=f"{about} Binary messages are printed in hexadecimal. On a terminal, lines are "
+        "typed at a prompt.",
         parents=[_build_client_options()],
         allow_abbrev=False,
     )
     parser.set_defaults(run=_run_connect)
-    parser.add_argument("url", metavar="URL", type=_url)
-    parser.add_argument(
-        "--wait",
-        metavar="SECONDS",
-        type=_not_negative,
-        default=0.0,
-        help="time to go on receiving after the end of stdin; default: 0",
-    )
+    add_connect_arguments(parser, _url, _seconds, _not_negative, _natural)
 
 
 def _build_client_options() -> _Parser:
     parser = _Parser(add_help=False)
     add = parser.add_argument_group("connection").add_argument
     add("--compress", action="store_true", help="offer permessage-deflate")
-    add("--insecure", action="store_true", help="do not verify the server's certificate")
+    add("-k", "--insecure", action="store_true", help="do not verify the server's certificate")
     add("--cafile", metavar="PEM", help="authorities to trust instead of certifi's")
     add(
+        "-H",
         "--header",
         metavar="'NAME: VALUE'",
         type=_header,
@@ -211,6 +229,7 @@ def _build_client_options() -> _Parser:
         help="add a header to the request; may be repeated",
     )
     add(
+        "-s",
         "--protocol",
         metavar="NAME",
         type=_protocol,
@@ -245,9 +264,12 @@ def _collect(kind: type[OptionsT], options: argparse.Namespace, **others: Any) -
     return kind(**fields, **others)
 
 
-def _collect_client_options(options: argparse.Namespace) -> ClientOptions:
+def _collect_client_options(
+    options: argparse.Namespace, others: ClientOptions | None = None
+) -> ClientOptions:
     """Collect the options of the clients.
 
+    :param others: the options that only this command has.
     :raises _WrongOption: a client does not take them.
     """
     client: ClientOptions = {
@@ -257,6 +279,7 @@ def _collect_client_options(options: argparse.Namespace) -> ClientOptions:
         "headers": options.header,
         "protocols": options.protocol,
         "open_timeout": options.open_timeout,
+        **(others or {}),
     }
     try:
         Client(options.url or "ws://localhost/", **client)
@@ -280,7 +303,15 @@ def _run_echo(options: argparse.Namespace) -> int:
 
 
 def _run_connect(options: argparse.Namespace) -> int:
-    return run_connect(options.url, options.wait, _collect_client_options(options))
+    talk = choose_lines(options.wait, choose_talk(options))
+    options.url = choose_url(options)
+    client = _collect_client_options(options, choose_client_options(options))
+    try:
+        check_files(client)
+    except ConnectFail as error:
+        raise _WrongOption(str(error)) from error
+    with names_pinned(gather_pins(options)):
+        return run_connect(options.url, options.wait, client, talk)
 
 
 # The types of the arguments. argparse shows the message of an ArgumentTypeError, but not the

@@ -104,6 +104,17 @@ def escape_line(text: str) -> str:
     return _find_active_or_blank(_escape_one, text)
 
 
+def escape_json(text: str) -> str:
+    """Like :func:`escape`, but by the escapes of JSON, for the text of a string: ``\\u001b``."""
+    return _find_active(_escape_one_for_json, text)
+
+
+def _escape_one_for_json(match: re.Match[str]) -> str:
+    # Beyond U+FFFF, JSON has the two surrogates of UTF-16.
+    units = match[0].encode("utf-16-be", "surrogatepass").hex()
+    return "".join([f"\\u{units[start : start + 4]}" for start in range(0, len(units), 4)])
+
+
 def _escape_one(match: re.Match[str]) -> str:
     # unicode_escape has no escape of its own for surrogates, which are as good as any other here.
     return match[0].encode("unicode_escape").decode("ascii")
@@ -155,12 +166,16 @@ def wait_for(descriptor: int, event: int) -> None:
     watcher = gevent.get_hub().loop.io(descriptor, WRITE)
     try:
         while wait_any([watcher], _PATIENCE) is None:
-            _check_hurry()
+            check_hurry()
     finally:
         watcher.close()
 
 
-def _check_hurry() -> None:
+def check_hurry() -> None:
+    """Give a stream up that takes nothing, if the command is to end.
+
+    :raises TimeoutError: the command is to end.
+    """
     if _is_hurried:
         raise TimeoutError(errno.ETIMEDOUT, "its reader takes nothing")
 
@@ -197,7 +212,7 @@ def _flush_late(stream: TextIO, descriptor: int) -> None:
             stream.flush()
             return
         except BlockingIOError:
-            _check_hurry()
+            check_hurry()
             gevent.sleep(_RETRY)  # it may be a device for which nothing can wait
 
 

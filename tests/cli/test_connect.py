@@ -9,7 +9,9 @@ import gevent
 import pytest
 
 from greenws.cli import connect
-from greenws.cli.connect import StdioClient
+from greenws.cli.connect import StdioClient, Talk
+from greenws.cli.screen import Screen
+from greenws.cli.streams import OutputError
 from greenws.testing import EchoServer, close_with, drop, reject, respond
 
 Feed = Callable[..., None]
@@ -149,5 +151,79 @@ def test_line_that_cannot_be_sent_is_told(
     with EchoServer() as server:
         client = StdioClient(server.url, 0.0, {})
         client.run()
+        assert server.messages == []
+    assert "not sent: " in capsys.readouterr().err
+
+
+def test_orders_are_obeyed_without_a_prompt(feed: Feed, capsys: pytest.CaptureFixture[str]) -> None:
+    feed(b"/help\n/ping\n/binary ff\n/binary x\n//a\n/close 4000 bye\nnever sent\n")
+    with EchoServer() as server:
+        client = StdioClient(server.url, 0.0, {}, Talk(is_typed=True))
+        client.run()
+        assert client.status == 0
+        assert server.messages == [b"\xff", "/a"]
+        assert server.connections[0].close_code == 4000
+    told = capsys.readouterr()
+    assert told.out == "ff\n/a\n"
+    assert "/close [CODE] [REASON]" in told.err
+    assert "bytes must be hexadecimal" in told.err
+    assert "pong after " in told.err
+
+
+def test_orders_after_the_end_are_told_and_more_may_follow(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pieces = iter([b"hello\n", b"/ping\n", b"/close\n"])
+
+    def read() -> bytes:
+        client.websocket.close()
+        return next(pieces)
+
+    monkeypatch.setattr(connect, "read_stdin", read)
+    with EchoServer() as server:
+        client = StdioClient(server.url, 0.0, {}, Talk(is_typed=True))
+        client.run()
+    assert capsys.readouterr().err.count("not sent: ") == 2
+
+
+def test_close_code_of_the_server_is_no_good_end(feed: Feed) -> None:
+    feed(b"/close 4001\n")
+    with EchoServer(close_with(4000)) as server:
+        client = StdioClient(server.url, 0.0, {}, Talk(is_typed=True))
+        client.run()
+    assert client.status == 1
+
+
+def test_screen_that_takes_no_more_ends_the_command(feed: Feed) -> None:
+    class Broken(Screen):
+        """A screen that fails while a line is read."""
+
+        @property
+        def prompt(self) -> Any:
+            return self
+
+        def read_line(self) -> str:
+            raise OutputError(OSError(5, "Input/output error"))
+
+    with EchoServer() as server:
+        client = StdioClient(server.url, 0.0, {}, Talk(is_typed=True), Broken())
+        with pytest.raises(OutputError, match="Input/output error"):
+            client.run()
+        server.wait_idle()
+        assert server.connections[0].close_code == 1001
+
+
+def test_first_message_that_cannot_be_sent_is_told(
+    feed: Feed, capsys: pytest.CaptureFixture[str]
+) -> None:
+    feed()
+
+    class Closing(StdioClient):
+        def on_ready(self, event: Any) -> None:
+            super().on_ready(event)
+            self.websocket.close()
+
+    with EchoServer() as server:
+        Closing(server.url, 0.0, {}, Talk(messages=("hello",))).run()
         assert server.messages == []
     assert "not sent: " in capsys.readouterr().err
