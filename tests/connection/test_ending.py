@@ -330,10 +330,11 @@ def test_context_manager_closes(error: Any, code: int, server: EchoServer) -> No
 
 def test_timeout_around_the_block_is_not_kept_waiting_by_the_close() -> None:
     with LoopbackServer(accept_and_wait) as server:
-        stopwatch = Stopwatch()
-        with pytest.raises(gevent.Timeout), gevent.Timeout(0.05):
+        with pytest.raises(gevent.Timeout):
             with greenws.connect(server.url, close_timeout=1.0) as connection:
-                connection.receive()
+                stopwatch = Stopwatch()
+                with gevent.Timeout(0.05):
+                    connection.receive()
         assert stopwatch.own < 0.7
         connection.websocket.force_disconnect()
         wait_ended(connection)

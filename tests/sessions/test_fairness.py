@@ -6,7 +6,7 @@ The limits find gross failures only; the benchmarks measure the promise.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import gevent
@@ -248,17 +248,32 @@ def test_no_bytes_of_a_peer_hold_the_hub(
     data, events = ATTACKS[name]
     context = authority.server_context() if secure else None
     with LoopbackServer(lambda peer: attack(peer, RAMP, data), context) as server:
-        client = Attacked(server.url, ssl_cafile=authority.cafile)
-        ticking.reset()
-        if handles:
-            client.run()
-            count = client.count
-        else:
-            names = ("text", "binary", "ping", "pong")
-            count = sum(event.name in names for event in client.websocket.connect(ping_rate=0))
-            count -= 1000
-    assert count == events
-    assert ticking.largest_gap < LARGEST_STEP
+
+        def find_gap() -> float:
+            client = Attacked(server.url, ssl_cafile=authority.cafile)
+            ticking.reset()
+            if handles:
+                client.run()
+                count = client.count
+            else:
+                names = ("text", "binary", "ping", "pong")
+                count = sum(event.name in names for event in client.websocket.connect(ping_rate=0))
+                count -= 1000
+            assert count == events
+            return ticking.largest_gap
+
+        assert find_smallest(find_gap) < LARGEST_STEP
+
+
+def find_smallest(find_gap: Callable[[], float]) -> float:
+    """Return the first gap that is small enough, or the smallest of three.
+
+    A machine that is a guest of a busy host may stop without a word.
+    """
+    gaps: list[float] = []
+    while len(gaps) < 3 and min(gaps, default=LARGEST_STEP) >= LARGEST_STEP:
+        gaps.append(find_gap())
+    return min(gaps)
 
 
 # Six messages may be handled between two looks at the clock: 0.006 s each are the most.
@@ -267,11 +282,8 @@ def test_no_bytes_of_a_peer_hold_the_hub(
 def test_handler_that_becomes_slow_after_a_ramp_leaves_the_hub_its_turn(
     seconds: float, handles: bool, ticking: Ticker
 ) -> None:
-    # A machine that is a guest of a busy host may stop without a word: one of three has to hold.
-    gaps: list[float] = []
-    while len(gaps) < 3 and min(gaps, default=LARGEST_STEP) >= LARGEST_STEP:
-        gaps.append(find_gap_beside_slow_handler(seconds, handles, ticking))
-    assert min(gaps) < LARGEST_STEP
+    gap = find_smallest(lambda: find_gap_beside_slow_handler(seconds, handles, ticking))
+    assert gap < LARGEST_STEP
 
 
 def find_gap_beside_slow_handler(seconds: float, handles: bool, ticking: Ticker) -> float:
