@@ -51,7 +51,7 @@ class Run:
     """What the clients of a run have in common, and whom they tell."""
 
     def __init__(self, options: LoadOptions) -> None:
-        self.options = options
+        self.options: LoadOptions = options
         #: The number of messages on each connection.
         self.messages_each: int = sys.maxsize if options.messages is None else options.messages
         self.messages: Messages = options.make_messages()
@@ -72,6 +72,20 @@ class Run:
         self.delays: list[float] = []
         #: When the last reply came.
         self.last_reply: float = 0.0
+
+    def begin_messages(self, start: float) -> None:
+        """Note that the first message is sent now."""
+        self.last_reply = start
+
+    def take_portion(self) -> Portion:
+        """Return what has happened since the last time."""
+        portion, self.portion = self.portion, Portion()
+        latencies, self.latencies = self.latencies, []
+        delays, self.delays = self.delays, []
+        portion.latencies.add(latencies)
+        portion.delays.add(delays)
+        portion.replies = len(latencies)
+        return portion
 
     def record_ready(self, client: LoadClient, seconds: float, now: float) -> None:
         """Record that a connection is open, and how long its opening took."""
@@ -104,8 +118,8 @@ class LoadClient(Client):
 
     def __init__(self, run: Run, url: str, options: ClientOptions, number: int) -> None:
         super().__init__(url, **options)
-        self.stage = Stage.CONNECTING
-        self.number = number
+        self.stage: Stage = Stage.CONNECTING
+        self.number: int = number
         self._load = run
         # The messages that are still to be sent, and the number of the last one.
         self._unsent = run.messages_each

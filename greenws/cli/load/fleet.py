@@ -118,9 +118,9 @@ class Member:
         # Where Python cannot start a process, everything else can be used all the same.
         from gevent.subprocess import PIPE, Popen
 
-        self.share = share
+        self.share: Share = share
         #: What the process has told.
-        self.total = Portion()
+        self.total: Portion = Portion()
         #: The step before which the process waits; None: it does not wait.
         self.step: str | None = None
         #: Whether the process tells no more.

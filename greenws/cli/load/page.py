@@ -146,7 +146,7 @@ def _list_tiles(report: dict[str, Any]) -> str:
     if messages["sent"]:
         count = messages["replies"] if report["options"]["expect"] != "none" else messages["sent"]
         tiles.append(("messages", f"{count:,}"))
-        tiles.append(("messages a second", f"{messages['per_second']:,.0f}"))
+        tiles.append(("messages/s", f"{messages['per_second']:,.0f}"))
     if report["latency_ms"] is not None:
         for name in ("p50", "p99", "p99.9"):
             tiles.append((f"latency {name}", _ms(report["latency_ms"][name])))

@@ -55,7 +55,7 @@ class Progress:
     def _show(self) -> None:
         line = self._format_line()
         if self._is_live:
-            line = f"{self._format_bar()} {line}"
+            line = f"{self._format_bar()}, {line}"
         if line == self._last_line:
             return
         self._last_line = line
@@ -93,7 +93,7 @@ class Progress:
             return f"{bar}, ending"
         seconds = perf_counter() - since
         if not done or seconds < 1:
-            return f"{bar}, ..."
+            return bar
         left = seconds / done - seconds
         return f"{bar}, {format_clock(max(1, round(left)))} left"
 

@@ -189,7 +189,8 @@ class LoadRun(Run):
         start = self._began_at = perf_counter()
         self._begin_phase(self._share.connections)
         if self._is_ramped:
-            self._message_start = self.last_reply = start
+            self._message_start = start
+            self.begin_messages(start)
         self._group.start(map(self._make_client, range(self._share.connections)))
         if self._is_ramped:
             self._wait_for_end(start)
@@ -221,7 +222,8 @@ class LoadRun(Run):
         self._begin_phase(len(ready))
         start = perf_counter()
         if self.messages_each:
-            self._message_start = self.last_reply = start
+            self._message_start = start
+            self.begin_messages(start)
         for index, client in enumerate(ready):
             if self.messages_each:
                 # In the open loop, the connections of all processes are spread over the period.
@@ -284,12 +286,7 @@ class LoadRun(Run):
 
     def _flush(self) -> None:
         """Report what has happened since the last time."""
-        portion, self.portion = self.portion, Portion()
-        latencies, self.latencies = self.latencies, []
-        delays, self.delays = self.delays, []
-        portion.latencies.add(latencies)
-        portion.delays.add(delays)
-        portion.replies = len(latencies)
+        portion = self.take_portion()
         stats = self._group.stats()
         traffic = (
             stats["messages_sent"],
@@ -302,7 +299,7 @@ class LoadRun(Run):
         )
         self._reported = traffic
         portion.sent = sent
-        portion.others = max(0, received - len(latencies))
+        portion.others = max(0, received - portion.replies)
         portion.bytes_sent, portion.bytes_received = bytes_sent, bytes_received
         # A report at the very end of a second belongs to that second.
         tenths = round((perf_counter() - self._began_at) * _REPORTS_A_SECOND)

@@ -110,11 +110,11 @@ class Tally:
         sources: int = 1,
         is_one_way: bool = False,
     ) -> None:
-        self.connections = connections
-        self.messages_each = messages_each
-        self.is_one_way = is_one_way
+        self.connections: int = connections
+        self.messages_each: int | None = messages_each
+        self.is_one_way: bool = is_one_way
         #: All portions together.
-        self.total = Portion()
+        self.total: Portion = Portion()
         #: What happened when, in order. The last seconds may be missing.
         self.series: list[Point] = []
         #: The seconds for which each point stands, but for the last.
@@ -123,7 +123,7 @@ class Tally:
         self.on_second: Callable[[Point], object] | None = None
         #: The signal that ended the run, or None.
         self.interrupted_by: int | None = None
-        #: The seconds from the beginning of the run to its end; 0.0: it has not ended.
+        #: The seconds from the beginning of the run to the last portion.
         self.seconds: float = 0.0
         #: When the messages have begun, by the clock of latencies; None: they have not.
         self.talking_since: float | None = None
@@ -152,7 +152,6 @@ class Tally:
 
     def finish(self) -> None:
         """Note that the run is over."""
-        self.seconds = perf_counter() - self.began_at
         for source in list(self._heard):
             self.end(source)
 
@@ -188,6 +187,7 @@ class Tally:
     def add(self, portion: Portion, source: int = 0) -> None:
         """Add a portion of one process. Their seconds do not go backwards."""
         self.total.merge(portion)
+        self.seconds = perf_counter() - self.began_at
         second = max(portion.second, self._next_second)
         if second in self._pending:
             self._pending[second].merge(portion)

@@ -150,7 +150,7 @@ def test_ctrl_c_of_a_terminal_ends_all_processes_with_a_summary() -> None:
         server.wait_idle()
     assert process.returncode == 128 + signal.SIGINT
     assert "then interrupted" in out and "latency" in out
-    assert err == ""
+    assert "Traceback" not in err
     assert not any(map(is_alive, workers))
 
 
