@@ -60,7 +60,7 @@ class LoadRun(Run):
     """One run of one process.
 
     :param url: the URL of the server.
-    :param tell: called with each portion of what has happened.
+    :param tell: called with each portion of what has happened; must not let others run.
     :param share: what this process has of the run; None: all.
     :param meet: called before each step of the run, with its name; returns when all processes may
         begin with it.

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 
 import gevent
 from gevent.lock import Semaphore
+from gevent.queue import SimpleQueue
 
 from ..process import raise_descriptor_limit
 from .pipes import STOP, pack, read_instructions, write_stdout
@@ -33,22 +34,46 @@ def main() -> int:
     except EOFError:
         return 1
     goes = Semaphore(0)
+    speaker = Speaker()
 
     def meet(step: str) -> None:
-        _tell(step)
+        speaker.tell(step)
         goes.acquire()
 
-    run = LoadRun(options, url, _tell, share, meet)
+    run = LoadRun(options, url, speaker.tell, share, meet)
     gevent.spawn(_obey, commands, run, goes)
     run.run()
+    speaker.finish()
     return 0
 
 
-def _tell(thing: object) -> None:
-    try:
-        write_stdout(pack(thing))
-    except OSError:  # the main process has gone
-        os._exit(1)
+class Speaker:
+    """Tells the main process things, one after the other.
+
+    Nobody who tells something waits until it is written: whoever reports may be killed, and what is
+    half told would be worse than lost.
+    """
+
+    def __init__(self) -> None:
+        # None is the end.
+        self._queue: SimpleQueue[object] = SimpleQueue()
+        self._greenlet = gevent.spawn(self._speak)
+
+    def tell(self, thing: object) -> None:
+        """Tell a thing. Returns at once, and lets nobody else run."""
+        self._queue.put(thing)
+
+    def finish(self) -> None:
+        """Wait until everything is told."""
+        self._queue.put(None)
+        self._greenlet.join()
+
+    def _speak(self) -> None:
+        while (thing := self._queue.get()) is not None:
+            try:
+                write_stdout(pack(thing))
+            except OSError:  # the main process has gone
+                os._exit(1)
 
 
 def _obey(commands: Iterator[bytes], run: LoadRun, goes: Semaphore) -> None:

@@ -236,18 +236,35 @@ def test_worker_without_instructions_ends() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (1, b"", b"")
 
 
-class Exit(BaseException):
-    """Stands for the end of the process."""
-
-
 def test_worker_ends_when_nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
-    def leave(status: int) -> None:
-        raise Exit
+    left: list[int] = []
 
     def fail(data: bytes) -> None:
         raise BrokenPipeError
 
-    monkeypatch.setattr(worker.os, "_exit", leave)
+    monkeypatch.setattr(worker.os, "_exit", left.append)
     monkeypatch.setattr(worker, "write_stdout", fail)
-    with pytest.raises(Exit):
-        worker._tell("open")
+    speaker = worker.Speaker()
+    speaker.tell("open")
+    speaker.finish()
+    assert left == [1]
+
+
+def test_worker_tells_things_whole_though_the_pipe_is_slow(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    written = b""
+
+    def write_slowly(data: bytes) -> None:
+        nonlocal written
+        for number in range(len(data)):
+            gevent.sleep(0)
+            written += data[number : number + 1]
+
+    monkeypatch.setattr(worker, "write_stdout", write_slowly)
+    speaker = worker.Speaker()
+    tellers = [gevent.spawn(speaker.tell, number) for number in range(20)]
+    gevent.sleep(0)
+    gevent.killall(tellers)  # they have told it all the same
+    speaker.finish()
+    assert list(read_objects(io.BytesIO(written))) == list(range(20))
