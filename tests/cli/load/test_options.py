@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ import pytest
 from greenws.cli import command, main
 from greenws.cli.load import LoadOptions
 from tests.cli.load.settings import make_options
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -162,10 +165,15 @@ def test_options_that_fit_are_taken(arguments: list[str], collected: list[LoadOp
     collect(collected, *arguments)
 
 
-def test_help_explains_every_argument(capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_argument_is_in_the_help_and_on_the_page(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(["load", "--help"])
     assert caught.value.code == 0
-    shown = capsys.readouterr().out
-    for argument in ("--duration", "--expect", "--html", "{connection}"):
-        assert argument in shown
+    arguments = set(
+        re.findall(r"^ +(?:-\w \w+, )?(--[\w-]+)", capsys.readouterr().out, re.MULTILINE)
+    )
+    assert {"--duration", "--expect", "--html", "--connections"} <= arguments
+    page = (ROOT / "docs" / "cli.rst").read_text(encoding="utf-8")
+    own = {f"--{name.replace('_', '-')}" for name in LoadOptions.__dataclass_fields__} & arguments
+    missing = {name for name in own if f"``{name}" not in page}
+    assert missing == {"--connections", "--messages"}  # there as -c and -n
