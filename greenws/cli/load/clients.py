@@ -207,11 +207,8 @@ class LoadClient(Client):
 
     def _send_late(self, time: float) -> float:
         """Send after a pause; called by the pacer."""
-        if self.stage is TALKING:
-            if self._unsent:
-                self.send_next(perf_counter())
-            elif not self.waiting_since():
-                self._load.record_done(self)
+        if self.stage is TALKING and self._unsent:
+            self.send_next(perf_counter())
         return 0.0
 
     def _go_on(self, now: float) -> None:

@@ -226,6 +226,10 @@ def _add_report_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _read_message(text: str) -> str | bytes:
     if not text.startswith("@"):
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError:
+            raise argparse.ArgumentTypeError(f"must be UTF-8, or @FILE: {text!r}") from None
         return text
     try:
         data = Path(text[1:]).read_bytes()

@@ -139,6 +139,7 @@ def test_options_that_do_not_fit_are_told_in_one_line(
         (["--message-rate", "0"], "must be a number, 0.001 or more: '0'"),
         (["--message", "@/nonexistent"], "cannot read '/nonexistent': No such file or directory"),
         (["--message", "@a\0b"], "cannot read 'a\\x00b': embedded null byte"),
+        (["--message", "a\udcff"], "must be UTF-8, or @FILE: 'a\\udcff'"),
         (["--expect", "a..b"], "must be echo, any, none or a field: 'a..b'"),
         (["--processes", "0"], "must be a whole number, 1 or more: '0'"),
     ],

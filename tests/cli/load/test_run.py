@@ -272,6 +272,26 @@ def test_connections_talk_while_others_open_in_a_ramp() -> None:
     assert total.message_seconds >= 0.15
 
 
+def test_connection_that_opens_after_the_duration_sends_nothing(
+    load: LoadRun, client: LoadClient
+) -> None:
+    client.finish(10.0)
+    client.begin(11.0, 11.0)
+    assert client.stage is Stage.DONE
+    assert load.take_portion().failures == {}
+
+
+def test_pauses_are_not_waited_for_at_the_end() -> None:
+    with EchoServer() as server:
+        total = run(server, messages=None, think=(0.01, 1000.0), duration=0.1)
+    assert (total.sent, total.failed) == (total.replies, 0)
+
+
+def test_error_of_a_handler_is_a_failure(load: LoadRun, client: LoadClient) -> None:
+    client.on_error(KeyError("x"))
+    assert load.portion.failures == {"KeyError: 'x'": 1}
+
+
 def test_ramp_of_connections_that_send_nothing() -> None:
     with EchoServer() as server:
         total = run(server, connections=10, messages=0, ramp=0.1)
