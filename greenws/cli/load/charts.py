@@ -21,7 +21,7 @@ _BARS = 48
 
 # The most labels of an axis, and the width of a letter, at most.
 _TICKS = 6
-_LETTER = 7.5
+_LETTER = 8
 
 
 @dataclass(frozen=True)

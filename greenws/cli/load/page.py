@@ -46,7 +46,7 @@ p { margin: 0 0 8px; overflow-wrap: anywhere } .quiet, figcaption { color: var(-
 @media (max-width: 760px) { .panels { grid-template-columns: minmax(0, 1fr) }
   table { font-size: 13px } td, th { padding: 4px 4px } }
 svg { display: block; width: 100%; height: auto }
-svg text { font: 12px system-ui, "DejaVu Sans", Verdana, sans-serif; fill: var(--quiet) }
+svg text { font: 13px system-ui, "DejaVu Sans", Verdana, sans-serif; fill: var(--quiet) }
 svg .label { fill: var(--text) }
 .grid { stroke: var(--line) } .axis { stroke: var(--quiet) } path { fill: none }
 .line { stroke-width: 1.8; stroke-linejoin: round } .area { opacity: .22; stroke: none }
