@@ -13,6 +13,10 @@ from ...sessions.wait import take_turn
 # Calls in a row, after which the loop has a turn: the replies should not wait for all sends.
 _IN_A_ROW = 64
 
+#: The shortest wait, in seconds: no loop has timers of a finer grain. libuv takes less for nothing,
+#: and would serve a timer that is set again and again before it looks at any descriptor.
+GRAIN = 0.001
+
 # What is called with the time of the appointment, and returns the next one; 0.0: there is none.
 Call = Callable[[float], float]
 
@@ -48,4 +52,4 @@ class Pacer:
                 if calls % _IN_A_ROW == 0:
                     take_turn()
             # A new appointment that is earlier than all others ends the wait.
-            news.wait(max(0.0, heap[0][0] - perf_counter()) if heap else None)
+            news.wait(max(GRAIN, heap[0][0] - perf_counter()) if heap else None)

@@ -26,6 +26,7 @@ from .clients import (
     TurnClient,
 )
 from .options import ANY, ECHO, NONE, LoadOptions
+from .pacer import GRAIN
 from .tally import Portion
 
 # Seconds between two reports of what has happened. A second has a whole number of them.
@@ -237,7 +238,7 @@ class LoadRun(Run):
         options = self.options
         end = math.inf if options.duration is None else start + options.duration
         interval = min(1.0, options.timeout / 2)
-        while not self._phase_done.wait(max(0.0, min(interval, end - perf_counter()))):
+        while not self._phase_done.wait(max(GRAIN, min(interval, end - perf_counter()))):
             now = perf_counter()
             if now >= end:
                 self._finish(end)
@@ -281,7 +282,8 @@ class LoadRun(Run):
         """Report regularly until killed."""
         while True:
             count = int((perf_counter() - self._began_at) * _REPORTS_A_SECOND)
-            gevent.sleep((count + 1) / _REPORTS_A_SECOND + self._began_at - perf_counter())
+            rest = (count + 1) / _REPORTS_A_SECOND + self._began_at - perf_counter()
+            gevent.sleep(max(GRAIN, rest))
             self._flush()
 
     def _flush(self) -> None:

@@ -9,6 +9,7 @@ import gevent
 import pytest
 
 from greenws.cli.load.pacer import Pacer
+from tests.support.run import run_script
 from tests.support.waiting import wait_until
 
 
@@ -84,3 +85,26 @@ def test_loop_has_turns_among_appointments_that_are_all_overdue(pacer: Pacer) ->
     wait_until(lambda: calls == 1000)
     watcher.kill()
     assert set(seen) - {0, 1000}
+
+
+def test_descriptors_are_served_though_something_is_always_about_to_be_due() -> None:
+    pytest.importorskip("gevent.libuv.loop")
+    output = run_script(
+        """
+        import os
+        os.environ["GEVENT_LOOP"] = "libuv"
+        import gevent
+        from gevent import socket
+        from time import perf_counter
+        from greenws.cli.load.pacer import Pacer
+
+        pacer = Pacer()
+        gevent.spawn(pacer.follow)
+        for number in range(3):
+            pacer.add(perf_counter() + number / 3000, lambda time: time + 0.001)
+        ours, theirs = socket.socketpair()
+        gevent.spawn_later(0.05, ours.send, b"x")
+        print(type(gevent.get_hub().loop).__module__, theirs.recv(1))
+        """
+    )
+    assert output == "gevent.libuv.loop b'x'\n"
