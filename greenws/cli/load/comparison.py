@@ -14,6 +14,12 @@ from ..streams import escape_line
 # Differences of figures below this fraction are called none: runs differ by as much anyway.
 _NOISE = 0.03
 
+# The longest duration of a report, in milliseconds: a year.
+_MAX_TIME = 366 * 24 * 3600 * 1000
+
+# What comes of a report that is none: anything may be anywhere in JSON.
+_DAMAGE = (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError)
+
 # The largest report that is read, in bytes. One of a day has some MiB.
 _MAX_SIZE = 256 * 1024 * 1024
 
@@ -27,8 +33,8 @@ class Difference:
     now: float
     #: The unit, as it follows the figure.
     unit: str
-    #: Whether a larger figure is better; None: neither is.
-    more_is_better: bool | None
+    #: Whether a larger figure is the better one.
+    more_is_better: bool
     #: The words for more, for less, and behind a factor.
     words: tuple[str, str, str]
 
@@ -41,8 +47,8 @@ class Difference:
 
     @property
     def verdict(self) -> str:
-        """ "better", "worse", or "" where there is no difference, or none that is good or bad."""
-        if self.more_is_better is None or abs(self.change) < _NOISE:
+        """The word "better" or "worse"; empty where there is no difference."""
+        if abs(self.change) < _NOISE:
             return ""
         return "better" if (self.change > 0) == self.more_is_better else "worse"
 
@@ -77,7 +83,7 @@ def read_earlier(path: str) -> dict[str, Any]:
         _check(report)
     except OSError as error:
         raise ValueError(f"--compare: cannot read {path!r}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except _DAMAGE as error:
         raise ValueError(f"--compare: {path!r} is no report of load --json") from error
     checked: dict[str, Any] = report
     return checked
@@ -92,7 +98,9 @@ def _check(report: Any) -> None:
         pass
     ranges = [*report["latency_histogram_ms"], *report["opening_histogram_ms"]]
     for low, high, count in ranges:
-        if not (0 <= float(low) <= float(high) < math.inf and float(count) >= 0):
+        if not all(isinstance(number, (int, float)) for number in (low, high, count)):
+            raise TypeError("no numbers")
+        if not (0 <= low <= high <= _MAX_TIME and 0 <= count < math.inf):
             raise ValueError("no range")
 
 

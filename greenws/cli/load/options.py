@@ -95,14 +95,15 @@ class LoadOptions:
     def describe_messages(self) -> str:
         """Say how many messages go over each connection, and which."""
         messages = self.make_messages()
+        if self.messages == 0:
+            return "no messages" + ("" if self.duration is None else f", for {self.duration:g} s")
         what = f"messages of {'' if messages.fixed is not None else 'about '}{self.size:,} bytes"
         if self.messages is not None:
             what = f"{self.messages:,} {what} on each"
-        if self.messages != 0:
-            if self.message_rate is not None:
-                what += f", {self.message_rate:g}/s"
-            if self.think is not None:
-                what += f", {format_pause(self.think)} s apart"
+        if self.message_rate is not None:
+            what += f", {self.message_rate:g}/s"
+        if self.think is not None:
+            what += f", {format_pause(self.think)} s apart"
         if self.duration is not None:
             what += f", for {self.duration:g} s"
         return what

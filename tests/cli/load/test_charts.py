@@ -7,7 +7,7 @@ import re
 from xml.etree import ElementTree
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from greenws.cli.load import charts
@@ -63,6 +63,7 @@ RANGES = st.lists(
 ).map(lambda items: sorted([low, low * 1.007, count] for low, count in items))
 
 
+@settings(max_examples=30)
 @given(RANGES)
 def test_histogram_shows_every_duration(ranges: list[list[float]]) -> None:
     svg = draw_histogram("x", ranges, [("p50", ranges[0][1])], format_milliseconds)
@@ -74,6 +75,7 @@ def test_histogram_shows_every_duration(ranges: list[list[float]]) -> None:
     assert "nan" not in svg and "inf" not in svg
 
 
+@settings(max_examples=30)
 @given(RANGES, RANGES)
 def test_percentiles_rise_from_left_to_right(
     ranges: list[list[float]], earlier: list[list[float]]

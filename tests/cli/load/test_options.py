@@ -48,7 +48,8 @@ def test_defaults_are_ten_messages_each_after_the_echo_of_the_last(
     ("arguments", "about"),
     [
         (["--duration", "2m"], "messages of 64 bytes, for 120 s"),
-        (["--duration", "1.5h", "-n", "0"], "0 messages of 64 bytes on each, for 5400 s"),
+        (["--duration", "1.5h", "-n", "0"], "no messages, for 5400 s"),
+        (["-n", "0"], "no messages"),
         (["--size", "5", "--think", "0.5"], "10 messages of 5 bytes on each, 0.5 s apart"),
         (["--think", "0.5-2", "-n", "1"], "1 messages of 64 bytes on each, 0.5-2 s apart"),
         (["--message-rate", "2", "--message", "a{n}"], "10 messages of about 2 bytes on each, 2/s"),
