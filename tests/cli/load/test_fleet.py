@@ -236,6 +236,46 @@ def test_worker_without_instructions_ends() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (1, b"", b"")
 
 
+@pytest.mark.parametrize("is_stopped", [False, True])
+def test_worker_takes_each_step_when_it_is_told_to(
+    is_stopped: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = b""
+    steps = ["open", "talk", "close"]
+
+    def write(data: bytes) -> None:
+        nonlocal written
+        written += data
+
+    def read_told() -> list[Any]:
+        return list(read_objects(io.BytesIO(written)))
+
+    def give_commands() -> Iterator[bytes]:
+        for step in steps:
+            wait_until(lambda step=step: step in read_told())  # type: ignore[misc]
+            yield STOP if is_stopped else GO
+
+    ended: list[int] = []
+    ignored: list[int] = []
+    monkeypatch.setattr(worker.os, "_exit", ended.append)
+    monkeypatch.setattr(worker.signal, "signal", lambda number, action: ignored.append(number))
+    monkeypatch.setattr(worker, "write_stdout", write)
+    if is_stopped:
+        del steps[1:]
+    with EchoServer() as server:
+        instructions = make_options(messages=4), server.url, Share(1, 2, 3, 2)
+        monkeypatch.setattr(worker, "read_instructions", lambda: (instructions, give_commands()))
+        assert worker.main() == 0
+        server.wait_idle()
+        assert server.connection_count == (0 if is_stopped else 2)
+    told = read_told()
+    assert [thing for thing in told if isinstance(thing, str)] == steps
+    replies = sum(thing.replies for thing in told if not isinstance(thing, str))
+    assert replies == (0 if is_stopped else 8)
+    assert ignored == [signal.SIGINT]
+    wait_until(lambda: ended == [1])  # as there is no main process any more
+
+
 def test_worker_ends_when_nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
     left: list[int] = []
 
