@@ -397,7 +397,7 @@ def test_load_shows_progress_in_place_on_a_terminal() -> None:
         os.close(ours)
         os.close(theirs)
     assert process.returncode == 0
-    assert re.search(r"\r\x1b\[K\[[#.]{20}\]  *\d+ %, .*?3 of 3 open", shown)
+    assert re.search(r"\r\x1b\[K\[[#.]{12}\]  *\d+ %, .*?3 of 3 open", shown)
     assert "messages, " in shown
     assert shown.endswith("\r\x1b[K")
     assert "\n" not in shown

@@ -10,7 +10,6 @@ from typing import TextIO
 import gevent
 
 from ..streams import write_quietly
-from .charts import format_clock
 from .tally import Tally
 
 # Seconds between two updates: of the line on a terminal, and between two lines elsewhere.
@@ -20,8 +19,8 @@ _LINE_INTERVAL = 2.0
 # Seconds of which the rate is shown: the present one, not the mean of the run.
 _RATE_TIME = 1.0
 
-# The characters of the bar.
-_BAR = 20
+# The characters of the bar: with them, the line of a thousand connections fits 80 columns.
+_BAR = 12
 
 _CLEAR_LINE = "\r\x1b[K"
 
@@ -95,7 +94,7 @@ class Progress:
         if not done or seconds < 1:
             return bar
         left = seconds / done - seconds
-        return f"{bar}, {format_clock(max(1, round(left)))} left"
+        return f"{bar}, {_format_left(left)} left"
 
     def _find_part(self) -> tuple[float, float]:
         """Return the part that is done, from 0 to 1, and when this phase has begun."""
@@ -111,3 +110,10 @@ class Progress:
         if tally.wanted:
             parts.append(tally.exchanged / tally.wanted)
         return min(1.0, max(parts, default=1.0)), since
+
+
+def _format_left(seconds: float) -> str:
+    for unit, size in (("s", 1), ("min", 60)):
+        if seconds < 100 * size:
+            return f"{max(1, round(seconds / size))} {unit}"
+    return f"{seconds / 3600:,.0f} h"

@@ -106,19 +106,20 @@ def show_bar(tally: Tally, monkeypatch: pytest.MonkeyPatch, duration: float | No
 
 def test_bar_shows_the_openings_first(monkeypatch: pytest.MonkeyPatch) -> None:
     tally = make_tally(100, 5, connected=20, unopened=5)
-    assert show_bar(tally, monkeypatch) == "[#####...............]  25 %, 30 s left"
+    assert show_bar(tally, monkeypatch) == "[###.........]  25 %, 30 s left"
     tally = make_tally(100, 5)
-    assert show_bar(tally, monkeypatch) == "[....................]   0 %"
+    assert show_bar(tally, monkeypatch) == "[............]   0 %"
 
 
 @pytest.mark.parametrize(
     ("messages_each", "duration", "bar"),
     [
-        (5, None, "[##########..........]  50 %, 10 s left"),
-        (None, 1010.0, "[....................]   0 %, 16.7 min left"),
-        (5, 12.5, "[################....]  80 %, 2 s left"),  # whichever ends first
-        (None, 5.0, "[####################] 100 %, ending"),
-        (0, None, "[####################] 100 %, ending"),
+        (5, None, "[######......]  50 %, 10 s left"),
+        (None, 1010.0, "[............]   0 %, 17 min left"),
+        (5, 12.5, "[#########...]  80 %, 2 s left"),  # whichever ends first
+        (None, 5.0, "[############] 100 %, ending"),
+        (None, 36010.0, "[............]   0 %, 10 h left"),
+        (0, None, "[############] 100 %, ending"),
     ],
 )
 def test_bar_shows_the_messages_or_the_time(
