@@ -8,7 +8,7 @@ import platform
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn
 
 import gevent
 
@@ -19,6 +19,7 @@ from ..implementation import COMPILED
 from ..protocol.handshake import check_field, check_protocols
 from ..url import parse_url
 from ..version import __version__
+from .arguments import parse_natural, parse_not_negative, parse_port, parse_seconds
 from .connect import choose_lines, run_connect
 from .connect_options import (
     OptionConflict,
@@ -30,7 +31,7 @@ from .connect_options import (
     gather_pins,
 )
 from .echo import EchoOptions, run_echo
-from .load import LoadOptions, run_load
+from .load import add_load_arguments, collect_load_options, run_load
 from .pins import names_pinned
 from .streams import (
     OutputError,
@@ -41,12 +42,6 @@ from .streams import (
     write_output,
     write_quietly,
 )
-
-# The largest size of a message of "load", in bytes: every connection has one under way.
-_MAX_SIZE = 1024 * 1024 * 1024
-
-# Numbers of a command line are smaller: timers and counters do not take more.
-_MAX_NUMBER = 2**62
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -123,7 +118,7 @@ def _build_parser() -> _Parser:
 
 
 def _add_load(commands: argparse._SubParsersAction[_Parser]) -> None:
-    about = "Open many connections, exchange messages with an echo server, and report."
+    about = "Open many connections, exchange messages, and report."
     parser = commands.add_parser(
         "load",
         help=about,
@@ -137,47 +132,9 @@ def _add_load(commands: argparse._SubParsersAction[_Parser]) -> None:
         metavar="URL",
         nargs="?",
         type=_url,
-        help="the echo server; without a URL, the command starts an echo server",
+        help="the server; without a URL, the command starts an echo server",
     )
-    add = parser.add_argument
-    add("-c", "--connections", metavar="N", type=_positive, default=1000, help="default: 1000")
-    add(
-        "-n",
-        "--messages",
-        metavar="N",
-        type=_natural,
-        default=10,
-        help="messages on each connection, each sent after the echo of the previous message; "
-        "default: 10",
-    )
-    add(
-        "--size",
-        metavar="BYTES",
-        type=_size,
-        default=64,
-        help="size of each message; default: 64",
-    )
-    add(
-        "--rate",
-        metavar="N",
-        type=_not_negative,
-        default=0.0,
-        help="connections opened a second; default: no limit",
-    )
-    add(
-        "--connecting",
-        metavar="N",
-        type=_positive,
-        default=100,
-        help="most connections being opened at the same time; default: 100",
-    )
-    add(
-        "--timeout",
-        metavar="SECONDS",
-        type=_seconds,
-        default=30.0,
-        help="end the run if no echo arrives for this time; default: 30",
-    )
+    add_load_arguments(parser)
 
 
 def _add_echo(commands: argparse._SubParsersAction[_Parser]) -> None:
@@ -186,13 +143,18 @@ def _add_echo(commands: argparse._SubParsersAction[_Parser]) -> None:
     parser.set_defaults(run=_run_echo)
     add = parser.add_argument
     add("--host", type=_host, default="127.0.0.1", help="address to listen on; default: 127.0.0.1")
-    add("--port", type=_port, default=8765, help="port to listen on; 0: a free port; default: 8765")
+    add(
+        "--port",
+        type=parse_port,
+        default=8765,
+        help="port to listen on; 0: a free port; default: 8765",
+    )
     add("--certfile", metavar="PEM", help="certificate of the server, for wss")
     add("--keyfile", metavar="PEM", help="key of the certificate, if it is in another file")
     add(
         "--max-size",
         metavar="BYTES",
-        type=_natural,
+        type=parse_natural,
         default=MAX_MESSAGE_SIZE,
         help="largest message; 0: no limit; default: 16 MiB",
     )
@@ -210,7 +172,7 @@ def _add_connect(commands: argparse._SubParsersAction[_Parser]) -> None:
         allow_abbrev=False,
     )
     parser.set_defaults(run=_run_connect)
-    add_connect_arguments(parser, _url, _seconds, _not_negative, _natural)
+    add_connect_arguments(parser, _url, parse_seconds, parse_not_negative, parse_natural)
 
 
 def _build_client_options() -> _Parser:
@@ -240,28 +202,11 @@ def _build_client_options() -> _Parser:
     add(
         "--open-timeout",
         metavar="SECONDS",
-        type=_seconds,
+        type=parse_seconds,
         default=OPEN_TIMEOUT,
         help="time from the name lookup to the end of the handshake; default: 30",
     )
     return parser
-
-
-OptionsT = TypeVar("OptionsT", EchoOptions, LoadOptions)
-
-
-def _collect(kind: type[OptionsT], options: argparse.Namespace, **others: Any) -> OptionsT:
-    """Make the options of a command: each field has the name of its argument.
-
-    :param others: the fields that do not come from an argument, by name.
-    """
-    given = vars(options)
-    fields = {
-        field.name: given[field.name]
-        for field in dataclasses.fields(kind)
-        if field.name not in others
-    }
-    return kind(**fields, **others)
 
 
 def _collect_client_options(
@@ -290,16 +235,21 @@ def _collect_client_options(
 
 def _run_load(options: argparse.Namespace) -> int:
     client = _collect_client_options(options)
-    client["max_size"] = max(options.size, MAX_MESSAGE_SIZE)
     if options.url is None:
         client["proxies"] = {}  # the server is on this machine, whatever the environment says
-    return run_load(_collect(LoadOptions, options, client=client))
+    try:
+        load = collect_load_options(options, client)
+    except ValueError as error:
+        raise _WrongOption(str(error)) from error
+    return run_load(load)
 
 
 def _run_echo(options: argparse.Namespace) -> int:
     if options.keyfile is not None and options.certfile is None:
         raise _WrongOption("--keyfile needs --certfile")
-    return run_echo(_collect(EchoOptions, options))
+    given = vars(options)
+    names = [field.name for field in dataclasses.fields(EchoOptions)]
+    return run_echo(EchoOptions(**{name: given[name] for name in names}))
 
 
 def _run_connect(options: argparse.Namespace) -> int:
@@ -351,50 +301,3 @@ def _protocol(text: str) -> str:
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
     return text
-
-
-NumberT = TypeVar("NumberT", int, float)
-
-
-def _natural(text: str) -> int:
-    return _number(text, int, 0, "a whole number, 0 or more")
-
-
-def _positive(text: str) -> int:
-    return _number(text, int, 1, "a whole number, 1 or more")
-
-
-def _size(text: str) -> int:
-    size = _number(text, int, 0, "a whole number, 0 or more")
-    if size > _MAX_SIZE:
-        raise argparse.ArgumentTypeError(f"must be {_MAX_SIZE:,} or less: {text!r}")
-    return size
-
-
-def _port(text: str) -> int:
-    port = _number(text, int, 0, "a port")
-    if port > 65535:
-        raise argparse.ArgumentTypeError(f"must be a port: {text!r}")
-    return port
-
-
-def _not_negative(text: str) -> float:
-    return _number(text, float, 0.0, "a number, 0 or more")
-
-
-def _seconds(text: str) -> float:
-    return _number(text, float, 0.001, "seconds, more than 0")
-
-
-def _number(text: str, kind: type[NumberT], least: NumberT, wanted: str) -> NumberT:
-    try:
-        number = kind(text)
-    except ValueError:
-        pass  # reported below
-    else:
-        # "not number < least" would accept NaN, which is neither less nor more than a number.
-        if least <= number < _MAX_NUMBER:
-            return number
-        if _MAX_NUMBER <= number < float("inf"):
-            wanted += ", and less than 2 ** 62"
-    raise argparse.ArgumentTypeError(f"must be {wanted}: {text!r}")
