@@ -506,6 +506,12 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
 
     def _run_apart(self) -> None:
         """Run in a greenlet of its own: in a forked child, the greenlet just ends."""
+        if self._is_of_parent:
+            # Nothing else would tell why there is no connection.
+            log.warning("%r was started before the fork, and has ended here: start it again", self)
+            return
+        if self._greenlet is not getcurrent():
+            return  # likewise, but the client has begun anew
         generation = self._generation
         member = self._member
         try:
