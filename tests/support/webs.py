@@ -29,6 +29,9 @@ EXAMPLES = ROOT / "examples" / "web"
 #: Seconds for processes that import a framework, or that a server replaces by others.
 LONG = 3 * PATIENCE
 
+#: Seconds between two requests of one visitor, who is not to keep a core busy.
+PACE = 0.02
+
 
 def is_installed(module: str) -> bool:
     return importlib.util.find_spec(module) is not None
@@ -199,7 +202,9 @@ class Site:
             except OSError:  # it does not listen yet
                 return False
 
-        wait_until(is_healthy, LONG)
+        with gevent.Timeout(LONG, AssertionError(f"the site is not well\n{self.log}")):
+            while not is_healthy():
+                gevent.sleep(PACE)
 
     def _has_members(self) -> bool:
         try:
@@ -296,6 +301,7 @@ def visiting(site: Site) -> Iterator[None]:
     def visit() -> None:
         while not is_over.is_set():
             assert site.quote() == 200
+            is_over.wait(PACE)
 
     visitor = gevent.spawn(visit)
     try:
