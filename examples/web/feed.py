@@ -89,7 +89,7 @@ class Feed(greenws.Client):
         browser: Queue[str | None] = Queue(MAX_WAITING)
         self._browsers.add(browser)
         try:
-            yield b": welcome\n\n"  # the browser sees that the stream is open
+            yield b"retry: 1000\n\n"  # milliseconds, after which it comes back when the stream ends
             while not self._is_ending:
                 try:
                     text = browser.get(timeout=HEARTBEAT)

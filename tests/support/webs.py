@@ -188,7 +188,7 @@ class Site:
     def watch(self) -> Visit:
         """Open a stream of events, and wait for its beginning."""
         visit = self.open("/events")
-        visit.read_until(": welcome\n\n")
+        visit.read_until("retry: 1000\n\n")
         return visit
 
     def wait_healthy(self) -> None:

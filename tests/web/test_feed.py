@@ -48,7 +48,7 @@ def send_tick(server: EchoServer, feed: Any, tick: object) -> None:
 def test_slow_browser_misses_the_oldest_ticks(module: Any, server: EchoServer, feed: Any) -> None:
     module.MAX_WAITING = 3
     slow = feed.stream()
-    assert next(slow) == b": welcome\n\n"
+    assert next(slow) == b"retry: 1000\n\n"
     for tick in range(5):
         send_tick(server, feed, tick)
     assert [next(slow) for _ in range(3)] == [b'data: {"tick": %d}\n\n' % n for n in (2, 3, 4)]
@@ -61,7 +61,7 @@ def test_stream_shows_signs_of_life_and_ends_when_it_is_told(
 ) -> None:
     module.HEARTBEAT = 0.001
     stream = feed.stream()
-    assert [next(stream) for _ in range(3)] == [b": welcome\n\n"] + [b": still here\n\n"] * 2
+    assert [next(stream) for _ in range(3)] == [b"retry: 1000\n\n"] + [b": still here\n\n"] * 2
     module.MAX_WAITING, module.HEARTBEAT = 1, PATIENCE
     full = feed.stream()
     next(full)
@@ -69,7 +69,7 @@ def test_stream_shows_signs_of_life_and_ends_when_it_is_told(
     feed.end_streams()
     assert [*stream] == [b": goodbye\n\n"]
     assert [*full] == [b": goodbye\n\n"]
-    assert [*feed.stream()] == [b": welcome\n\n", b": goodbye\n\n"]
+    assert [*feed.stream()] == [b"retry: 1000\n\n", b": goodbye\n\n"]
     assert not feed._browsers
 
 

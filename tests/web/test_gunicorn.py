@@ -15,7 +15,7 @@ import pytest
 
 from tests.support.webs import FRAMEWORKS, Site, Upstream, live, needs, run_together, serving
 
-pytestmark = needs("gunicorn")
+pytestmark = [needs("gunicorn"), pytest.mark.timeout(180)]  # a dozen processes
 
 # The application of a test: plain WSGI, with one page.
 PAGE = """

@@ -15,6 +15,7 @@ from tests.support.webs import EXAMPLES, FRAMEWORKS, is_installed, live, run_tog
 PROGRAM = Path(sys.executable).with_name("uwsgi")
 
 pytestmark = [
+    pytest.mark.timeout(180),  # a dozen processes
     pytest.mark.skipif(not PROGRAM.exists(), reason="uWSGI is not installed"),
     pytest.mark.skipif(not FRAMEWORKS, reason="neither Flask nor Django nor Pyramid is installed"),
 ]
