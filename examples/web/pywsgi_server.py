@@ -6,17 +6,17 @@ from gevent import monkey
 
 monkey.patch_all()  # before anything else is imported
 
-import importlib  # noqa: E402
-import signal  # noqa: E402
-import sys  # noqa: E402
-from time import monotonic  # noqa: E402
+import importlib
+import signal
+import sys
+from time import monotonic
 
-import gevent  # noqa: E402
-from feed import feed  # noqa: E402
-from gevent.event import Event  # noqa: E402
-from gevent.pywsgi import WSGIHandler, WSGIServer  # noqa: E402
+import gevent
+from feed import feed
+from gevent.event import Event
+from gevent.pywsgi import WSGIHandler, WSGIServer
 
-import greenws  # noqa: E402
+import greenws
 
 GRACEFUL_TIMEOUT = 30.0
 
