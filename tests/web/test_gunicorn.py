@@ -13,7 +13,8 @@ from pathlib import Path
 import gevent
 import pytest
 
-from tests.support.webs import FRAMEWORKS, Site, Upstream, live, needs, run_together, serving
+from tests.support.waiting import wait_until
+from tests.support.webs import FRAMEWORKS, LONG, Site, Upstream, live, needs, run_together, serving
 
 pytestmark = [needs("gunicorn"), pytest.mark.timeout(180)]  # a dozen processes
 
@@ -81,8 +82,8 @@ def run(
         site.send_signal(end)
         site.wait_end()
         upstream.wait_end()
-        assert upstream.codes == [1001] * connections
-        assert "Traceback" not in site.log, site.log
+        upstream.check_codes([1001] * connections)
+        site.check_quiet()
 
 
 BEGIN_IN_POST_FORK = """
@@ -102,6 +103,7 @@ def use_up(site: Site, upstream: Upstream) -> None:
 def elect(folder: Path) -> None:
     """Have two workers share one connection, and end the one that has it."""
     page = "import os\nfeed.websocket.add_header(b'X-Pid', str(os.getpid()).encode())\n"
+    page += "print('loaded', flush=True)\n"
     (folder / "elected.py").write_text(PAGE + page)
     command = gunicorn("elected:app", "-c", "elected.conf.py", "-e", f"FEED_LOCK={folder}/lock")
     with serving(command, folder) as (site, upstream):
@@ -110,11 +112,12 @@ def elect(folder: Path) -> None:
         assert pid is not None
         os.kill(int(pid), signal.SIGTERM)
         upstream.wait_open(1, 2)
-        site.wait_healthy()
+        # gunicorn forgets a signal for a worker that has just been forked.
+        wait_until(lambda: site.log.count("loaded") == 3, LONG)
         site.send_signal(signal.SIGTERM)
         site.wait_end()
         upstream.wait_end()
-        assert upstream.codes == [1001] * 2
+        upstream.check_codes([1001] * 2)
         assert len(set(upstream.headers("x-pid"))) == 2
 
 

@@ -40,4 +40,4 @@ def test_connection_of_a_browser_that_is_kept_alive_does_not_hold_up_the_end(
             site.send_signal(signal.SIGINT)
             site.wait_end()
         upstream.wait_end()
-        assert upstream.codes == [1001]
+        upstream.check_codes([1001])
