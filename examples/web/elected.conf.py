@@ -34,6 +34,8 @@ def begin_once(worker: Any) -> None:
             break
         except BlockingIOError:
             gevent.sleep(1)
+        if not worker.alive:
+            return  # the other one stops, and so does this one
     feed.start()
     while worker.alive:
         gevent.sleep(0.5)
