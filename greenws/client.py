@@ -506,6 +506,12 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
 
     def _run_apart(self) -> None:
         """Run in a greenlet of its own: in a forked child, the greenlet just ends."""
+        if self._is_of_parent:
+            # Nothing else would tell why there is no connection.
+            log.warning("%r was started before the fork, and has ended here: start it again", self)
+            return
+        if self._greenlet is not getcurrent():
+            return  # likewise, but the client has begun anew
         generation = self._generation
         member = self._member
         try:
@@ -879,6 +885,10 @@ _OPTIONS = frozenset({*WEBSOCKET_OPTIONS, *RUN_OPTIONS, "session_class", "reconn
 _MEMBERS = frozenset(dir(Client))
 
 
+# What works inside of a client. A subclass that takes such a name for something of its own would
+# break it in silence.
+_PRIVATE = frozenset(name for name in _MEMBERS if name[0] == "_" and name[:2] != "__")
+
 # Options that may be methods of a subclass.
 _CALLABLE_OPTIONS = frozenset({"headers", "trace", "ssl_password", "session_class"})
 
@@ -891,6 +901,8 @@ def _check_names(owner: str, attributes: Mapping[str, object], is_own: bool) -> 
     """
     for name, value in attributes.items():
         if name.startswith("_"):
+            if name in _PRIVATE:
+                raise TypeError(f"{owner}.{name} would replace a part of greenws; rename it")
             continue
         handler = find_handler(name)
         if handler is not None:

@@ -172,6 +172,13 @@ def test_json_of_a_binary_message_is_that_of_its_bytes() -> None:
     assert event.json is None
 
 
+def test_json_of_a_binary_message_is_that_of_its_bytes() -> None:
+    assert events.Binary(b'{"a": 1}').json == {"a": 1}
+    for data in (b"", b"{", b"\xff"):
+        with pytest.raises(ValueError, match=r"Expecting|codec"):
+            _ = events.Binary(data).json
+
+
 @pytest.mark.parametrize("event", [events.Text("a"), events.Binary(b"a"), events.Ping(b"a")])
 def test_attributes_may_be_changed(event: Any) -> None:
     name = "text" if event.name == "text" else "data"

@@ -239,6 +239,59 @@ def test_old_greenlet_leaves_a_client_alone_that_began_anew(fork: str) -> None:
     ]
 
 
+@pytest.mark.parametrize("anew", ["", "start", "run"])
+def test_client_that_has_not_had_a_turn_yet_has_ended_in_the_child(fork: str, anew: str) -> None:
+    # Web servers import an application, which starts a client, and fork at once.
+    with LoopbackServer(accept_and_echo) as server:
+        url = server.url.replace("localhost", "127.0.0.1")
+        said = run(
+            """
+            import logging
+            warned = []
+            handler = logging.Handler()
+            handler.emit = lambda record: warned.append(record.getMessage())
+            logging.getLogger("greenws.client").addHandler(handler)
+            client = Client(sys.argv[1]).start()
+            greenlet = client._greenlet
+
+            def child():
+                found = [client.is_running, client.wait_ready(), client.join()]
+                if sys.argv[3] == "start":
+                    client.start()
+                elif sys.argv[3] == "run":
+                    gevent.spawn(client.run)
+                    gevent.sleep(0)
+                found.append(client.wait_ready(5))
+                greenlet.join(5)
+                if client.is_ready:
+                    client.say("child")
+                    client.close()
+                    client.join(5)
+                return found, greenlet.successful(), client.is_running, client.seen, len(warned)
+
+            print(in_child(child))
+            assert client.wait_ready(5)
+            client.say("parent")
+            client.close()
+            client.join(5)
+            print(client.seen, len(warned))
+            """,
+            url,
+            fork,
+            anew,
+        )
+        connections = server.connections
+    seen = ["ready", "child", "close"] if anew else []
+    found: list[Any] = [False, False, None, bool(anew)]
+    # By run(), it begins anew after the turn of the old greenlet, which has warned.
+    warnings = 0 if anew == "start" else 1
+    assert said == [
+        repr((found, True, False, seen, warnings)),
+        "['ready', 'parent', 'close'] 0",
+    ]
+    assert connections == (2 if anew else 1)
+
+
 def test_child_of_multiprocessing_leaves_the_client_to_its_parent() -> None:
     ends: Counter[Any] = Counter()
 

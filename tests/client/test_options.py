@@ -263,6 +263,16 @@ def test_handler_with_a_wrong_name_is_a_type_error_of_the_class(name: str, meant
         type("Feed", (type("Mixin", (), {name: handle}), Client), {})
 
 
+@pytest.mark.parametrize("name", ["_run", "_connect", "_stop", "_sleep", "_is_stopping"])
+def test_name_of_what_works_inside_is_a_type_error_of_the_class(name: str) -> None:
+    # A client would be broken, and nothing would say so.
+    match = f"^Feed.{name} would replace a part of greenws; rename it$"
+    with pytest.raises(TypeError, match=match):
+        type("Feed", (Client,), {name: lambda self: None})
+    with pytest.raises(TypeError, match=match):
+        type("Feed", (type("Mixin", (), {name: False}), Client), {})
+
+
 @pytest.mark.parametrize(
     "name",
     [
