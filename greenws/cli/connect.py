@@ -81,7 +81,7 @@ class StdioClient(Client):
             options = {**options, "trace": self._steps.take}
         super().__init__(url, **options)
         if self._steps is not None and talk.trace_headers:
-            self.websocket = _TellingWebSocket(
+            self.websocket: WebSocket = _TellingWebSocket(
                 self._steps.take_request, url, **self._websocket_options()
             )
         #: The exit status.
