@@ -1,12 +1,20 @@
-"""The settings of Sphinx: ``pip install -e '.[docs]' && sphinx-build -W docs docs/_build``."""
+"""The settings of Sphinx: ``pip install -e '.[docs]' && sphinx-build -W -n docs docs/_build``."""
 
 from __future__ import annotations
 
+import os
 import sys
+import zlib
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+from sphinx.application import Sphinx
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent), str(HERE)]
+# The sources are read, whether they were compiled or not: they have the signatures and comments.
+os.environ["GREENWS_PURE_PYTHON"] = "1"
+
+from annotations import MISSING, prepare_annotations  # noqa: E402  (beside this file)
 
 from greenws.version import __version__  # noqa: E402  (from the checkout)
 
@@ -15,8 +23,72 @@ author = "greenws developers"
 copyright = "2026, greenws developers"
 version = release = __version__
 
-extensions = ["sphinx.ext.autodoc"]
+extensions = ["sphinx.ext.autodoc", "sphinx.ext.intersphinx", "sphinx_copybutton"]
 exclude_patterns = ["_build"]
+nitpicky = True
+nitpick_ignore = [
+    # Type variables have no page of their own.
+    ("py:class", "greenws.client.ClientT"),
+    ("py:class", "greenws.group.ClientT"),
+    ("py:class", "greenws.testing.server.T"),
+    ("py:class", "OnEnd"),
+    ("py:exc", "StopTest"),  # Locust's
+]
+
+html_theme = "furo"
+html_title = f"greenws {release}"
+html_static_path = ["_static"]
+html_css_files = ["greenws.css"]
+html_copy_source = False
+html_theme_options = {
+    "light_css_variables": {
+        "color-brand-primary": "#1a7f4b",
+        "color-brand-content": "#146b3e",
+    },
+    "dark_css_variables": {
+        "color-brand-primary": "#5fd097",
+        "color-brand-content": "#6fdca5",
+    },
+}
+pygments_style = "friendly"
+pygments_dark_style = "monokai"
+# A prompt and what a program has printed are not copied.
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
+copybutton_exclude = ".linenos, .gp, .go"
+
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
-html_theme = "alabaster"
+autodoc_typehints_description_target = "documented_params"
+autodoc_mock_imports = MISSING
+
+#: Where the names of others are documented, by the file in ``inventories`` that lists the names.
+SITES = {
+    "gevent": "https://www.gevent.org",
+    "python": "https://docs.python.org/3",
+}
+
+
+def write_inventories(folder: Path) -> dict[str, tuple[str, str]]:
+    """Make the inventories of other sites out of the lists of the names that are used here.
+
+    So a build needs no network, and links to the same pages wherever it runs.
+
+    :returns: the mapping that the extension for such links takes.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    mapping = {}
+    for name, url in SITES.items():
+        source = HERE.joinpath("inventories", f"{name}.txt").read_text(encoding="utf-8")
+        lines = [line for line in source.splitlines(keepends=True) if not line.startswith("#")]
+        head = f"# Sphinx inventory version 2\n# Project: {name}\n# Version: \n"
+        head += "# The remainder of this file is compressed using zlib.\n"
+        path = folder / f"{name}.inv"
+        path.write_bytes(head.encode() + zlib.compress("".join(lines).encode()))
+        mapping[name] = (url, str(path))
+    return mapping
+
+
+def setup(app: Sphinx) -> None:
+    prepare_annotations()
+    app.config.intersphinx_mapping = write_inventories(Path(app.doctreedir) / "inventories")

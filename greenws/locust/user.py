@@ -142,8 +142,8 @@ class WebSocketUser(User, WebSocketDefaults, RunDefaults):
         :param on_text: called with the texts of this connection, in place of :meth:`on_text`.
         :param on_binary: likewise.
         :param options: of :func:`greenws.connect`; they win over the class attributes.
-        :raises ConnectFail: it could not be opened. A task that lets it out just ends; in
-            ``on_start`` the user ends.
+        :raises greenws.errors.ConnectFail: it could not be opened. A task that lets it out just
+            ends; in ``on_start`` the user ends.
         :raises StopTest: there is no ``host``, or none with a scheme of ``http``, ``https``, ``ws``
             or ``wss``.
         """
