@@ -413,7 +413,7 @@ class Connection:
         :param key: the reply is the first message for which ``reply_key`` returns an equal key.
         :param timeout: seconds to wait; None: no limit. A reply that comes later is a message like
             any other.
-        :returns: the event of the reply: ``.text`` or ``.json``, or ``.data``.
+        :returns: the event of the reply: ``.json``, or ``.text`` or ``.data`` by its kind.
         :raises TimeoutError: there was no reply in time. The connection goes on.
         :raises WebSocketClosed: the connection has ended before the reply.
         :raises TypeError: there is not just one of ``match`` and ``key``; or by key, and

@@ -320,6 +320,14 @@ class Binary(Event):
         Event.__init__(self)
         self.data: bytes = data
 
+    @property
+    def json(self) -> Any:
+        """The bytes decoded as JSON, at each call.
+
+        :raises ValueError: if it is not JSON.
+        """
+        return json.loads(self.data)
+
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}(data={_summarize(self.data, 'bytes')})"
 

@@ -38,7 +38,7 @@ class Handlers:
         """A text message: ``event.text``, or decoded ``event.json``."""
 
     def on_binary(self, event: events.Binary) -> None:
-        """A binary message: ``event.data``."""
+        """A binary message: ``event.data``, or decoded ``event.json``."""
 
     def on_ping(self, event: events.Ping) -> None:
         """A ping. It has been answered already, unless ``auto_pong`` is off."""

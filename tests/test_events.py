@@ -31,7 +31,7 @@ MADE: list[tuple[str, type[Any], tuple[Any, ...], dict[str, Any]]] = [
     ),
     ("poll", events.Poll, (), {}),
     ("text", events.Text, ("[1]",), {"text": "[1]", "json": [1]}),
-    ("binary", events.Binary, (b"x",), {"data": b"x"}),
+    ("binary", events.Binary, (b"[1]",), {"data": b"[1]", "json": [1]}),
     ("ping", events.Ping, (b"x",), {"data": b"x"}),
     ("pong", events.Pong, (b"x",), {"data": b"x"}),
     ("unresponsive", events.Unresponsive, (), {}),
@@ -156,10 +156,20 @@ def test_json_is_decoded_once() -> None:
     assert events.Text("null").json is None
 
 
-def test_json_of_a_text_without_json_raises() -> None:
+def test_json_of_a_message_without_json_raises() -> None:
     for text in ("", "{", "NaNa"):
-        with pytest.raises(ValueError, match=r"Expecting|Extra|JSON"):
-            _ = events.Text(text).json
+        for event in (events.Text(text), events.Binary(text.encode())):
+            with pytest.raises(ValueError, match=r"Expecting|Extra|JSON"):
+                _ = event.json
+    with pytest.raises(ValueError, match="decode"):
+        _ = events.Binary(b'"\xff"').json
+
+
+def test_json_of_a_binary_message_is_that_of_its_bytes() -> None:
+    event = events.Binary('{"a": "é"}'.encode())
+    assert event.json == {"a": "é"}
+    event.data = b"null"
+    assert event.json is None
 
 
 @pytest.mark.parametrize("event", [events.Text("a"), events.Binary(b"a"), events.Ping(b"a")])

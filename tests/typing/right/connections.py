@@ -15,7 +15,7 @@ from greenws.sessions.contract import Session
 
 
 def read_key(event: events.Text | events.Binary) -> Hashable | None:
-    return None if event.name == "binary" else str(event.json["id"])
+    return str(event.json["id"])
 
 
 def chunks() -> Iterator[bytes]:
@@ -39,8 +39,9 @@ def talk(url: str, options: ConnectionOptions) -> None:
         assert_type(connection.latency, float | None)
         reply = connection.request({"id": 1}, lambda event: event.name == "text", timeout=5)
         assert_type(reply, events.Text | events.Binary)
+        assert_type(reply.json, Any)
         if reply.name == "text":
-            print(reply.json)
+            print(reply.text)
         assert_type(connection.request(b"x", key=("a", 1)), events.Text | events.Binary)
         for message in connection:
             assert_type(message, str | bytes)
