@@ -15,10 +15,18 @@ from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 
-from sphinx.ext.autodoc.mock import mock
-
-#: Modules that are missing where documentation is built.
-MISSING = ["locust"]
+#: What greenws takes of Locust, by module.
+LOCUST = {
+    "locust": ["User"],
+    "locust.exception": [
+        "CatchResponseError",
+        "InterruptTaskSet",
+        "RescheduleTask",
+        "RescheduleTaskImmediately",
+        "StopTest",
+        "StopUser",
+    ],
+}
 
 #: The aliases that a page shows by their names.
 ALIASES = {
@@ -33,6 +41,7 @@ ALIASES = {
 
 def prepare_annotations() -> None:
     """Import greenws, and complete the names of its modules."""
+    replace_locust()
     modules = import_all()
     for module in modules:
         run_imports_for_checkers(module)
@@ -46,12 +55,21 @@ def prepare_annotations() -> None:
                     setattr(module, name, stand_in)
 
 
+def replace_locust() -> None:
+    """Put a stand-in in the place of Locust, which patches the process that imports it."""
+    for name, classes in LOCUST.items():
+        module = ModuleType(name)
+        bases = () if name == "locust" else (Exception,)
+        for item in classes:
+            setattr(module, item, type(item, bases, {"__module__": name}))
+        sys.modules[name] = module
+
+
 def import_all() -> list[ModuleType]:
-    with mock(MISSING):
-        package = importlib.import_module("greenws")
-        found = pkgutil.walk_packages(package.__path__, "greenws.")
-        names = [info.name for info in found if not info.name.endswith("__main__")]
-        return [package, *map(importlib.import_module, names)]
+    package = importlib.import_module("greenws")
+    found = pkgutil.walk_packages(package.__path__, "greenws.")
+    names = [info.name for info in found if not info.name.endswith("__main__")]
+    return [package, *map(importlib.import_module, names)]
 
 
 def run_imports_for_checkers(module: ModuleType) -> None:

@@ -14,7 +14,7 @@ sys.path[:0] = [str(HERE.parent), str(HERE)]
 # The sources are read, whether they were compiled or not: they have the signatures and comments.
 os.environ["GREENWS_PURE_PYTHON"] = "1"
 
-from annotations import MISSING, prepare_annotations  # noqa: E402  (beside this file)
+from annotations import prepare_annotations  # noqa: E402  (beside this file)
 
 from greenws.version import __version__  # noqa: E402  (from the checkout)
 
@@ -60,7 +60,6 @@ copybutton_exclude = ".linenos, .gp, .go"
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented_params"
-autodoc_mock_imports = MISSING
 
 #: Where the names of others are documented, by the file in ``inventories`` that lists the names.
 SITES = {
