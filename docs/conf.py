@@ -26,11 +26,8 @@ version = release = __version__
 extensions = ["sphinx.ext.autodoc", "sphinx.ext.intersphinx", "sphinx_copybutton"]
 exclude_patterns = ["_build"]
 nitpicky = True
+nitpick_ignore_regex = [("py:class", r"greenws\..*\.\w*T")]  # type variables
 nitpick_ignore = [
-    # Type variables have no page of their own.
-    ("py:class", "greenws.client.ClientT"),
-    ("py:class", "greenws.group.ClientT"),
-    ("py:class", "greenws.testing.server.T"),
     ("py:class", "OnEnd"),
     ("py:exc", "StopTest"),  # Locust's
 ]

@@ -16,6 +16,9 @@ from tests.support.pages import ROOT, read_programs
 from tests.support.programs import find_ports
 from tests.support.waiting import PATIENCE
 
+#: Seconds for what takes its time by itself: a thousand connections, or waits between connections.
+LONG = 40.0
+
 PAGE = ROOT / "docs" / "tutorial.rst"
 
 
@@ -31,8 +34,8 @@ def read_outputs() -> list[list[str]]:
     return [lines for lines in outputs if lines]
 
 
-def expect(stream: IO[bytes], lines: list[str]) -> None:
-    with gevent.Timeout(PATIENCE, AssertionError(f"not printed: {lines}")):
+def expect(stream: IO[bytes], lines: list[str], seconds: float = PATIENCE) -> None:
+    with gevent.Timeout(seconds, AssertionError(f"not printed: {lines}")):
         for line in lines:
             assert stream.readline().decode().rstrip("\n") == line
 
@@ -48,8 +51,8 @@ class Desk:
         text = PAGE.read_text(encoding="utf-8")
         for name, program in zip(names, read_programs(PAGE), strict=True):
             assert f"``{name}``" in text
-            assert "8765" in program.source
-            folder.joinpath(name).write_text(self.say(program.source), encoding="utf-8")
+            assert "8765" in program.blocks[-1].source
+            folder.joinpath(name).write_text(self.say(program.blocks[-1].source), encoding="utf-8")
 
     def say(self, text: str) -> str:
         return text.replace("8765", str(self.port))
@@ -88,12 +91,12 @@ def test_programs_print_what_the_page_says(tmp_path: Path) -> None:
         desk.interrupt(0)
         expect(ticker, lost)
         desk.run("-m", "greenws", "echo", "--port", str(desk.port))
-        with gevent.Timeout(PATIENCE, AssertionError("the client does not come back")):
+        with gevent.Timeout(LONG, AssertionError("the client does not come back")):
             while (line := ticker.readline().decode().rstrip("\n")) != again[0]:
                 assert line == lost[1]
         expect(ticker, again[1:])
         desk.interrupt(2)
         assert ticker.readline().startswith(b"closed: ")
-        expect(desk.run("crowd.py"), crowd)
+        expect(desk.run("crowd.py"), crowd, LONG)
     finally:
         desk.clear()
