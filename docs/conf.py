@@ -33,6 +33,7 @@ nitpick_ignore = [
 ]
 
 html_theme = "furo"
+toc_object_entries_show_parents = "hide"
 html_title = f"greenws {release}"
 html_static_path = ["_static"]
 html_css_files = ["greenws.css"]

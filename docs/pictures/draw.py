@@ -192,8 +192,33 @@ def draw_hub() -> Picture:
     return picture
 
 
+def draw_turn() -> Picture:
+    """What happens in a turn of the loop, in its order."""
+    picture = Picture("turn", "A turn of the loop", 820, 230)
+    steps = [
+        ("wait", "until a descriptor", "or a timer is due", "quiet"),
+        ("alarms", "pings, deadlines,", "back-offs", "box"),
+        ("read", "ready sessions, one", "after the other", "box"),
+        ("handle", "bytes to events,", "events to handlers", "end"),
+        ("flush", "all that was queued,", "a call a connection", "box"),
+    ]
+    for number, (name, first, second, kind) in enumerate(steps):
+        x = 20 + 158 * number
+        picture.box(x, 60, 140, 72, name, first, second, kind=kind)
+        if number < 4:
+            picture.arrow((x + 140, 96), (x + 156, 96))
+    picture.arrow((722, 132), (722, 176), (90, 176), (90, 134))
+    picture.words(406, 170, "the next turn", kind="small")
+    picture.arrow((564, 60), (564, 36), (406, 36), (406, 58))
+    picture.words(486, 28, "while the turn has time: 8 ms for all sessions together", kind="small")
+    picture.words(
+        406, 212, "your code runs in the red step, and in greenlets of its own", kind="small"
+    )
+    return picture
+
+
 def draw_all() -> list[Picture]:
-    return [draw_rows(), draw_life(), draw_hub()]
+    return [draw_rows(), draw_life(), draw_hub(), draw_turn()]
 
 
 if __name__ == "__main__":
