@@ -83,7 +83,9 @@ _OPTIONS = frozenset({*WEBSOCKET_OPTIONS, *ConnectionOptions.__annotations__})
 def connect(url: str, **options: Unpack[ConnectionOptions]) -> Connection:
     """Open a connection, and wait until messages may be sent.
 
-    ::
+    .. code-block:: python
+
+        import greenws
 
         with greenws.connect("wss://example.org/rpc", open_timeout=5) as connection:
             connection.send("hello")

@@ -47,7 +47,11 @@ _SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
 class WebSocketUser(User, WebSocketDefaults, RunDefaults):
     """A Locust user that has WebSockets, to be subclassed.
 
-    ::
+    .. code-block:: python
+
+        from locust import constant_pacing, task
+
+        from greenws.locust import WebSocketUser
 
         class Trader(WebSocketUser):
             wait_time = constant_pacing(1)

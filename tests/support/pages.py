@@ -1,4 +1,4 @@
-"""The programs in the pages of the documentation: where they are, what runs them, what types them.
+"""The programs in pages and docstrings: where they are, how they are run and typed.
 
 A block of Python is a program of its own, complete as a reader would copy it. Comments in a page,
 which no reader sees, say what is different:
@@ -26,8 +26,8 @@ from greenws.handlers import HANDLER_NAMES
 ROOT = Path(__file__).parents[2]
 
 DIRECTIVE = re.compile(
-    r"^\.\. (code-block|invisible-code-block|continues|skip)::? ?(.*)\n"
-    r"((?:(?: +.*)?\n)*)",  # all that is indented below
+    r"^( *)\.\. (code-block|invisible-code-block|continues|skip)::? ?(.*)\n"
+    r"((?:(?:\1 +.*)?\n)*)",  # all that is indented below
     re.MULTILINE,
 )
 
@@ -116,8 +116,9 @@ def returns_something(function: Function) -> bool:
 
 
 def find_pages() -> list[Path]:
-    """The pages that have code."""
-    pages = [ROOT / "README.rst", *sorted(ROOT.glob("docs/**/*.rst"))]
+    """The pages, and the modules with docstrings, that have code."""
+    pages = [ROOT / "README.rst", ROOT / "CONTRIBUTING.rst", *sorted(ROOT.glob("docs/**/*.rst"))]
+    pages += sorted(ROOT.glob("greenws/**/*.py"))
     return [path for path in pages if "code-block:: python" in path.read_text(encoding="utf-8")]
 
 
@@ -152,8 +153,8 @@ def read_directives(page: Path) -> Iterator[tuple[int, str, str, str]]:
     """Find the directives of a page: the first line of their code, name, argument and code."""
     text = page.read_text(encoding="utf-8")
     for match in DIRECTIVE.finditer(text):
-        name, argument, body = match.groups()
+        _indent, name, argument, body = match.groups()
         code = textwrap.dedent(body)
         stripped = code.lstrip("\n")
-        start = text.count("\n", 0, match.start(3)) + 1 + len(code) - len(stripped)
+        start = text.count("\n", 0, match.start(4)) + 1 + len(code) - len(stripped)
         yield start, name, argument.strip(), stripped.rstrip() + "\n"

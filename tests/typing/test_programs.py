@@ -38,7 +38,7 @@ def programs(tmp_path: Path) -> list[Path]:
     pages = tmp_path / "pages"
     pages.mkdir()
     for program in find_programs():
-        name = f"{program.page.stem}_{program.line}.py"
+        name = f"{program.name.replace('.', '_').replace(':', '_')}.py"
         pages.joinpath(name).write_text(program.typed_source, encoding="utf-8")
     folders = [HERE / "right", HERE / "wrong", ROOT / "examples", pages]
     return [path for folder in folders for path in sorted(folder.glob("*.py")) if has_all(path)]
