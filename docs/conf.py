@@ -42,18 +42,19 @@ html_theme_options = {
     "light_css_variables": {
         "color-brand-primary": "#1a7f4b",
         "color-brand-content": "#146b3e",
+        "color-code-panel": "#f3f7f5",
     },
     "dark_css_variables": {
         "color-brand-primary": "#5fd097",
         "color-brand-content": "#6fdca5",
+        "color-code-panel": "#1b221e",
     },
 }
-pygments_style = "friendly"
-pygments_dark_style = "monokai"
-# A prompt and what a program has printed are not copied.
+pygments_style = "a11y-high-contrast-light"
+pygments_dark_style = "github-dark"
+# Where lines have prompts, these lines alone are copied, without the prompts.
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
-copybutton_exclude = ".linenos, .gp, .go"
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
