@@ -7,7 +7,10 @@ import sys
 import zlib
 from pathlib import Path
 
+from docutils.nodes import Element
+from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE)]
@@ -87,6 +90,18 @@ def write_inventories(folder: Path) -> dict[str, tuple[str, str]]:
     return mapping
 
 
+def resolve_alias(
+    app: Sphinx, env: BuildEnvironment, node: pending_xref, inner: Element
+) -> Element | None:
+    """Find an alias of a type, which annotations refer to as if it was a class."""
+    if node["refdomain"] != "py" or node["reftype"] != "class":
+        return None
+    target = node["reftarget"]
+    domain = env.get_domain("py")
+    return domain.resolve_xref(env, node["refdoc"], app.builder, "data", target, node, inner)
+
+
 def setup(app: Sphinx) -> None:
     prepare_annotations()
+    app.connect("missing-reference", resolve_alias)
     app.config.intersphinx_mapping = write_inventories(Path(app.doctreedir) / "inventories")
