@@ -609,7 +609,7 @@ class _Reader:
     def open(self) -> None:
         """Iterate until messages may be sent; then start the greenlet that goes on.
 
-        :raises greenws.errors.ConnectFail: it could not be opened.
+        :raises ConnectFail: it could not be opened.
         """
         websocket, stream = self._websocket, self._websocket.stream
         # One bound method for both: an idle connection has to be small.
