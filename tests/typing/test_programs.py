@@ -41,7 +41,7 @@ def programs(tmp_path: Path) -> list[Path]:
         name = f"{program.name.replace('.', '_').replace(':', '_')}.py"
         pages.joinpath(name).write_text(program.typed_source, encoding="utf-8")
     folders = [HERE / "right", HERE / "wrong", ROOT / "examples", pages]
-    return [path for folder in folders for path in sorted(folder.glob("*.py")) if has_all(path)]
+    return [path for folder in folders for path in sorted(folder.rglob("*.py")) if has_all(path)]
 
 
 def has_all(path: Path) -> bool:
