@@ -24,6 +24,10 @@ text { font: 11px "DejaVu Sans", Verdana, sans-serif; fill: #24292f }
 .note { fill: #57606a; font-size: 10px }
 .peer { fill: #a9b7c6 } .own { fill: #1a7f4b } .bare { fill: #e3cf9d }
 .back { fill: #ffffff }
+@media (prefers-color-scheme: dark) {
+text { fill: #e4e8ec } .note { fill: #a7b0b9 } .back { fill: #16191d }
+.peer { fill: #566779 } .own { fill: #38b478 } .bare { fill: #8a7438 }
+}
 """
 
 

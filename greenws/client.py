@@ -106,7 +106,9 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
     runs the client. They may switch; only this connection waits meanwhile. Only those that a
     subclass overrides cost anything.
 
-    ::
+    .. code-block:: python
+
+        import greenws
 
         class Ticker(greenws.Client):
             compress = True

@@ -66,7 +66,7 @@ _QUIET = frozenset({Status.NORMAL, Status.GOING_AWAY})
 
 
 class ConnectionOptions(WebSocketOptions, total=False):
-    """The options of :func:`connect`, as keyword arguments."""
+    """The options of :func:`greenws.connect`, as keyword arguments."""
 
     session_class: SessionClass
     ping_rate: float | None
@@ -83,7 +83,9 @@ _OPTIONS = frozenset({*WEBSOCKET_OPTIONS, *ConnectionOptions.__annotations__})
 def connect(url: str, **options: Unpack[ConnectionOptions]) -> Connection:
     """Open a connection, and wait until messages may be sent.
 
-    ::
+    .. code-block:: python
+
+        import greenws
 
         with greenws.connect("wss://example.org/rpc", open_timeout=5) as connection:
             connection.send("hello")
@@ -93,9 +95,9 @@ def connect(url: str, **options: Unpack[ConnectionOptions]) -> Connection:
     :param options: the options of :class:`~greenws.WebSocket` and of its ``connect()`` but
         ``poll``; ``max_queue``: messages received and not taken at which reading stops;
         ``reply_key``: returns the key of a message, for :meth:`Connection.request`.
-    :raises ConnectFail: it could not be opened: a :class:`~greenws.errors.ProxyFail` if that was a
-        proxy's fault, :class:`~greenws.errors.Rejected` if the server has refused. Nothing stays
-        open.
+    :raises greenws.errors.ConnectFail: it could not be opened: a
+        :class:`~greenws.errors.ProxyFail` if that was a proxy's fault,
+        :class:`~greenws.errors.Rejected` if the server has refused. Nothing stays open.
     :raises TypeError: for an unknown option, or one of a wrong type.
     :raises ValueError: for an impossible value.
     """

@@ -37,7 +37,7 @@ class WebSocketError(Exception):
     :param msg: the message. With further arguments, ``msg`` is a template for ``str.format``;
         without them, braces have no meaning, so text from a peer can never act as a template.
         Control characters are escaped, and a very long message is cut
-        (:func:`.redaction.printable`), because a message may quote a peer.
+        (``redaction.printable``), because a message may quote a peer.
     """
 
     def __init__(self, msg: str = "", *args: object, **kwargs: object) -> None:

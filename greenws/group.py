@@ -36,10 +36,12 @@ _COUNTS = (
 class ClientGroup:
     """Thousands of clients: started in step, counted, waited for, and closed in good order.
 
-    ::
+    .. code-block:: python
+
+        import greenws
 
         with greenws.ClientGroup(max_connecting=100, rate=500) as group:
-            group.start(Feed(url) for url in urls)
+            group.start(greenws.Client("wss://example.org/feed") for _ in range(50))
             group.wait_ready(timeout=60)
             print(group.stats())
 

@@ -33,14 +33,14 @@ _THREAD_EVENT_INTERVAL = 0.05
 
 
 class ExitEvent(Protocol):
-    """The interface of the ``exit_event`` of :func:`persist`."""
+    """The interface of the ``exit_event`` of :func:`greenws.persist`."""
 
     def wait(self, timeout: float) -> object:
         """Wait until the event is set, and return true; return false after ``timeout`` seconds."""
 
 
 class Connectable(Protocol):
-    """What :func:`persist` needs of ``websocket``: a :class:`greenws.WebSocket` has it."""
+    """What :func:`greenws.persist` needs of ``websocket``: a :class:`greenws.WebSocket` has it."""
 
     # The keywords are those that persist() was given: they differ from call to call.
     def connect(self, *args: Any, **options: Any) -> Iterator[AnyEvent]:
@@ -48,7 +48,7 @@ class Connectable(Protocol):
 
 
 class PersistOptions(TypedDict, total=False):
-    """What :func:`persist` passes to ``connect()`` if it was given."""
+    """What :func:`greenws.persist` passes to ``connect()`` if it was given."""
 
     session_class: SessionClass
     auto_pong: bool

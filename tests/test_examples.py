@@ -1,4 +1,4 @@
-"""Each example in its own process, alone and with a server; and the code in the docs."""
+"""Each example in its own process, alone and with a server; and what pages of the docs list."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import inspect
 import os
 import re
 import sys
-import textwrap
 from pathlib import Path
 
 import pytest
@@ -179,18 +178,6 @@ def test_sequential_runs_on_a_server() -> None:
 
 def read_page(name: str) -> str:
     return (ROOT / "docs" / name).read_text(encoding="utf-8")
-
-
-@pytest.mark.parametrize(
-    "page", ["client.rst", "groups.rst", "websocket.rst", "reconnecting.rst", "sequential.rst"]
-)
-def test_code_of_a_page_compiles(page: str) -> None:
-    blocks = re.findall(
-        r"^\.\. code-block:: python\n\n((?:    .*\n|\n)+)", read_page(page), re.MULTILINE
-    )
-    assert blocks
-    for block in blocks:
-        compile(textwrap.dedent(block), page, "exec")
 
 
 def test_page_of_the_websocket_names_every_option_and_event() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -38,18 +37,20 @@ def test_links_lead_somewhere() -> None:
     assert [target for target in files if not ROOT.joinpath(target).exists()] == []
 
 
-def test_example_does_what_it_shows(capsys: pytest.CaptureFixture[str]) -> None:
-    (example,) = read_blocks("python")
-    definition, call, rest = example.rpartition("\nTicker(")
-    assert call
-    assert rest == '"wss://example.org/feed").run()'
-    names: dict[str, Any] = {}
-    exec(compile(definition, "README.rst", "exec"), names)
+def test_examples_do_what_they_show(capsys: pytest.CaptureFixture[str]) -> None:
+    sequential, client = read_blocks("python")
+    host = "wss://example.org/"
     with EchoServer() as server:
-        assert names["ask"](server.url).json["op"] == "quote"
-    assert capsys.readouterr().out == "hello\n"
+        exec(compile(sequential.replace(host, server.url), "README.rst", "exec"), {})
+    assert capsys.readouterr().out == "hello\n{'id': 7, 'op': 'quote'}\n"
+    once = client.replace("reconnect = True", "reconnect = False")
+    assert once != client
     with EchoServer(close_with(1001, after=1)) as server:
-        names["Ticker"](server.url, reconnect=False).run()
+        exec(compile(once.replace(host, server.url), "README.rst", "exec"), {})
     message, closed = capsys.readouterr().out.splitlines()
     assert message == "{'op': 'subscribe', 'channel': 'trades'}"
     assert closed.startswith("closed: 1001 ")
+
+
+def test_readme_is_one_screen() -> None:
+    assert len(README.splitlines()) <= 90

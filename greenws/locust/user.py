@@ -48,7 +48,11 @@ _SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
 class WebSocketUser(User, WebSocketDefaults, RunDefaults):
     """A Locust user that has WebSockets, to be subclassed.
 
-    ::
+    .. code-block:: python
+
+        from locust import constant_pacing, task
+
+        from greenws.locust import WebSocketUser
 
         class Trader(WebSocketUser):
             wait_time = constant_pacing(1)
@@ -143,8 +147,8 @@ class WebSocketUser(User, WebSocketDefaults, RunDefaults):
         :param on_text: called with the texts of this connection, in place of :meth:`on_text`.
         :param on_binary: likewise.
         :param options: of :func:`greenws.connect`; they win over the class attributes.
-        :raises ConnectFail: it could not be opened. A task that lets it out just ends; in
-            ``on_start`` the user ends.
+        :raises greenws.errors.ConnectFail: it could not be opened. A task that lets it out just
+            ends; in ``on_start`` the user ends.
         :raises StopTest: there is no ``host``, or none with a scheme of ``http``, ``https``, ``ws``
             or ``wss``.
         """

@@ -179,7 +179,7 @@ class UserConnection:
     def open(self) -> None:
         """Open it: a row ``WS``, whose time is that until messages may be sent.
 
-        :raises ConnectFail: it could not be opened.
+        :raises greenws.errors.ConnectFail: it could not be opened.
         """
         terms = self._terms
         began = perf_counter()

@@ -36,11 +36,15 @@ _ACCEPT_BATCH = 64
 class EchoServer:
     """A WebSocket server in this process, on gevent, for the tests of a client.
 
-    ::
+    .. code-block:: python
+
+        import greenws
+        from greenws.testing import EchoServer
 
         with EchoServer() as server:
-            client = MyClient(server.url).start()
-            ...
+            with greenws.connect(server.url) as connection:
+                connection.send("hello")
+            assert server.messages == ["hello"]
 
     The server echoes every message, unless it gets another behaviour. The server runs in the hub of
     the thread that started it, patches nothing, and needs no patching. Leaving the block closes

@@ -3,11 +3,12 @@
 ``right/`` has programs without a fault. In the programs of ``wrong/``, each faulty line ends in a
 comment with the codes of mypy's errors: ``# error: arg-type``. A type checker has to find exactly
 these lines; mypy may have more to say of a line than its comment does. The code of docs/types.rst
-is read in the same way, and the examples have to be without a fault.
+is read in the same way. All other code in the docs, and the examples, have to be without a fault.
 """
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import json
 import os
@@ -15,7 +16,6 @@ import re
 import shutil
 import subprocess
 import sys
-import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,10 @@ import pytest
 
 from greenws import Client, WebSocket
 from greenws.testing import EchoServer
+from tests.support.pages import find_programs, read_programs
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-PAGE = ROOT / "docs" / "types.rst"
 
 #: The codes of the errors of each faulty line, by the file and the number of the line.
 Findings = dict[tuple[str, int], set[str]]
@@ -34,22 +34,26 @@ Findings = dict[tuple[str, int], set[str]]
 
 @pytest.fixture
 def programs(tmp_path: Path) -> list[Path]:
-    blocks = read_blocks()
-    assert blocks
-    for number, block in enumerate(blocks):
-        tmp_path.joinpath(f"types_{number}.py").write_text(block, encoding="utf-8")
-    folders = [HERE / "right", HERE / "wrong", ROOT / "examples", tmp_path]
-    found = [path for folder in folders for path in sorted(folder.glob("*.py"))]
-    if importlib.util.find_spec("locust") is None:
-        found.remove(ROOT / "examples" / "locustfile.py")
-    return found
+    # Each line has the number that it has in the page.
+    pages = tmp_path / "pages"
+    pages.mkdir()
+    for program in find_programs():
+        name = f"{program.name.replace('.', '_').replace(':', '_')}.py"
+        pages.joinpath(name).write_text(program.typed_source, encoding="utf-8")
+    folders = [HERE / "right", HERE / "wrong", ROOT / "examples", pages]
+    return [path for folder in folders for path in sorted(folder.rglob("*.py")) if has_all(path)]
 
 
-def read_blocks() -> list[str]:
-    """The code of the page on types, block by block."""
-    page = PAGE.read_text(encoding="utf-8")
-    blocks = re.findall(r"^\.\. code-block:: python\n\n((?:    .*\n|\n)+)", page, re.MULTILINE)
-    return [textwrap.dedent(block) for block in blocks]
+def has_all(path: Path) -> bool:
+    """Whether all that a program imports is installed: Locust and others need not be."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    names = set()
+    for item in ast.walk(tree):
+        if isinstance(item, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in item.names}
+        elif isinstance(item, ast.ImportFrom) and item.module and not item.level:
+            names.add(item.module.partition(".")[0])
+    return all(importlib.util.find_spec(name) is not None for name in names)
 
 
 def read_expected(programs: list[Path]) -> Findings:
@@ -95,7 +99,7 @@ def run_pyright(*arguments: str) -> Any:
 
 
 def test_the_programs_of_wrong_are_those_with_faults(programs: list[Path]) -> None:
-    files = {path for path, _line in read_expected(programs) if not path.startswith("test_")}
+    files = {path for path, _line in read_expected(programs) if not path.startswith("pages/")}
     assert files == {place(path) for path in programs if path.parent.name == "wrong"}
 
 
@@ -140,7 +144,8 @@ def test_pyright_knows_the_type_of_every_public_name() -> None:
 
 def test_the_session_of_the_page_talks_to_a_server() -> None:
     names: dict[str, Any] = {}
-    exec(compile(read_blocks()[-1], str(PAGE), "exec"), names)
+    *_others, program = read_programs(ROOT / "docs" / "types.rst")
+    exec(compile(program.source, str(program.page), "exec"), names)
     with EchoServer() as server:
         assert names["talk"](server.url) == "hello"
         session = names["PlainSession"]
