@@ -118,6 +118,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "cli.progress",
         "cli.load",
         "cli.connect",
+        "cli.versions",
         "cli.command",
         "cli",
         "locust.base",

@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import platform
 import signal
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-import gevent
-
 from ..client import Client, ClientOptions
 from ..constants import MAX_MESSAGE_SIZE, OPEN_TIMEOUT
 from ..errors import WebSocketError
-from ..implementation import COMPILED
 from ..protocol.handshake import check_field, check_protocols
 from ..url import parse_url
-from ..version import __version__
 from .connect import run_connect
 from .echo import EchoOptions, run_echo
 from .load import LoadOptions, run_load
 from .streams import OutputError, escape, provide_streams, report, write_output, write_quietly
+from .versions import describe_platform, describe_version
 
 # The largest size of a message of "load", in bytes: every connection has one under way.
 _MAX_SIZE = 1024 * 1024 * 1024
@@ -55,6 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(arguments: Sequence[str] | None) -> int:
     parser = _build_parser()
     options = parser.parse_args(arguments)
+    if options.version:
+        write_output(f"{describe_platform() if options.details else describe_version()}\n")
+        return 0
     if options.run is None:
         parser.print_help(sys.stderr)
         return 2
@@ -74,7 +73,7 @@ class _Parser(argparse.ArgumentParser):
     """A parser whose help and complaints go where everything else of the command goes."""
 
     def _print_message(self, message: str, file: Any = None) -> None:
-        # argparse prints everything by this method, and has no public one for the version.
+        # argparse prints everything by this method, and has no public one for its help.
         if file is sys.stdout:
             write_output(message)
         else:
@@ -85,12 +84,13 @@ def _build_parser() -> _Parser:
     parser = _Parser(
         prog="python -m greenws", description="WebSockets on gevent.", allow_abbrev=False
     )
-    build = "compiled core" if COMPILED else "pure Python"
-    version = (
-        f"greenws {__version__} ({build}), gevent {gevent.__version__}, "
-        f"{platform.python_implementation()} {platform.python_version()}"
+    parser.add_argument("--version", action="store_true", help="print the version and exit")
+    parser.add_argument(
+        "--verbose",
+        dest="details",
+        action="store_true",
+        help="with --version: also what greenws runs on, for a bug report",
     )
-    parser.add_argument("--version", action="version", version=version)
     parser.set_defaults(run=None)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     _add_load(commands)
