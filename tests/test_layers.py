@@ -148,6 +148,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "cli.connect",
         "cli.connect_options",
         "cli.pins",
+        "cli.versions",
         "cli.command",
         "cli",
         "locust.base",

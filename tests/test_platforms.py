@@ -42,6 +42,31 @@ print(sorted(missing & set(sys.modules)))
     assert said == "[]\n"
 
 
+def test_every_module_is_imported_where_a_system_lacks_much() -> None:
+    # Taken away after gevent, which asks for some of it by itself.
+    said = run_script(f"""
+import _socket, pkgutil, select, socket
+import gevent, gevent.monkey, gevent.os, gevent.server, gevent.ssl, gevent.subprocess, socks
+{LACKING}{NO_SIGNALS}
+for module, names in {{
+    os: "fork register_at_fork sched_getaffinity getuid killpg setsid readv writev uname",
+    select: "poll epoll kqueue",
+    socket: "AF_UNIX MSG_NOSIGNAL MSG_DONTWAIT SO_REUSEPORT socketpair",
+    _socket: "AF_UNIX MSG_NOSIGNAL MSG_DONTWAIT SO_REUSEPORT socketpair",
+}}.items():
+    for name in names.split():
+        if name in vars(module):
+            delattr(module, name)
+import greenws
+found = [m.name for m in pkgutil.walk_packages(greenws.__path__, "greenws.")
+         if not m.name.startswith("greenws.locust") and m.name != "greenws.__main__"]
+for name in found:
+    __import__(name)
+print(len(found) > 80, sorted(missing & set(sys.modules)))
+""")
+    assert said == "True []\n"
+
+
 def test_commands_work_without_resource() -> None:
     said = run_script(f"""{LACKING}
 from greenws.cli import main

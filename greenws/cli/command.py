@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import platform
 import signal
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-import gevent
-
 from ..client import Client, ClientOptions
 from ..constants import MAX_MESSAGE_SIZE, OPEN_TIMEOUT
 from ..errors import ConnectFail, WebSocketError
-from ..implementation import COMPILED
 from ..protocol.handshake import check_field, check_protocols
 from ..url import parse_url
-from ..version import __version__
 from .arguments import parse_natural, parse_not_negative, parse_port, parse_seconds
 from .connect import choose_lines, run_connect
 from .connect_options import (
@@ -42,6 +37,7 @@ from .streams import (
     write_output,
     write_quietly,
 )
+from .versions import describe_platform, describe_version
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -68,6 +64,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(arguments: Sequence[str] | None) -> int:
     parser = _build_parser()
     options = parser.parse_args(arguments)
+    if options.version:
+        write_output(f"{describe_platform() if options.details else describe_version()}\n")
+        return 0
     if options.run is None:
         parser.print_help(sys.stderr)
         return 2
@@ -87,7 +86,7 @@ class _Parser(argparse.ArgumentParser):
     """A parser whose help and complaints go where everything else of the command goes."""
 
     def _print_message(self, message: str, file: Any = None) -> None:
-        # argparse prints everything by this method, and has no public one for the version.
+        # argparse prints everything by this method, and has no public one for its help.
         if file is sys.stdout:
             write_output(message)
         else:
@@ -103,12 +102,13 @@ def _build_parser() -> _Parser:
     parser = _Parser(
         prog="python -m greenws", description="WebSockets on gevent.", allow_abbrev=False
     )
-    build = "compiled core" if COMPILED else "pure Python"
-    version = (
-        f"greenws {__version__} ({build}), gevent {gevent.__version__}, "
-        f"{platform.python_implementation()} {platform.python_version()}"
+    parser.add_argument("--version", action="store_true", help="print the version and exit")
+    parser.add_argument(
+        "--verbose",
+        dest="details",
+        action="store_true",
+        help="with --version: also what greenws runs on, for a bug report",
     )
-    parser.add_argument("--version", action="version", version=version)
     parser.set_defaults(run=None)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     _add_load(commands)

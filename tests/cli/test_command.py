@@ -7,9 +7,11 @@ import pty
 import re
 import signal
 import socket
+import ssl
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +93,33 @@ def test_version_is_printed() -> None:
     done = run("--version")
     assert done.returncode == 0
     assert done.stdout.startswith(f"greenws {__version__} (")
+
+
+@pytest.mark.parametrize("arguments", [["--version", "--verbose"], ["--verbose", "--version"]])
+def test_version_with_details_names_what_greenws_runs_on(
+    arguments: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GEVENT_RESOLVER", "thread")
+    assert main(arguments) == 0
+    rows = dict(re.split(" +", line, maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert rows["greenws"] == __version__
+    assert rows["build"] in ("compiled core", "pure Python")
+    assert rows["gevent"] == gevent.__version__
+    assert rows["loop"].startswith("gevent.")
+    assert rows["OpenSSL"] == ssl.OPENSSL_VERSION
+    assert rows["GEVENT_RESOLVER"] == "thread"
+    assert {"Python", "compiler", "platform", "resolver", "zlib", "greenlet"} <= set(rows)
+
+
+def test_version_with_details_says_what_is_not_installed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def find_none(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr("importlib.metadata.version", find_none)
+    assert main(["--version", "--verbose"]) == 0
+    assert re.search("^locust +not installed$", capsys.readouterr().out, re.MULTILINE)
 
 
 def test_no_command_shows_help(capsys: pytest.CaptureFixture[str]) -> None:
