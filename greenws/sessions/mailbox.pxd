@@ -15,10 +15,11 @@ cdef class Ticket(Alarm):
     cdef Reactor _reactor
     cdef bint _is_late
 
+    cpdef take(self, value)
     cpdef settle(self, value)
     cpdef fail(self, error)
     cpdef wait(self, Reactor reactor, timeout=*)
-    cpdef _wake(self)
+    cpdef wake(self)
 
 
 cdef class Gate:
@@ -41,8 +42,14 @@ cdef class Mailbox:
     cdef object _owner
     cdef bint _is_open
     cdef bint _is_wanting
+    cdef bint _has_requests
+    cdef bint _is_called_by_hub
+    cdef Ticket _first_called
     cdef public object piecemeal
 
+    cpdef begin_calls(self)
+    cpdef end_calls(self)
+    cpdef accept(self, message)
     @cython.locals(ticket=Ticket)
     cpdef put(self, message, long long size)
     @cython.locals(is_room=bint, size="long long")

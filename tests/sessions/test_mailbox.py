@@ -31,7 +31,7 @@ class Valve:
 
 def make(max_messages: int = 4, max_bytes: int = 10_000) -> tuple[Mailbox, Valve]:
     mailbox, valve = Mailbox(max_messages, max_bytes), Valve()
-    mailbox.regulate(valve, None)
+    mailbox.regulate(valve)
     return mailbox, valve
 
 
@@ -209,7 +209,8 @@ def test_end_is_told_to_all_that_wait() -> None:
 
 def test_greenlet_that_reads_cannot_wait() -> None:
     mailbox = Mailbox(4, 1000)
-    mailbox.regulate(Valve(), gevent.getcurrent())
+    mailbox.regulate(Valve())
+    mailbox.own(gevent.getcurrent())
     assert not mailbox.may_wait
     with pytest.raises(RuntimeError, match="receives"):
         mailbox.take(None)
