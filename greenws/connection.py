@@ -271,7 +271,14 @@ class Connection:
         :raises TransportFail: the server took nothing for ``send_timeout`` seconds.
         """
         if isinstance(message, str):
-            self.send_text(message)
+            session = self._direct
+            if session is None:
+                self.send_text(message)
+                return
+            try:
+                session.send_text(message)
+            except errors.WebSocketError as error:
+                raise self._reader.explain(error) from None
         elif isinstance(message, (bytes, bytearray, memoryview)):
             self.send_binary(message)
         else:
@@ -896,10 +903,10 @@ class _Reader:
         """Drop the connection now; called by the hub."""
         greenlet = self._greenlet
         if greenlet is not None:
-            greenlet.kill(block=False)
-            if not greenlet.dead:
-                return  # it tells the end
-        self._conclude(_Last())
+            # At once: a kill() would come later, when the session may rest.
+            greenlet.throw(GreenletExit)
+        if greenlet is None or greenlet.dead:
+            self._conclude(_Last())
 
     def disown(self) -> None:
         """Let go of a connection that is the parent's, as this process is a forked child."""

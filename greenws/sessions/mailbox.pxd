@@ -20,6 +20,7 @@ cdef class Ticket(Alarm):
     cpdef fail(self, error)
     cpdef wait(self, Reactor reactor, timeout=*)
     cpdef wake(self)
+    cpdef reset(self)
 
 
 cdef class Gate:
@@ -49,12 +50,14 @@ cdef class Mailbox:
 
     cpdef begin_calls(self)
     cpdef end_calls(self)
+    cpdef bint is_alone(self) except -1
     cpdef accept(self, message)
-    @cython.locals(ticket=Ticket)
     cpdef put(self, message, long long size)
+    @cython.locals(ticket=Ticket)
+    cdef _hand_over(self, message)
     @cython.locals(is_room=bint, size="long long")
     cpdef take(self, timeout)
-    @cython.locals(ticket=Ticket)
+    @cython.locals(reactor=Reactor, ticket=Ticket)
     cdef _wait(self, timeout)
     cpdef stand_in_line(self, Ticket ticket)
     cpdef wait(self, Ticket ticket, timeout)

@@ -19,6 +19,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
 from gevent import get_hub, getcurrent, sleep
+from greenlet import greenlet
 
 from ..errors import WebSocketUnavailable
 from . import threads
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
     from ..events import Binary, Text
 
     Message = Text | Binary
+
+# As in sessions/crowd.py: gevent's Hub.switch would first ask the current greenlet for a
+# switch_out().
+_switch = greenlet.switch
 
 # Bytes from which on a message is measured.
 _LARGE = 1024
@@ -75,7 +80,7 @@ class Ticket(Alarm):
     def wake(self) -> None:
         """Switch to the greenlet, if it waits; called in the hub's greenlet."""
         if self._greenlet is not None:
-            self._greenlet.switch()
+            _switch(self._greenlet)
 
     def wake_later(self) -> None:
         """Have the hub switch to the greenlet, if it waits."""
@@ -94,7 +99,9 @@ class Ticket(Alarm):
         :raises TimeoutError: ``timeout`` seconds have passed, and :attr:`is_settled` is False.
         """
         if not self.is_settled:
-            hub = get_hub()
+            hub = reactor.hub
+            if hub is None or hub.loop is None:  # destroyed
+                hub = get_hub()
             current = getcurrent()
             if current is hub:
                 raise RuntimeError("the hub itself cannot wait; spawn a greenlet for that")
@@ -106,7 +113,7 @@ class Ticket(Alarm):
             try:
                 # Anybody may switch to a greenlet, so this looks whether it was meant.
                 while not self.is_settled and not self._is_late:
-                    hub.switch()
+                    _switch(hub)
             finally:
                 self._greenlet = None
                 if timeout is not None:
@@ -116,6 +123,12 @@ class Ticket(Alarm):
         if self._error is not None:
             raise self._error
         return self.value
+
+    def reset(self) -> None:
+        """Forget the value: the ticket, which is a bare one, can be used again."""
+        self.is_settled = False
+        self.value = None
+        self._reactor = None
 
     def reach_front(self) -> None:
         """Take note that no receiver is before this one any more, as the last one has gone."""
@@ -244,7 +257,6 @@ class Mailbox:
         """
         self._has_requests = True
 
-    @property
     def is_alone(self) -> bool:
         """Whether all messages come here as a whole, so that the hub can bring them."""
         if self._has_requests:
@@ -265,7 +277,10 @@ class Mailbox:
 
     def accept(self, message: Message) -> None:
         """Take a message: the handler of a parser whose messages all come here."""
-        self.put(message, measure(message))
+        if self._line:
+            self._hand_over(message)
+        else:
+            self.put(message, measure(message))
 
     def open(self) -> None:
         """Have reading go on for good, as the connection is closing: the peer's answer may stand
@@ -326,7 +341,7 @@ class Mailbox:
 
         :raises RuntimeError: the caller reads the messages, or is the hub.
         """
-        if getcurrent() is self._owner:
+        if self._owner is not None and getcurrent() is self._owner:
             raise RuntimeError("this greenlet receives the messages, and cannot wait for one")
         return ticket.wait(self.reactor, timeout)
 
@@ -338,12 +353,7 @@ class Mailbox:
         :param size: its bytes, or its characters.
         """
         if self._line:
-            ticket = self._line.popleft()
-            if self._is_called_by_hub and self._first_called is None:
-                self._first_called = ticket
-                ticket.take(message)
-            else:
-                ticket.settle(message)
+            self._hand_over(message)
             return
         queue = self._queue
         if queue is None:
@@ -357,6 +367,17 @@ class Mailbox:
         queue.append(message)
         if len(queue) >= self._max_messages or self._size >= self._max_bytes:
             self.hold()
+
+    def _hand_over(self, message: Message) -> None:
+        """Give a message to the first of those that wait."""
+        line = self._line
+        assert line is not None
+        ticket = line.popleft()
+        if self._is_called_by_hub and self._first_called is None:
+            self._first_called = ticket
+            ticket.take(message)
+        else:
+            ticket.settle(message)
 
     @property
     def _is_full(self) -> bool:
@@ -437,17 +458,25 @@ class Mailbox:
     def _wait(self, timeout: float | None) -> Message:
         if self._end is not None:
             raise self._end()
-        ticket = Ticket()
+        reactor = self.reactor
+        ticket: Ticket | None = reactor.spare_ticket
+        reactor.spare_ticket = None
+        if ticket is None:
+            ticket = Ticket()
         self.stand_in_line(ticket)
         # The session has noted that it waits again before the receiver had the message, and so
         # before there was anything that the peer could answer.
-        self.reactor.busy_poll.note()
+        reactor.busy_poll.note()
         message: Message
         try:
             message = self.wait(ticket, timeout)
         except BaseException:
             self.withdraw(ticket)
             raise
+        # Somebody else may have switched to this greenlet before the callback that was to wake it.
+        # Then the next wait by this ticket is woken in vain, and waits on.
+        ticket.reset()
+        reactor.spare_ticket = ticket
         return message
 
     def stand_in_line(self, ticket: Ticket) -> None:

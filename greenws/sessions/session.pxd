@@ -47,6 +47,7 @@ cdef class GeventSession(HubSession):
     cdef Stream _stream
     cdef object _rouse
     cdef Py_ssize_t _found
+    cdef Py_ssize_t _chunk_size
     cdef object _failure
 
     @cython.locals(reactor=Reactor, size=Py_ssize_t, is_done=bint)

@@ -190,6 +190,7 @@ class GeventSession(HubSession):
     __slots__ = (
         "_approach",
         "_attention",
+        "_chunk_size",
         "_failure",
         "_found",
         "_given",
@@ -253,6 +254,8 @@ class GeventSession(HubSession):
         # session ends.
         self._found = NOTHING
         self._failure: _End | None = None
+        # The size of the read whose messages are held.
+        self._chunk_size = 0
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self._websocket!r}>"
@@ -698,11 +701,14 @@ class GeventSession(HubSession):
         """Read on; idempotent."""
         if not self._is_held:
             return
-        if not self._is_resting:
-            self._is_held = False
-            self._reactor.turn.run_callback(self._wake_now)
-        elif not self._read_on():
-            self._reactor.turn.run_callback(self._wake_now)
+        is_done = False
+        try:
+            if self._is_resting:
+                is_done = self._read_on()
+        finally:
+            if not is_done:
+                self._is_held = False
+                self._reactor.turn.run_callback(self._wake_now)
 
     def _end_answer(self) -> Iterator[AnyEvent]:
         """Yield the rejection and leave the loop, if the answer so far is a rejection."""
@@ -759,7 +765,7 @@ class GeventSession(HubSession):
         mailbox, stream = self._mailbox, self._stream
         if mailbox is None or stream is None or self._life.state != READY:
             return False
-        return stream.is_between and mailbox.is_alone
+        return stream.is_between and mailbox.is_alone()
 
     def _take_found(self) -> int:
         """Return what the hub has left to the greenlet, as :meth:`_receive` does."""
@@ -796,7 +802,7 @@ class GeventSession(HubSession):
         if self._attention or self._found != NOTHING or self._failure is not None:
             self._start_greenlet()
             return
-        if not mailbox.is_alone:
+        if not mailbox.is_alone():
             self._attention = True
             self._start_greenlet()
             return
@@ -813,10 +819,10 @@ class GeventSession(HubSession):
         if not is_done:
             self._start_greenlet()
             return
-        if ticket is None:
+        if ticket is not None:
+            ticket.wake()  # who waits again, the mailbox notes that
+        elif not self._crowd.is_crowded:
             self._reactor.busy_poll.note()
-        else:
-            ticket.wake()
         outbox = self._outbox
         if outbox.is_dirty and outbox.transport is not None:
             outbox.flush()
@@ -838,17 +844,17 @@ class GeventSession(HubSession):
         assert mailbox is not None and stream is not None
         self._is_held = False
         self._schedule.note_received(monotonic())
-        if self._attention or not mailbox.is_alone or self._reactor.rota.is_over():
+        if self._attention or not mailbox.is_alone() or self._reactor.rota.is_over():
             if stream.is_paused:
-                self._found = 1  # for some bytes
+                self._found = self._chunk_size
             else:
                 self._attention = True  # which has the greenlet read
             return False
         self._is_resting = False
         try:
             if stream.is_paused:
-                self._found = 1
-                if not self._note_parsed(1, stream.resume_briefly()):
+                self._found = self._chunk_size
+                if not self._note_parsed(self._chunk_size, stream.resume_briefly()):
                     return False
                 if self._is_held:
                     return True
@@ -899,11 +905,13 @@ class GeventSession(HubSession):
         if not is_done and not self._is_held:
             return False
         self._found = NOTHING
-        if is_done:
-            assert self._stream is not None
-            self._note_read(size, self._stream.received_time)
-            if self._reactor.holder is self:
-                self._reactor.holder = None
+        if not is_done:
+            self._chunk_size = size
+            return True
+        assert self._stream is not None
+        self._note_read(size, self._stream.received_time)
+        if self._reactor.holder is self:
+            self._reactor.holder = None
         return True
 
     # Time
