@@ -95,6 +95,7 @@ cdef class Stream:
         length="long long",
         start=Py_ssize_t,
         stop="long long",
+        is_refused=bint,
     )
     cdef _parse(self)
 

@@ -469,7 +469,8 @@ class Stream:
                 continue
 
             if self.is_brief:
-                if stop > end and stop - pos <= _HEADROOM:
+                is_refused = length > self._max_size >= 0  # at once, without this mode
+                if stop > end and stop - pos <= _HEADROOM and not is_refused:
                     break  # it is kept as it is
                 self.is_paused = True
                 return None
