@@ -1,8 +1,10 @@
 """Sequential code: a connection whose messages are sent and received by calls.
 
-:func:`connect` returns a :class:`Connection`. Behind it a greenlet, the *reader*, iterates over
-the WebSocket and fills a :class:`~.sessions.mailbox.Mailbox`, from which the calls take. The reader
-does not know the Connection, so that one that nobody refers to any more is collected, and ends.
+:func:`connect` returns a :class:`Connection`. Behind it the *reader* iterates over the WebSocket. The
+messages go from the parser to a :class:`~.sessions.mailbox.Mailbox`, from which the calls take. While
+nothing but messages comes, the hub reads, and the reader has no greenlet; docs/architecture.rst has
+when one comes. The reader does not know the Connection, so that one that nobody refers to any more is
+collected, and ends.
 """
 
 from __future__ import annotations
@@ -120,7 +122,7 @@ class Listener(Protocol):
     def take(self, message: Text | Binary) -> bool:
         """Take a message that is no reply; False: it is for :meth:`Connection.receive`.
 
-        Called in the greenlet that receives, and must raise nothing.
+        Called in the greenlet that reads, and must raise nothing.
         """
 
     def ended(self, error: errors.WebSocketClosed) -> None:
@@ -564,7 +566,9 @@ class _Last:
 
 
 class _Reader:
-    """Iterates over a WebSocket in a greenlet of its own, and gives what comes to those who wait.
+    """Iterates over a WebSocket, and gives what comes to those who wait.
+
+    A greenlet iterates, but while the session rests (:meth:`.session.Regulator.rest`) there is none.
 
     :param iteration: of the WebSocket; it has not begun.
     """
@@ -619,6 +623,7 @@ class _Reader:
         self._ended: tuple[Ticket, ...] = ()
         # The exception out of reply_key that ends the connection.
         self._error: Exception | None = None
+        # The greenlet that iterates, or that did last; None: the session rests.
         self._greenlet: ResidentGreenlet | None = None
         # Those that run on the same hub, once this one runs.
         self._roster: Roster | None = None
@@ -628,7 +633,7 @@ class _Reader:
     # Opening, in the greenlet of the caller
 
     def open(self) -> None:
-        """Iterate until messages may be sent; then start the greenlet that goes on.
+        """Iterate until messages may be sent; then start a greenlet that goes on.
 
         :raises ConnectFail: it could not be opened.
         """
