@@ -1,10 +1,10 @@
 """Sequential code: a connection whose messages are sent and received by calls.
 
-:func:`connect` returns a :class:`Connection`. Behind it the *reader* iterates over the WebSocket. The
-messages go from the parser to a :class:`~.sessions.mailbox.Mailbox`, from which the calls take. While
-nothing but messages comes, the hub reads, and the reader has no greenlet; docs/architecture.rst has
-when one comes. The reader does not know the Connection, so that one that nobody refers to any more is
-collected, and ends.
+:func:`connect` returns a :class:`Connection`. Behind it the *reader* iterates over the WebSocket.
+The messages go from the parser to a :class:`~.sessions.mailbox.Mailbox`, from which the calls take.
+While nothing but messages comes, the hub reads, and the reader has no greenlet;
+docs/architecture.rst says when one comes. The reader does not know the Connection, so that one that
+nobody refers to any more is collected, and ends.
 """
 
 from __future__ import annotations
@@ -568,7 +568,7 @@ class _Last:
 class _Reader:
     """Iterates over a WebSocket, and gives what comes to those who wait.
 
-    A greenlet iterates, but while the session rests (:meth:`.session.Regulator.rest`) there is none.
+    A greenlet iterates. While the session rests (:meth:`.session.Regulator.rest`) there is none.
 
     :param iteration: of the WebSocket; it has not begun.
     """

@@ -9,8 +9,8 @@ One greenlet runs a session: the one that iterates over its events. It *parks* i
   it rings too early, it is set again;
 * other greenlets that close, or whose sending failed.
 
-A session can also *rest*: no greenlet waits, the iteration is left where it is, and the hub reads. A
-:class:`greenws.Connection` wants that; see :meth:`Regulator.rest`.
+A session can also *rest*: no greenlet waits, the iteration is left where it is, and the hub reads.
+A :class:`greenws.Connection` wants that; see :meth:`Regulator.rest`.
 
 Pings are sent by the alarm, in the hub. Queued frames are sent at the end of the turn, in whichever
 greenlet runs then. So neither waits for a handler.
