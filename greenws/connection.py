@@ -1,8 +1,10 @@
 """Sequential code: a connection whose messages are sent and received by calls.
 
-:func:`connect` returns a :class:`Connection`. Behind it a greenlet, the *reader*, iterates over
-the WebSocket and fills a :class:`~.sessions.mailbox.Mailbox`, from which the calls take. The reader
-does not know the Connection, so that one that nobody refers to any more is collected, and ends.
+:func:`connect` returns a :class:`Connection`. Behind it the *reader* iterates over the WebSocket.
+The messages go from the parser to a :class:`~.sessions.mailbox.Mailbox`, from which the calls take.
+While nothing but messages comes, the hub reads, and the reader has no greenlet;
+docs/architecture.rst says when one comes. The reader does not know the Connection, so that one that
+nobody refers to any more is collected, and ends.
 """
 
 from __future__ import annotations
@@ -44,7 +46,7 @@ from .sessions.contract import Session, SessionClass
 from .sessions.lifecycle import OF_THE_PARENT
 from .sessions.mailbox import Gate, Mailbox, Ticket, measure
 from .sessions.roster import ResidentGreenlet, Roster, get_roster
-from .sessions.session import GeventSession, Regulator
+from .sessions.session import RESTING, GeventSession, Regulator
 from .status import Status
 from .websocket import WebSocket, build_user_close
 
@@ -122,7 +124,7 @@ class Listener(Protocol):
     def take(self, message: Text | Binary) -> bool:
         """Take a message that is no reply; False: it is for :meth:`Connection.receive`.
 
-        Called in the greenlet that receives, and must raise nothing.
+        Called in the greenlet that reads, and must raise nothing.
         """
 
     def ended(self, error: errors.WebSocketClosed) -> None:
@@ -273,7 +275,14 @@ class Connection:
         :raises TransportFail: the server took nothing for ``send_timeout`` seconds.
         """
         if isinstance(message, str):
-            self.send_text(message)
+            session = self._direct
+            if session is None:
+                self.send_text(message)
+                return
+            try:
+                session.send_text(message)
+            except errors.WebSocketError as error:
+                raise self._reader.explain(error) from None
         elif isinstance(message, (bytes, bytearray, memoryview)):
             self.send_binary(message)
         else:
@@ -542,8 +551,26 @@ class _End:
         self.cause: BaseException | None = None
 
 
+class _Last:
+    """What an iteration has said of its end."""
+
+    __slots__ = ("graceful", "is_first", "is_over", "reason", "violation")
+
+    def __init__(self) -> None:
+        #: Whether the iteration has ended, or has to.
+        self.is_over = True
+        self.reason = "killed"
+        self.graceful = False
+        #: Whether the server was the first to close.
+        self.is_first = False
+        #: How the server has violated the protocol, or None.
+        self.violation: str | None = None
+
+
 class _Reader:
-    """Iterates over a WebSocket in a greenlet of its own, and gives what comes to those who wait.
+    """Iterates over a WebSocket, and gives what comes to those who wait.
+
+    A greenlet iterates. While the session rests (:meth:`.session.Regulator.rest`) there is none.
 
     :param iteration: of the WebSocket; it has not begun.
     """
@@ -598,6 +625,7 @@ class _Reader:
         self._ended: tuple[Ticket, ...] = ()
         # The exception out of reply_key that ends the connection.
         self._error: Exception | None = None
+        # The greenlet that iterates, or that did last; None: the session rests.
         self._greenlet: ResidentGreenlet | None = None
         # Those that run on the same hub, once this one runs.
         self._roster: Roster | None = None
@@ -607,13 +635,13 @@ class _Reader:
     # Opening, in the greenlet of the caller
 
     def open(self) -> None:
-        """Iterate until messages may be sent; then start the greenlet that goes on.
+        """Iterate until messages may be sent; then start a greenlet that goes on.
 
         :raises ConnectFail: it could not be opened.
         """
         websocket, stream = self._websocket, self._websocket.stream
         # One bound method for both: an idle connection has to be small.
-        stream.text_handler = stream.binary_handler = self._take
+        stream.text_handler = stream.binary_handler = self.mailbox.accept
         stream.find_taker = self._find_taker
         if not self.mailbox.may_wait:
             raise RuntimeError("the hub itself cannot wait; spawn a greenlet for that")
@@ -638,16 +666,18 @@ class _Reader:
         if not is_ready:
             raise failure or errors.ConnectFail("the session has ended without a word")
         session = websocket.session
-        gate = (
-            Regulator(session) if isinstance(session, GeventSession) else Gate(self.mailbox.reactor)
-        )
-        self._greenlet = ResidentGreenlet(None, self)
-        self.mailbox.regulate(gate, self._greenlet)
+        if isinstance(session, GeventSession):
+            regulator = Regulator(session)
+            regulator.rest(self.mailbox, self._rouse)
+            self.mailbox.regulate(regulator)
+        else:
+            self.mailbox.regulate(Gate(self.mailbox.reactor))
+        greenlet = self._make_greenlet()
         _readers.add(self)
         self._roster = get_roster()
         self._roster.add(self)
         drain_at_exit()
-        self._greenlet.start()
+        greenlet.start()
 
     @property
     def response(self) -> Response:
@@ -658,42 +688,62 @@ class _Reader:
 
     # Reading
 
+    def _make_greenlet(self) -> ResidentGreenlet:
+        greenlet = self._greenlet = ResidentGreenlet(None, self)
+        self.mailbox.own(greenlet)
+        return greenlet
+
+    def _rouse(self) -> None:
+        """Go on in a greenlet, as the session cannot rest any more; called by the hub."""
+        self._make_greenlet().switch()
+
     def _run_apart(self) -> None:
-        reason, graceful, is_first = "killed", False, False
-        violation: str | None = None
+        """Iterate until the end, or until the session rests."""
+        last = _Last()
         try:
             for event in self._iteration:
+                if event is RESTING:
+                    last.is_over = False
+                    break
                 if event.name == "pong":
                     self._take_pong(event.data)
                 elif event.name == "closing":
-                    is_first = True
+                    last.is_first = True
                 elif event.name == "protocol_error":
-                    violation = event.error
+                    last.violation = event.error
                 elif event.name == "disconnected":
-                    reason, graceful = event.reason, event.graceful
+                    last.reason, last.graceful = event.reason, event.graceful
                 del event  # an idle connection keeps none of its last events
         except GreenletExit:
             raise
         except Exception as error:  # of the user's trace, say
-            reason, self._error = f"{type(error).__name__}: {error}", error
+            last.reason, self._error = f"{type(error).__name__}: {error}", error
         finally:
-            self._iteration.close()
-            state = self.state
-            if state.close_code is not None:
-                reason = state.close_reason
-            elif self._error is not None:
-                reason = f"{type(self._error).__name__}: {self._error}"
-            elif violation is not None:
-                reason = violation
-            end = _End(state.close_code or Status.ABNORMAL, reason, state.sent_code, graceful)
-            if self._error is not None or self._is_broken_off:
-                end.is_quiet, end.cause = False, self._error
-            elif state.sent_code is not None and not is_first and violation is None:
-                end.is_quiet = True  # the user has closed
-            is_told = self.end is not None  # in a forked child, where it has ended before
-            self._finish(end)
-            if self._listener is not None and not is_told:
-                self._listener.ended(self.make_error())
+            if last.is_over:
+                self._conclude(last)
+            else:
+                self._greenlet = None
+                self.mailbox.own(None)
+
+    def _conclude(self, last: _Last) -> None:
+        """Close what is open, and tell those that wait of the end."""
+        self._iteration.close()
+        state, reason = self.state, last.reason
+        if state.close_code is not None:
+            reason = state.close_reason
+        elif self._error is not None:
+            reason = f"{type(self._error).__name__}: {self._error}"
+        elif last.violation is not None:
+            reason = last.violation
+        end = _End(state.close_code or Status.ABNORMAL, reason, state.sent_code, last.graceful)
+        if self._error is not None or self._is_broken_off:
+            end.is_quiet, end.cause = False, self._error
+        elif state.sent_code is not None and not last.is_first and last.violation is None:
+            end.is_quiet = True  # the user has closed
+        is_told = self.end is not None  # in a forked child, where it has ended before
+        self._finish(end)
+        if self._listener is not None and not is_told:
+            self._listener.ended(self.make_error())
 
     def _take(self, event: Text | Binary) -> None:
         if self._replies is None or not self._replies.take(event):
@@ -731,6 +781,7 @@ class _Reader:
         """Give messages that are no replies to ``listener`` first."""
         stream = self._websocket.stream
         self._listener = listener
+        self.mailbox.share()
         stream.text_handler = stream.binary_handler = self._offer
         # The listener takes whole messages, so a large one waits for no receiver: it is joined.
         stream.find_taker = None
@@ -770,7 +821,11 @@ class _Reader:
         """Return the requests that wait, for one that is about to."""
         if self._replies is None:
             self._replies = Replies()
-            self._websocket.stream.handler_failed = self._fail
+            self.mailbox.share()
+            stream = self._websocket.stream
+            stream.handler_failed = self._fail
+            if self._listener is None:
+                stream.text_handler = stream.binary_handler = self._take
         self.mailbox.call()
         return self._replies
 
@@ -845,19 +900,25 @@ class _Reader:
 
     def abandon(self) -> None:
         """Drop the connection, soon. Called from anywhere, also by the garbage collector."""
-        greenlet = self._greenlet
-        if self.end is not None or greenlet is None:
+        if self.end is not None or self._roster is None:
             return
         try:
             if self.mailbox.is_elsewhere:
-                self.mailbox.reactor.loop.run_callback_threadsafe(
-                    greenlet.kill, GreenletExit, False
-                )
+                self.mailbox.reactor.loop.run_callback_threadsafe(self._drop)
             else:
-                greenlet.kill(block=False)
+                self.mailbox.reactor.turn.run_callback(self._drop)
         except Exception:
             # The hub was destroyed, or the interpreter ends: nothing runs there any more.
             return
+
+    def _drop(self) -> None:
+        """Drop the connection now; called by the hub."""
+        greenlet = self._greenlet
+        if greenlet is not None:
+            # At once: a kill() would come later, when the session may rest.
+            greenlet.throw(GreenletExit)
+        if greenlet is None or greenlet.dead:
+            self._conclude(_Last())
 
     def disown(self) -> None:
         """Let go of a connection that is the parent's, as this process is a forked child."""

@@ -132,5 +132,5 @@ def open_screen(words: Sequence[str], is_readable: bool, has_prompt: bool) -> Sc
         return Screen(is_readable)
     # https://no-color.org: any value but an empty one.
     is_coloured = not os.environ.get("NO_COLOR")
-    has_stderr = sys.stderr.isatty() and os.fstat(2).st_rdev == terminal.device
+    has_stderr = sys.stderr.isatty() and terminal.is_same(2)
     return PromptScreen(terminal, words, is_readable, is_coloured, has_stderr)

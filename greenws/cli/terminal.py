@@ -95,10 +95,11 @@ class Terminal:
         self._is_retired = False
         self._watchers: dict[int, Any] = {}
 
-    @property
-    def device(self) -> int:
-        """The number of the device."""
-        return os.fstat(self._reading).st_rdev
+    def is_same(self, descriptor: int) -> bool:
+        """Whether a descriptor is of this terminal, too."""
+        if sys.platform == "win32":  # which numbers no devices, and has no such terminal
+            return False
+        return os.fstat(descriptor).st_rdev == os.fstat(self._reading).st_rdev
 
     @property
     def columns(self) -> int:

@@ -11,6 +11,7 @@ cdef bint _IS_COMPILED
 cdef int _UNBEGUN
 cdef Py_ssize_t _SLICE
 cdef long long _HOLD_SIZE
+cdef Py_ssize_t _HEADROOM
 cdef Py_ssize_t _PIECE
 cdef int _UNIT_BITS
 cdef Py_ssize_t _FREE
@@ -42,6 +43,8 @@ cdef class Stream:
     cdef public bint skip_binary
     cdef public bint is_closed
     cdef readonly bint is_paused
+    cdef readonly bint is_brief
+    cdef bint _is_halted
     cdef int _stage
 
     cdef public Allowance allowance
@@ -71,6 +74,14 @@ cdef class Stream:
 
     cpdef bint resume(self) except -1
 
+    cpdef bint digest_briefly(
+        self, chunk, Py_ssize_t start, Py_ssize_t stop, double received_time
+    ) except -1
+
+    cpdef bint resume_briefly(self) except -1
+
+    cpdef halt(self)
+
     cpdef next_event(self)
 
     @cython.locals(
@@ -84,6 +95,7 @@ cdef class Stream:
         length="long long",
         start=Py_ssize_t,
         stop="long long",
+        is_refused=bint,
     )
     cdef _parse(self)
 

@@ -52,8 +52,10 @@ _UNBEGUN = -1
 _QUOTED = 200
 
 #: What :meth:`Stream.receive` may write in front of a chunk: the longest tail there is, a masked
-#: control frame that lacks one byte, rounded up.
+#: control frame that lacks one byte, rounded up; and the longest frame of which
+#: :meth:`Stream.digest_briefly` keeps a part.
 HEADROOM = 256
+_HEADROOM = HEADROOM  # this second name is a C integer when compiled; modules import the first
 
 # Bytes that are inflated, or decoded, in one unit of work: 0.3 to 1 ms for a message that was
 # deflated to next to nothing, or for text of three bytes a character.
@@ -103,6 +105,7 @@ class Stream:
         "_export",
         "_fin",
         "_is_client",
+        "_is_halted",
         "_key",
         "_max_size",
         "_message",
@@ -123,6 +126,7 @@ class Stream:
         "deflate",
         "find_taker",
         "handler_failed",
+        "is_brief",
         "is_closed",
         "is_paused",
         "received_time",
@@ -156,10 +160,14 @@ class Stream:
         self.received_time: float = 0.0
         #: Whether next_event() returned None only because no more work was granted.
         self.is_paused: bool = False
+        #: Whether bytes are parsed by :meth:`digest_briefly`.
+        self.is_brief: bool = False
         #: Asked for grants of work; None: work is not limited.
         self.allowance: Allowance | None = None
         # Units of work that are granted already.
         self._units: int = 1
+        # Whether halt() was called since the parser began to work on the bytes at hand.
+        self._is_halted: bool = False
 
         self._is_client: bool = is_client
         self._max_size: int = -1 if max_size is None else max_size
@@ -285,6 +293,34 @@ class Stream:
             return False
         return self._event is None and not self.is_paused
 
+    def digest_briefly(
+        self, chunk: bytes | bytearray, start: int, stop: int, received_time: float
+    ) -> bool:
+        """As :meth:`digest`, but pause before a message that is not one whole frame in the chunk:
+        so nobody is asked who takes it in pieces, and nothing is called but handlers. Only a short
+        frame that the chunk ends in is kept, and not paused at.
+        """
+        self.receive(chunk, start, stop, received_time)
+        return self.resume_briefly()
+
+    def resume_briefly(self) -> bool:
+        """As :meth:`resume`, with the limits of :meth:`digest_briefly`."""
+        self.is_brief = True
+        try:
+            return self.resume()
+        finally:
+            self.is_brief = False
+
+    def halt(self) -> None:
+        """Have the parser pause before the next frame; called by a handler."""
+        self._is_halted = True
+        self._units = 0
+
+    @property
+    def is_between(self) -> bool:
+        """Whether no message has begun to arrive, but for a part of a short frame at most."""
+        return self._message_opcode <= 0 and not self.is_closed
+
     def next_event(self) -> AnyEvent | None:
         """Return the next event in the bytes at hand, or None when no whole one is left, or when
         the parser has paused (:attr:`is_paused`); the next call goes on then.
@@ -319,7 +355,7 @@ class Stream:
         data = chunk  # a C pointer when compiled
         pos = self._pos
         end = self._end
-        self.is_paused = False
+        self.is_paused = self._is_halted = False
         while not self.is_closed:
             if self._message_opcode != 0:  # one look for two: a message is being joined
                 if self._stage != _NOTHING:
@@ -407,6 +443,10 @@ class Stream:
                     event = self._emit_inflated(opcode, bytes(data[start:stop]))
                 else:
                     if length > self._max_size >= 0:
+                        if self.is_brief:
+                            self._pos = pos
+                            self.is_paused = True
+                            return None
                         # It is refused here, or taken in pieces.
                         self._pos = start
                         self._begin_frame(first, opcode, length)
@@ -428,6 +468,12 @@ class Stream:
                 end = self._end
                 continue
 
+            if self.is_brief:
+                is_refused = length > self._max_size >= 0  # at once, without this mode
+                if stop > end and stop - pos <= _HEADROOM and not is_refused:
+                    break  # it is kept as it is
+                self.is_paused = True
+                return None
             self._pos = start  # before it is asked who takes the message, which may switch
             self._begin_frame(first, opcode, length)
             if length == 0 and not self.is_closed:
@@ -448,6 +494,9 @@ class Stream:
     def _may_go_on(self) -> bool:
         """Ask for the next units; if there are none, pause."""
         allowance = self.allowance
+        if self._is_halted:
+            self.is_paused = True
+            return False
         if allowance is None:
             self._units = _UNLIMITED
             return True

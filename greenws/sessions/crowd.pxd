@@ -16,6 +16,7 @@ cdef class Member(Alarm):
     cdef object _hub
     cdef Crowd _crowd
     cdef bint _is_parked
+    cdef bint _is_resting
     cdef bint _is_listed
 
     @cython.locals(following=Member)

@@ -61,7 +61,7 @@ _BURST = 64
 class Member(Alarm):
     """Has a greenlet that parks and is resumed, and an alarm. To be subclassed."""
 
-    __slots__ = ("_crowd", "_greenlet", "_hub", "_is_listed", "_is_parked")
+    __slots__ = ("_crowd", "_greenlet", "_hub", "_is_listed", "_is_parked", "_is_resting")
 
     def __init__(self) -> None:
         Alarm.__init__(self)
@@ -73,6 +73,8 @@ class Member(Alarm):
         # The greenlet that waits, or that waited last.
         self._greenlet: Any = None
         self._is_parked = False
+        # Whether it waits without a greenlet: only the hub can go on with it.
+        self._is_resting = False
 
     def _park(self) -> None:
         """Wait, in the greenlet that calls it, until :meth:`_resume` is called."""
@@ -85,7 +87,10 @@ class Member(Alarm):
             self._is_parked = False
 
     def _resume(self) -> None:
-        """Switch to the greenlet that waits, if it does; called in the hub's greenlet."""
+        """Switch to the greenlet that waits, if it does; called in the hub's greenlet.
+
+        A member that can wait without a greenlet overrides it.
+        """
         if self._is_parked:
             _switch(self._greenlet)
 
@@ -144,13 +149,15 @@ class Crowd:
         """Return the member to go on with when one parks; None: the hub has to go on.
 
         The hub resumes the first of each _CHAIN members, by :meth:`_resume_ready`, and so has its
-        look in between.
+        look in between; likewise each member that has no greenlet to switch to.
         """
         ready = self._ready
         while self._next < len(ready) and self._next % _CHAIN:
             if not self._next % _LOOK and self._is_over():
                 return None
             member = ready[self._next]
+            if member._is_resting:
+                return None
             self._next += 1
             member._is_listed = False
             # A member that was resumed for another reason has seen what there was to see.

@@ -105,6 +105,10 @@ class Inbox:
         self._burst = 0
         return True
 
+    def end_burst(self) -> None:
+        """Have the loop get its turn before the next read without waiting."""
+        self._burst = _BURST
+
     def take_flow(self) -> bool:
         """Whether to look for more before the session parks; once for each :meth:`note_handled`."""
         is_flowing = self._is_flowing

@@ -15,10 +15,12 @@ cdef class Ticket(Alarm):
     cdef Reactor _reactor
     cdef bint _is_late
 
+    cpdef take(self, value)
     cpdef settle(self, value)
     cpdef fail(self, error)
     cpdef wait(self, Reactor reactor, timeout=*)
-    cpdef _wake(self)
+    cpdef wake(self)
+    cpdef reset(self)
 
 
 cdef class Gate:
@@ -41,13 +43,21 @@ cdef class Mailbox:
     cdef object _owner
     cdef bint _is_open
     cdef bint _is_wanting
+    cdef bint _has_requests
+    cdef bint _is_called_by_hub
+    cdef Ticket _first_called
     cdef public object piecemeal
 
-    @cython.locals(ticket=Ticket)
+    cpdef begin_calls(self)
+    cpdef end_calls(self)
+    cpdef bint is_alone(self) except -1
+    cpdef accept(self, message)
     cpdef put(self, message, long long size)
+    @cython.locals(ticket=Ticket)
+    cdef _hand_over(self, message)
     @cython.locals(is_room=bint, size="long long")
     cpdef take(self, timeout)
-    @cython.locals(ticket=Ticket)
+    @cython.locals(reactor=Reactor, ticket=Ticket)
     cdef _wait(self, timeout)
     cpdef stand_in_line(self, Ticket ticket)
     cpdef wait(self, Ticket ticket, timeout)

@@ -19,6 +19,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
 from gevent import get_hub, getcurrent, sleep
+from greenlet import greenlet
 
 from ..errors import WebSocketUnavailable
 from . import threads
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
     from ..events import Binary, Text
 
     Message = Text | Binary
+
+# As in sessions/crowd.py: gevent's Hub.switch would first ask the current greenlet for a
+# switch_out().
+_switch = greenlet.switch
 
 # Bytes from which on a message is measured.
 _LARGE = 1024
@@ -62,13 +67,26 @@ class Ticket(Alarm):
         self._reactor: Reactor | None = None
         self._is_late = False
 
-    def settle(self, value: object) -> None:
-        """End the wait by a value. The greenlet runs later."""
+    def take(self, value: object) -> None:
+        """Take a value; the caller sees to it that the greenlet runs."""
         self.value = value
         self.is_settled = True
+
+    def settle(self, value: object) -> None:
+        """End the wait by a value. The greenlet runs later."""
+        self.take(value)
+        self.wake_later()
+
+    def wake(self) -> None:
+        """Switch to the greenlet, if it waits; called in the hub's greenlet."""
+        if self._greenlet is not None:
+            _switch(self._greenlet)
+
+    def wake_later(self) -> None:
+        """Have the hub switch to the greenlet, if it waits."""
         if self._greenlet is not None:
             assert self._reactor is not None
-            self._reactor.turn.run_callback(self._wake)
+            self._reactor.turn.run_callback(self.wake)
 
     def fail(self, error: BaseException) -> None:
         """End the wait by an error, which :meth:`wait` raises."""
@@ -81,7 +99,9 @@ class Ticket(Alarm):
         :raises TimeoutError: ``timeout`` seconds have passed, and :attr:`is_settled` is False.
         """
         if not self.is_settled:
-            hub = get_hub()
+            hub = reactor.hub
+            if hub is None or hub.loop is None:  # destroyed
+                hub = get_hub()
             current = getcurrent()
             if current is hub:
                 raise RuntimeError("the hub itself cannot wait; spawn a greenlet for that")
@@ -93,7 +113,7 @@ class Ticket(Alarm):
             try:
                 # Anybody may switch to a greenlet, so this looks whether it was meant.
                 while not self.is_settled and not self._is_late:
-                    hub.switch()
+                    _switch(hub)
             finally:
                 self._greenlet = None
                 if timeout is not None:
@@ -104,16 +124,18 @@ class Ticket(Alarm):
             raise self._error
         return self.value
 
+    def reset(self) -> None:
+        """Forget the value: the ticket, which is a bare one, can be used again."""
+        self.is_settled = False
+        self.value = None
+        self._reactor = None
+
     def reach_front(self) -> None:
         """Take note that no receiver is before this one any more, as the last one has gone."""
 
-    def _wake(self) -> None:
-        if self._greenlet is not None:
-            self._greenlet.switch()
-
     def _ring(self, due: float, now: float) -> None:
         self._is_late = not self.is_settled
-        self._wake()
+        self.wake()
 
 
 def wait_for_ticket(ticket: Ticket, timeout: float | None) -> Any:
@@ -165,6 +187,9 @@ class Mailbox:
 
     __slots__ = (
         "_end",
+        "_first_called",
+        "_has_requests",
+        "_is_called_by_hub",
         "_is_open",
         "_is_wanting",
         "_large",
@@ -205,19 +230,57 @@ class Mailbox:
         self._is_open = False
         # Whether reading has stopped until somebody waits for a message.
         self._is_wanting = False
+        # Whether messages may go elsewhere than here, which a greenlet has to find out.
+        self._has_requests = False
+        # Whether the hub reads, and resumes the first receiver itself; and this receiver.
+        self._is_called_by_hub = False
+        self._first_called: Ticket | None = None
         #: The message that is received in pieces, or was last; None: there is none.
         self.piecemeal: Piecemeal | None = None
 
     def __len__(self) -> int:
         return 0 if self._queue is None else len(self._queue)
 
-    def regulate(self, valve: Valve, owner: object) -> None:
-        """Stop reading by ``valve`` when there are too many messages.
-
-        :param owner: the greenlet that reads, which cannot wait for what it has to bring itself.
-        """
+    def regulate(self, valve: Valve) -> None:
+        """Stop reading by ``valve`` when there are too many messages."""
         self._valve = valve
+
+    def own(self, owner: object) -> None:
+        """Take note of the greenlet that reads, which cannot wait for what it has to bring itself;
+        None: there is none, or it is the hub.
+        """
         self._owner = owner
+
+    def share(self) -> None:
+        """Take note that :meth:`accept` is not the handler of the parser any more: a function of
+        the user's may take a message, and has to be called by a greenlet.
+        """
+        self._has_requests = True
+
+    def is_alone(self) -> bool:
+        """Whether all messages come here as a whole, so that the hub can bring them."""
+        if self._has_requests:
+            return False
+        return self.piecemeal is None or self.piecemeal.is_over
+
+    # What the hub brings
+
+    def begin_calls(self) -> None:
+        """Have the first receiver that gets a message wait for :meth:`end_calls`."""
+        self._is_called_by_hub = True
+
+    def end_calls(self) -> Ticket | None:
+        """Return the ticket of the receiver that the caller has to wake."""
+        self._is_called_by_hub = False
+        ticket, self._first_called = self._first_called, None
+        return ticket
+
+    def accept(self, message: Message) -> None:
+        """Take a message: the handler of a parser whose messages all come here."""
+        if self._line:
+            self._hand_over(message)
+        else:
+            self.put(message, measure(message))
 
     def open(self) -> None:
         """Have reading go on for good, as the connection is closing: the peer's answer may stand
@@ -278,11 +341,11 @@ class Mailbox:
 
         :raises RuntimeError: the caller reads the messages, or is the hub.
         """
-        if getcurrent() is self._owner:
+        if self._owner is not None and getcurrent() is self._owner:
             raise RuntimeError("this greenlet receives the messages, and cannot wait for one")
         return ticket.wait(self.reactor, timeout)
 
-    # Putting messages in, in the greenlet that reads
+    # Putting messages in, in the greenlet that reads, or in the hub
 
     def put(self, message: Message, size: int) -> None:
         """Hand a message to the first that waits, or queue it; waits at the limit.
@@ -290,7 +353,7 @@ class Mailbox:
         :param size: its bytes, or its characters.
         """
         if self._line:
-            self._line.popleft().settle(message)
+            self._hand_over(message)
             return
         queue = self._queue
         if queue is None:
@@ -304,6 +367,17 @@ class Mailbox:
         queue.append(message)
         if len(queue) >= self._max_messages or self._size >= self._max_bytes:
             self.hold()
+
+    def _hand_over(self, message: Message) -> None:
+        """Give a message to the first of those that wait."""
+        line = self._line
+        assert line is not None
+        ticket = line.popleft()
+        if self._is_called_by_hub and self._first_called is None:
+            self._first_called = ticket
+            ticket.take(message)
+        else:
+            ticket.settle(message)
 
     @property
     def _is_full(self) -> bool:
@@ -384,17 +458,25 @@ class Mailbox:
     def _wait(self, timeout: float | None) -> Message:
         if self._end is not None:
             raise self._end()
-        ticket = Ticket()
+        reactor = self.reactor
+        ticket: Ticket | None = reactor.spare_ticket
+        reactor.spare_ticket = None
+        if ticket is None:
+            ticket = Ticket()
         self.stand_in_line(ticket)
         # The session has noted that it waits again before the receiver had the message, and so
         # before there was anything that the peer could answer.
-        self.reactor.busy_poll.note()
+        reactor.busy_poll.note()
         message: Message
         try:
             message = self.wait(ticket, timeout)
         except BaseException:
             self.withdraw(ticket)
             raise
+        # Somebody else may have switched to this greenlet before the callback that was to wake it.
+        # Then the next wait by this ticket is woken in vain, and waits on.
+        ticket.reset()
+        reactor.spare_ticket = ticket
         return message
 
     def stand_in_line(self, ticket: Ticket) -> None:

@@ -33,6 +33,7 @@ cdef class Reactor:
     cdef public object holder
     cdef readonly bint is_libuv
     cdef readonly set sessions
+    cdef public object spare_ticket
 
     @cython.locals(holder=HubSession)
     cpdef borrow(self, session)

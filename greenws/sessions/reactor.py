@@ -101,6 +101,7 @@ class Reactor:
         "read_size",
         "rota",
         "sessions",
+        "spare_ticket",
         "turn",
         "view",
     )
@@ -125,6 +126,8 @@ class Reactor:
         self.read_size: int = _FIRST_READ_SIZE
         #: The session whose bytes are in the buffer and not parsed yet.
         self.holder: HubSession | None = None
+        #: A wait that is over, for the next one (:mod:`.mailbox`); or None.
+        self.spare_ticket: Any = None
         #: The sessions that run.
         self.sessions: set[HubSession] = set()
         #: Whether it is a loop of libuv.

@@ -7,6 +7,7 @@ from greenws.sessions.clock cimport Clock
 from greenws.sessions.crowd cimport Crowd
 from greenws.sessions.inbox cimport Inbox
 from greenws.sessions.lifecycle cimport Lifecycle
+from greenws.sessions.mailbox cimport Mailbox, Ticket
 from greenws.sessions.outbox cimport Outbox
 from greenws.sessions.reactor cimport HubSession, Reactor
 from greenws.sessions.schedule cimport Schedule
@@ -16,6 +17,7 @@ cdef Py_ssize_t HEADROOM
 cdef Py_ssize_t _OPENING_READ_SIZE
 cdef Py_ssize_t NOTHING
 cdef Py_ssize_t LARGE_READ
+cdef Py_ssize_t _REST
 cdef int _CLOSE
 cdef int _TEXT
 cdef Py_ssize_t _LARGE
@@ -39,9 +41,14 @@ cdef class GeventSession(HubSession):
     cdef object _given
     cdef object _reference
     cdef object _kept
-    cdef object _failure
     cdef bint _is_left
     cdef bint _is_traced
+    cdef Mailbox _mailbox
+    cdef Stream _stream
+    cdef object _rouse
+    cdef Py_ssize_t _found
+    cdef Py_ssize_t _chunk_size
+    cdef object _failure
 
     cdef Py_ssize_t _note_failure(self, error, bint is_parsed) except? -2
     @cython.locals(reactor=Reactor)
@@ -57,9 +64,23 @@ cdef class GeventSession(HubSession):
     @cython.locals(reactor=Reactor)
     cdef _note_read(self, Py_ssize_t size, double since)
     @cython.locals(inbox=Inbox, outbox=Outbox, size=Py_ssize_t)
-    cdef Py_ssize_t _receive(self) except? -2
+    cdef Py_ssize_t _receive(self, bint may_rest=*) except? -2
     @cython.locals(reactor=Reactor, limit=Py_ssize_t, size=Py_ssize_t)
     cdef Py_ssize_t _read(self) except? -2
+    @cython.locals(mailbox=Mailbox, stream=Stream)
+    cdef bint _may_rest(self) except -1
+    cdef Py_ssize_t _take_found(self) except? -2
+    cpdef _resume(self)
+    @cython.locals(mailbox=Mailbox, ticket=Ticket, outbox=Outbox, is_done=bint)
+    cdef _go_on_in_hub(self)
+    cdef _start_greenlet(self)
+    @cython.locals(mailbox=Mailbox, stream=Stream)
+    cdef bint _read_on(self) except -1
+    @cython.locals(
+        reactor=Reactor, inbox=Inbox, outbox=Outbox, stream=Stream, size=Py_ssize_t, is_done=bint
+    )
+    cdef bint _read_in_hub(self) except -1
+    cdef bint _note_parsed(self, Py_ssize_t size, bint is_done) except -1
     cpdef _hold(self)
     cpdef _go_on(self)
     @cython.locals(due=double)

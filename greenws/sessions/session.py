@@ -9,6 +9,9 @@ One greenlet runs a session: the one that iterates over its events. It *parks* i
   it rings too early, it is set again;
 * other greenlets that close, or whose sending failed.
 
+A session can also *rest*: no greenlet waits, the iteration is left where it is, and the hub reads.
+A :class:`greenws.Connection` wants that; see :meth:`Regulator.rest`.
+
 Pings are sent by the alarm, in the hub. Queued frames are sent at the end of the turn, in whichever
 greenlet runs then. So neither waits for a handler.
 
@@ -49,6 +52,7 @@ Two exceptions steer: ``_End`` leaves the loop, with the reason for ``disconnect
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Generator, Iterable, Iterator
 from time import monotonic, time
 from typing import TYPE_CHECKING, Any
@@ -85,6 +89,7 @@ from .lifecycle import (
     Lifecycle,
 )
 from .lomond import adapt_websocket
+from .mailbox import Mailbox
 from .metered import MeteredTransport
 from .outbox import Outbox
 from .reactor import HubSession, get_reactor
@@ -156,6 +161,14 @@ def explain_text(text: object) -> str:
     return f"text argument must be str, not {kind}; send_json() sends objects"
 
 
+# What GeventSession._pump returns in place of a size: the session may rest.
+_REST = -3
+
+#: What the iteration of a session yields when it rests, in place of an event: it need not be
+#: continued before the session asks for that. See :meth:`Regulator.rest`.
+RESTING: Any = events.Event()
+
+
 class _End(Exception):
     """Leaves the loop of a session, with the reason for ``disconnected``."""
 
@@ -181,7 +194,9 @@ class GeventSession(HubSession):
     __slots__ = (
         "_approach",
         "_attention",
+        "_chunk_size",
         "_failure",
+        "_found",
         "_given",
         "_has_paused",
         "_inbox",
@@ -192,10 +207,13 @@ class GeventSession(HubSession):
         "_late_pong",
         "_late_since",
         "_life",
+        "_mailbox",
         "_outbox",
         "_reference",
+        "_rouse",
         "_schedule",
         "_start_time",
+        "_stream",
         "_turned_at",
     )
 
@@ -223,8 +241,6 @@ class GeventSession(HubSession):
         self._late_pong: bytes | None = None
         # Since when the peer has taken nothing, while such a ping waits.
         self._late_since = 0.0
-        # Why reading has failed before the upgrade. A whole rejection read before counts first.
-        self._failure: _End | None = None
         # Whether the greenlet has to call _attend: something other than bytes came up.
         self._attention = False
         # Whether the handling of what was read last had to pause.
@@ -233,6 +249,18 @@ class GeventSession(HubSession):
         # in the midst of a chunk for that, in epoch seconds.
         self._is_held = False
         self._turned_at = 0.0
+        # What a session has that can rest, and others do not: where its messages go, the parser,
+        # and what has a greenlet go on with the iteration.
+        self._mailbox: Mailbox | None = None
+        self._stream: Stream | None = None
+        self._rouse: Callable[[], object] | None = None
+        # What the hub has found that is left for the greenlet: a size as of _receive(), or why the
+        # session ends. Before the upgrade, why reading has failed: a whole rejection that was read
+        # before counts first.
+        self._found = NOTHING
+        self._failure: _End | None = None
+        # The size of the read whose messages are held.
+        self._chunk_size = 0
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self._websocket!r}>"
@@ -349,6 +377,15 @@ class GeventSession(HubSession):
                             size = self._pump(stream) if is_parsed else self._receive()  # type: ignore[arg-type]
                         except (_End, SystemExit, KeyboardInterrupt) as error:
                             size = self._note_failure(error, is_parsed)
+                        if size == _REST:
+                            self._is_resting = True
+                            try:
+                                yield RESTING
+                            finally:
+                                self._is_resting = False
+                            size = self._take_found()
+                            if size == NOTHING:
+                                continue  # first a read: what came up is judged after it
                         happened = self._find_events(is_parsed, size)
                         try:
                             for event in happened:
@@ -564,7 +601,7 @@ class GeventSession(HubSession):
                 size = self._pause()
                 is_done = stream.resume()
             else:
-                size = self._receive()
+                size = self._receive(self._mailbox is not None)
                 if size <= 0:
                     return size
                 is_done = stream.digest(reactor.buffer, HEADROOM, HEADROOM + size, time())
@@ -608,11 +645,13 @@ class GeventSession(HubSession):
         was_quick = reactor.note_read(size, time() - since)
         self._inbox.note_handled(size, was_quick, reactor.read_size)
 
-    def _receive(self) -> int:
+    def _receive(self, may_rest: bool = False) -> int:
         """Read into the reactor's buffer, after waiting if there is nothing. Queued frames leave
         first.
 
-        :returns: the number of bytes; 0 at the end of the stream; NOTHING if woken without any.
+        :param may_rest: whether the hub may wait instead, if nothing is against it.
+        :returns: the number of bytes; 0 at the end of the stream; NOTHING if woken without any;
+            _REST if the hub is to wait.
         """
         inbox = self._inbox
         if inbox.transport is None:
@@ -630,6 +669,8 @@ class GeventSession(HubSession):
                 return size
         if not self._attention and inbox.transport is not None:
             inbox.watch(self, self._reactor.is_libuv)
+            if may_rest and self._may_rest():
+                return _REST
             self._park()
         size = self._read()
         if size == NOTHING and self._is_over():
@@ -660,11 +701,16 @@ class GeventSession(HubSession):
         reading may go on, or when the session is over. Meanwhile pings leave, deadlines hold, and
         silence is not counted against the peer: it is ours.
 
+        A parser that the hub has called cannot wait; it is halted. This returns at once then.
+
         :returns: False if the session is over.
         """
         life, schedule = self._life, self._schedule
         self._inbox.unwatch()
         self._is_held = True
+        if self._stream is not None and self._stream.is_brief:
+            self._stream.halt()
+            return True
         try:
             while self._is_held and life.state < FAILED:
                 self._park()
@@ -685,9 +731,16 @@ class GeventSession(HubSession):
 
     def _go_on(self) -> None:
         """Read on; idempotent."""
-        if self._is_held:
-            self._is_held = False
-            self._reactor.turn.run_callback(self._wake_now)
+        if not self._is_held:
+            return
+        is_done = False
+        try:
+            if self._is_resting:
+                is_done = self._read_on()
+        finally:
+            if not is_done:
+                self._is_held = False
+                self._reactor.turn.run_callback(self._wake_now)
 
     def _end_answer(self) -> Iterator[AnyEvent]:
         """Yield the rejection and leave the loop, if the answer so far is a rejection."""
@@ -702,9 +755,13 @@ class GeventSession(HubSession):
         if websocket.is_closed:
             raise _End("closed", True)
         if not life.is_upgraded:
-            raise self._failure or _End(
-                "the server closed the connection without answering the upgrade"
-            )
+            failure, self._failure = self._failure, None
+            try:
+                raise failure or _End(
+                    "the server closed the connection without answering the upgrade"
+                )
+            finally:
+                del failure  # it refers to this frame
         if websocket.is_active:
             raise _End("socket fail; connection lost")
         # The phase is CLOSING. The end is graceful if the server has sent a close frame, too.
@@ -716,7 +773,7 @@ class GeventSession(HubSession):
         The session itself is the watcher's callback: a bound method would be one more object for
         each connection, in memory that is not in the cache.
         """
-        if self._is_parked:
+        if self._is_parked or self._is_resting:
             if not self._crowd.wake(self):
                 self._resume()
                 if self._is_parked:
@@ -729,15 +786,171 @@ class GeventSession(HubSession):
     def _wake(self) -> None:
         """Have the greenlet look at ``_attention``. Safe anywhere in this thread."""
         self._attention = True
-        if self._is_parked or self._approach is not None:
+        if self._is_parked or self._is_resting or self._approach is not None:
             self._reactor.turn.run_callback(self._wake_now)
 
     def _wake_now(self) -> None:
         # Things may have changed since the callback was scheduled.
-        if self._is_parked:
+        if self._is_parked or self._is_resting:
             self._resume()
         elif self._approach is not None and self._life.state != DIALING:
             self._approach.interrupt()
+
+    # Resting: no greenlet waits, and the hub reads; see Regulator.rest()
+
+    def _may_rest(self) -> bool:
+        """Whether all that is to be expected is messages for the mailbox, one whole frame each."""
+        mailbox, stream = self._mailbox, self._stream
+        if mailbox is None or stream is None or self._life.state != READY:
+            return False
+        return stream.is_between and mailbox.is_alone()
+
+    def _take_found(self) -> int:
+        """Return what the hub has left to the greenlet, as :meth:`_receive` does."""
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
+        size, self._found = self._found, NOTHING
+        return size
+
+    def _resume(self) -> None:
+        """Go on; called in the hub's greenlet."""
+        if not self._is_resting:
+            HubSession._resume(self)
+            return
+        try:
+            self._go_on_in_hub()
+        except BaseException:
+            # A signal handler's, or a receiver's that is no greenlet of gevent's. An exception that
+            # got to the loop would stop the watcher.
+            self._hub.handle_error(self, *sys.exc_info())
+            self._reactor.turn.run_callback(self._wake_now)
+
+    def _go_on_in_hub(self) -> None:
+        """Read, and resume a receiver; or have a greenlet go on, if there is more to be done."""
+        mailbox = self._mailbox
+        if mailbox is None:
+            return  # released; the iteration is about to be closed
+        if self._is_held and self._life.state < FAILED:
+            if self._attention:  # a silence, which is ours
+                self._attention = False
+                self._schedule.note_received(monotonic())
+                self._arm()
+            return
+        if self._attention or self._found != NOTHING or self._failure is not None:
+            self._start_greenlet()
+            return
+        if not mailbox.is_alone():
+            self._attention = True
+            self._start_greenlet()
+            return
+        is_done = False
+        mailbox.begin_calls()
+        self._is_resting = False  # nobody else goes on meanwhile
+        try:
+            is_done = self._read_in_hub() and not self._attention
+        finally:
+            self._is_resting = True
+            ticket = mailbox.end_calls()
+            if ticket is not None and not is_done:
+                ticket.wake_later()
+        if not is_done:
+            self._start_greenlet()
+            return
+        if ticket is not None:
+            ticket.wake()  # who waits again, the mailbox notes that
+        elif not self._crowd.is_crowded:
+            self._reactor.busy_poll.note()
+        outbox = self._outbox
+        if outbox.is_dirty and outbox.transport is not None:
+            outbox.flush()
+
+    def _start_greenlet(self) -> None:
+        rouse = self._rouse
+        if rouse is not None:
+            self._is_held = False
+            rouse()
+
+    def _read_on(self) -> bool:
+        """Go on after a hold: where the parser was halted, and then with what there is to read.
+
+        Runs in the greenlet that has taken the messages, for as long as the turn lasts.
+
+        :returns: False if a greenlet has to go on.
+        """
+        mailbox, stream = self._mailbox, self._stream
+        assert mailbox is not None and stream is not None
+        self._is_held = False
+        self._schedule.note_received(monotonic())
+        if self._attention or not mailbox.is_alone() or self._reactor.rota.is_over():
+            if stream.is_paused:
+                self._found = self._chunk_size
+            else:
+                self._attention = True  # which has the greenlet read
+            return False
+        self._is_resting = False
+        try:
+            if stream.is_paused:
+                self._found = self._chunk_size
+                if not self._note_parsed(self._chunk_size, stream.resume_briefly()):
+                    return False
+                if self._is_held:
+                    return True
+            return self._read_in_hub()
+        finally:
+            self._is_resting = True
+
+    def _read_in_hub(self) -> bool:
+        """Read and parse as long as :meth:`_pump` would before it waits.
+
+        :returns: False if a greenlet has to go on.
+        """
+        reactor, inbox, outbox, stream = self._reactor, self._inbox, self._outbox, self._stream
+        assert stream is not None
+        while True:
+            try:
+                size = self._read()
+            except _End as end:
+                self._failure = end
+                return False
+            if size == 0:
+                self._found = 0
+                return False
+            if size > 0:
+                self._found = size  # should the parser be interrupted
+                is_done = stream.digest_briefly(reactor.buffer, HEADROOM, HEADROOM + size, time())
+                if not self._note_parsed(size, is_done):
+                    return False
+                if self._is_held:
+                    return True
+            if inbox.has_bytes():
+                if size == NOTHING or inbox.take_burst() or reactor.rota.is_over():
+                    inbox.end_burst()
+                    self._attention = True
+                    return False
+            elif size == NOTHING or not inbox.take_flow():
+                break
+        if outbox.is_dirty or outbox.is_stalled:
+            outbox.flush()
+        if inbox.transport is not None:
+            inbox.watch(self, reactor.is_libuv)
+        return True
+
+    def _note_parsed(self, size: int, is_done: bool) -> bool:
+        """Take note that the parser has stopped; False: not because of a hold, and not at the end
+        of the bytes.
+        """
+        if not is_done and not self._is_held:
+            return False
+        self._found = NOTHING
+        if not is_done:
+            self._chunk_size = size
+            return True
+        assert self._stream is not None
+        self._note_read(size, self._stream.received_time)
+        if self._reactor.holder is self:
+            self._reactor.holder = None
+        return True
 
     # Time
 
@@ -1072,6 +1285,7 @@ class GeventSession(HubSession):
             if life.is_elsewhere and self._hand_over():
                 return
             life.step(ENDED)
+        self._mailbox = self._stream = self._rouse = self._failure = None
         try:
             self._let_go()
         finally:
@@ -1139,6 +1353,25 @@ class Regulator:
     def release(self) -> None:
         """Read on; idempotent."""
         self._session._go_on()
+
+    def rest(self, mailbox: Mailbox, rouse: Callable[[], object]) -> None:
+        """Let the session do without a greenlet while it waits, if it can.
+
+        The hub reads then, and parses what comes, as long as that is messages for the mailbox, one
+        whole frame each. Whenever the iteration has yielded :data:`RESTING`, it need not be
+        continued before ``rouse`` is called, which is to do so in a greenlet of its own, at once.
+
+        A session whose parser calls functions of the user's, or inflates, does not rest. Nor does
+        one of a class of the user's, which may not know :data:`RESTING`.
+
+        :param mailbox: its ``accept`` takes the messages, unless it says otherwise.
+        """
+        session = self._session
+        stream = session._websocket.parser
+        if type(session) is not GeventSession or stream is None:
+            return
+        if stream.tracer is None and stream.deflate is None:
+            session._mailbox, session._stream, session._rouse = mailbox, stream, rouse
 
     @property
     def has_broken(self) -> bool:

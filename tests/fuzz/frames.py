@@ -56,7 +56,7 @@ class Frames(Target):
         return Case(
             [wire[:70_000]],
             {
-                "how": rng.choice(["bytes", "in place", "offset", "digest"]),
+                "how": rng.choice(["bytes", "in place", "offset", "digest", "briefly"]),
                 "is_client": is_client,
                 "max_size": rng.choice([None, 0, 100, 1024, 1 << 18]),
                 "agreement": rng.choice([None, {}, {"reset_decompress": True}]),

@@ -211,6 +211,29 @@ def test_hub_has_a_look_after_a_chain() -> None:
     assert switches.count(gevent.getcurrent()) == 3
 
 
+def test_members_without_a_greenlet_are_left_to_the_hub() -> None:
+    crowd, check = make_crowd(2)
+    order: list[Any] = []
+
+    class Resting(twin.Member):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self._is_resting = True
+
+        def _resume(self) -> None:
+            assert gevent.getcurrent() is hub
+            order.append(self)
+
+    hub = gevent.getcurrent()
+    members = [make_member(crowd, order.append), Resting(), Resting()]
+    members += [make_member(crowd, order.append), Resting(), make_member(crowd, order.append)]
+    gather(crowd, members[:2])
+    for member in members:
+        crowd.wake(member)
+    check.fire()
+    assert order == members
+
+
 def test_members_that_were_resumed_meanwhile_are_passed_over() -> None:
     crowd, check = make_crowd(2)
     busy = make_member(crowd)

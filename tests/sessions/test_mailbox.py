@@ -31,7 +31,7 @@ class Valve:
 
 def make(max_messages: int = 4, max_bytes: int = 10_000) -> tuple[Mailbox, Valve]:
     mailbox, valve = Mailbox(max_messages, max_bytes), Valve()
-    mailbox.regulate(valve, None)
+    mailbox.regulate(valve)
     return mailbox, valve
 
 
@@ -209,8 +209,87 @@ def test_end_is_told_to_all_that_wait() -> None:
 
 def test_greenlet_that_reads_cannot_wait() -> None:
     mailbox = Mailbox(4, 1000)
-    mailbox.regulate(Valve(), gevent.getcurrent())
+    mailbox.regulate(Valve())
+    mailbox.own(gevent.getcurrent())
     assert not mailbox.may_wait
     with pytest.raises(RuntimeError, match="receives"):
         mailbox.take(None)
     assert gevent.spawn(lambda: mailbox.may_wait).get() is True
+
+
+# What the hub brings
+
+
+def test_first_receiver_is_left_to_the_hub_and_the_others_are_called() -> None:
+    mailbox, _valve = make()
+    got: list[Any] = []
+    receivers = [gevent.spawn(lambda: got.append(take(mailbox))) for _ in range(3)]
+    gevent.sleep(0)
+    mailbox.begin_calls()
+    for text in ("one", "two", "three", "four"):
+        mailbox.accept(Text(text))
+    ticket = mailbox.end_calls()
+    assert ticket is not None
+    gevent.sleep(0)
+    assert got == ["two", "three"]
+    gevent.get_hub().loop.run_callback(ticket.wake)
+    gevent.joinall(receivers, PATIENCE, raise_error=True)
+    assert got == ["two", "three", "one"]
+    assert take(mailbox) == "four"
+    mailbox.begin_calls()
+    assert mailbox.end_calls() is None
+
+
+def test_receiver_that_is_killed_before_the_hub_calls_it_loses_no_message() -> None:
+    mailbox, _valve = make()
+    receiver = gevent.spawn(take, mailbox)
+    gevent.sleep(0)
+    mailbox.begin_calls()
+    mailbox.accept(Text("one"))
+    ticket = mailbox.end_calls()
+    receiver.kill()
+    assert ticket is not None
+    ticket.wake()  # nobody waits
+    assert take(mailbox) == "one"
+
+
+def test_ticket_is_used_again_and_a_late_wake_is_no_message() -> None:
+    mailbox, _valve = make()
+    reactor = get_reactor()
+    receiver = gevent.spawn(take, mailbox)
+    gevent.sleep(0)
+    others: list[Any] = []
+    loop = gevent.get_hub().loop
+    loop.run_callback(receiver.switch)
+    put(mailbox, "one")  # whose callback comes after that one, and finds the next wait
+    loop.run_callback(lambda: others.append(reactor.spare_ticket))
+    gevent.sleep(0)
+    assert receiver.get(timeout=PATIENCE) == "one"
+    [spare] = others
+    assert spare is not None
+    other = gevent.spawn(take, mailbox)
+    gevent.sleep(0)
+    assert reactor.spare_ticket is None
+    spare.wake_later()
+    gevent.sleep(0)
+    gevent.sleep(0)
+    assert not other.dead
+    put(mailbox, "two")
+    assert other.get(timeout=PATIENCE) == "two"
+    assert reactor.spare_ticket is spare
+
+
+def test_mailbox_is_alone_until_it_shares() -> None:
+    class Piecemeal:
+        is_over = False
+
+        def wake(self) -> None: ...
+
+    mailbox, _valve = make()
+    assert mailbox.is_alone()
+    mailbox.piecemeal = Piecemeal()
+    assert not mailbox.is_alone()
+    mailbox.piecemeal.is_over = True
+    assert mailbox.is_alone()
+    mailbox.share()
+    assert not mailbox.is_alone()

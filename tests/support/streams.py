@@ -39,7 +39,8 @@ class Feeder:
 
     :param how: ``"bytes"``: each piece is a bytes object; ``"in place"``: all pieces go through one
         buffer, which is overwritten as soon as that is allowed; ``"offset"``: each piece stands in
-        the middle of a longer bytes object; ``"digest"``: ``digest()`` gets each piece first.
+        the middle of a longer bytes object; ``"digest"``: ``digest()`` gets each piece first;
+        ``"briefly"``: ``digest_briefly()`` does, between two messages.
     :param in_pieces: messages that do not come as one whole frame are taken in pieces.
     :param stream: the module to take the Stream from.
     """
@@ -78,7 +79,10 @@ class Feeder:
             stream.receive(self._buffer, headroom, headroom + len(piece), 1.5)
         elif self.how == "offset":
             stream.receive(b"###" + piece + b"###", 3, 3 + len(piece), 1.5)
-        elif self.how == "digest":
+        elif self.how == "briefly" and stream.is_between:
+            if stream.digest_briefly(piece, 0, len(piece), 1.5):
+                return True
+        elif self.how in ("digest", "briefly"):
             if stream.digest(piece, 0, len(piece), 1.5):
                 return True
         else:
@@ -137,7 +141,7 @@ def feed_every_way(data: bytes, **options: Any) -> Outcome:
     """
     outcomes: dict[str, Outcome] = {}
     for way, split in WAYS.items():
-        for how in ("bytes", "in place", "offset", "digest"):
+        for how in ("bytes", "in place", "offset", "digest", "briefly"):
             outcomes[f"{way}, {how}"] = Feeder(how, **options).feed_all(split(data))
     first = outcomes["whole, bytes"]
     for name, outcome in outcomes.items():

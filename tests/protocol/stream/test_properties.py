@@ -51,7 +51,7 @@ def conversations(draw: st.DrawFn, masked: bool, deflated: bool) -> tuple[bytes,
 
 @pytest.mark.parametrize("is_client", [True, False])
 @pytest.mark.parametrize("deflated", [True, False])
-@pytest.mark.parametrize("how", ["bytes", "in place", "offset", "digest"])
+@pytest.mark.parametrize("how", ["bytes", "in place", "offset", "digest", "briefly"])
 @given(data=st.data())
 def test_chunking_never_matters(
     is_client: bool, deflated: bool, how: str, data: st.DataObject
