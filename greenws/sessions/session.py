@@ -1249,6 +1249,7 @@ class GeventSession(HubSession):
                 return
             life.step(ENDED)
         self._mailbox = self._stream = self._rouse = None
+        self._is_held = False
         try:
             self._let_go()
         finally:

@@ -223,7 +223,6 @@ def test_connection_in_a_thread_of_its_own_rests(server: EchoServer) -> None:
             for number in range(10):
                 connection.send(str(number))
                 got.append(connection.receive(PATIENCE))
-        gevent.get_hub().destroy(destroy_loop=True)
 
     url = server.url
     thread = threading.Thread(target=work)
