@@ -1286,6 +1286,7 @@ class GeventSession(HubSession):
                 return
             life.step(ENDED)
         self._mailbox = self._stream = self._rouse = self._failure = None
+        self._is_held = False
         try:
             self._let_go()
         finally:
