@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
+os.environ["GREENWS_PURE_PYTHON"] = "1"  # annotations are in the sources only
 
 from greenws.version import __version__  # noqa: E402  (from the checkout)
 
