@@ -216,7 +216,7 @@ def test_connections_and_clients_of_one_crowd_all_get_theirs(server: EchoServer)
 
 @pytest.mark.skipif(
     "libev" not in type(gevent.get_hub().loop).__module__,
-    reason="a hub of libuv that is destroyed in a thread may leave handles that are freed too early",
+    reason="a hub of libuv that is destroyed in a thread may leave handles, freed too early",
 )
 def test_connection_in_a_thread_of_its_own_rests(server: EchoServer) -> None:
     got: list[Any] = []
