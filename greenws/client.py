@@ -510,7 +510,11 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
         """Run in a greenlet of its own: in a forked child, the greenlet just ends."""
         if self._is_of_parent:
             # Nothing else would tell why there is no connection.
-            log.warning("%r was started before the fork, and has ended here: start it again", self)
+            log.warning(
+                "%r was started before the fork, and has ended here: start it again",
+                self,
+                extra=self._describe(),
+            )
             return
         if self._greenlet is not getcurrent():
             return  # likewise, but the client has begun anew
