@@ -214,10 +214,6 @@ def test_connections_and_clients_of_one_crowd_all_get_theirs(server: EchoServer)
         client.join(PATIENCE)
 
 
-@pytest.mark.skipif(
-    "libev" not in type(gevent.get_hub().loop).__module__,
-    reason="handles of libuv may be freed too early when the hub of a thread is destroyed",
-)
 def test_connection_in_a_thread_of_its_own_rests(server: EchoServer) -> None:
     got: list[Any] = []
 
@@ -369,7 +365,7 @@ def test_receiver_that_goes_at_any_turn_loses_no_message(
         for _ in range(turns):
             gevent.sleep(0)
         for receiver in receivers:
-            receiver.kill(gevent.GreenletExit if way == "kill" else gevent.Timeout(0))
+            receiver.kill(gevent.GreenletExit if way == "kill" else gevent.Timeout(None))
         while len(got) < 3:
             got.append(connection.receive(PATIENCE))
     assert sorted(got) == ["0", "1", "2"]
