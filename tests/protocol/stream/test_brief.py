@@ -14,7 +14,8 @@ SHORT = frame(1, b"one") + frame(2, b"two")
 
 def make(max_size: int | None = None) -> tuple[Stream, list[Any]]:
     stream, got = Stream(max_size=max_size), list[Any]()
-    stream.text_handler = stream.binary_handler = lambda event: got.append(describe(event))
+    stream.text_handler = lambda event: got.append(describe(event))
+    stream.binary_handler = lambda event: got.append(describe(event))
     return stream, got
 
 
