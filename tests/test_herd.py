@@ -6,6 +6,7 @@ import itertools
 
 import pytest
 
+import greenws
 from greenws.herd import (
     CONNECTING,
     ENDED,
@@ -64,6 +65,6 @@ def test_every_end_is_counted_once(herd: Herd) -> None:
         member = Membership(herd)
         assert member.ask()
         member.note_missed()
-        member.end("client", error, was_asked)
+        member.end(greenws.Client("ws://localhost/"), error, was_asked)
     assert (herd.counts[ENDED], herd.counts[FAILED]) == (1, 3)
     assert (herd.present, herd.missed, herd.admission.taken) == (0, 4, 0)

@@ -788,6 +788,8 @@ def test_user_adds_no_greenlet_to_that_of_its_connection() -> None:
             before = count()
             connections = [greenws.connect(server.url) for _ in range(50)]
             server.wait_connections(50)
+            for connection in connections:  # from its first request on, it has a greenlet
+                connection.request("x", match=lambda event: True, timeout=5)
             of_connections = count() - before  # those of the server, too
             for connection in connections:
                 connection.close()

@@ -273,8 +273,12 @@ class LoadRun(Run):
 
     def _close_all(self) -> None:
         # What the server does not answer is no result of the run, and nothing to warn of.
+        level = drain_log.level
         drain_log.setLevel(logging.ERROR)
-        self._group.drain(min(CLOSE_TIMEOUT, self.options.timeout), Status.NORMAL)
+        try:
+            self._group.drain(min(CLOSE_TIMEOUT, self.options.timeout), Status.NORMAL)
+        finally:
+            drain_log.setLevel(level)
 
     # The reports
 
