@@ -101,8 +101,8 @@ class Tracer:
         if log.isEnabledFor(logging.DEBUG):
             facts = " ".join(f"{name}={value!r}" for name, value in fields.items())
             code = fields.get("code", fields.get("status_code"))
-            extra = {"url": url, "connection": self.connection, "code": code}
-            extra["stage"], extra["facts"] = stage, fields
+            extra = build_log_fields(url, self.connection)
+            extra.update(code=code, stage=stage, facts=fields)
             log.debug("%s: %s %s", url, stage, facts, extra=extra)
         if self.callback is not None:
             self.callback({"stage": stage, "url": url, **fields})

@@ -1,4 +1,5 @@
-"""Types of the arguments that are numbers: each turns a text into its value.
+"""Types of the arguments that are numbers: each turns a text into its value; and the error for
+arguments that do not fit together.
 
 argparse shows the message of an ArgumentTypeError, but not the message of any other error.
 """
@@ -19,6 +20,10 @@ _UNITS = {"s": 1, "m": 60, "h": 3600}
 NumberT = TypeVar("NumberT", int, float)
 
 
+class WrongOption(Exception):
+    """Options do not fit together, or cannot be used; the message is for the user."""
+
+
 def parse_natural(text: str) -> int:
     return _number(text, int, 0, "a whole number, 0 or more")
 
@@ -28,7 +33,7 @@ def parse_positive(text: str) -> int:
 
 
 def parse_size(text: str) -> int:
-    size = _number(text, int, 0, "a whole number, 0 or more")
+    size = parse_natural(text)
     if size > _MAX_SIZE:
         raise argparse.ArgumentTypeError(f"must be {_MAX_SIZE:,} or less: {text!r}")
     return size

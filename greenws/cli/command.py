@@ -14,10 +14,9 @@ from ..constants import MAX_MESSAGE_SIZE, OPEN_TIMEOUT
 from ..errors import ConnectFail, WebSocketError
 from ..protocol.handshake import check_field, check_protocols
 from ..url import parse_url
-from .arguments import parse_natural, parse_not_negative, parse_port, parse_seconds
+from .arguments import WrongOption, parse_natural, parse_port, parse_seconds
 from .connect import choose_lines, run_connect
 from .connect_options import (
-    OptionConflict,
     add_connect_arguments,
     check_files,
     choose_client_options,
@@ -73,13 +72,9 @@ def _run(arguments: Sequence[str] | None) -> int:
     run: Callable[[argparse.Namespace], int] = options.run
     try:
         return run(options)
-    except (_WrongOption, OptionConflict) as error:
+    except WrongOption as error:
         report(f"greenws: {error}")
         return 2
-
-
-class _WrongOption(Exception):
-    """The arguments do not fit together, or are no valid options of a client."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -172,7 +167,8 @@ def _add_connect(commands: argparse._SubParsersAction[_Parser]) -> None:
         allow_abbrev=False,
     )
     parser.set_defaults(run=_run_connect)
-    add_connect_arguments(parser, _url, parse_seconds, parse_not_negative, parse_natural)
+    parser.add_argument("url", metavar="URL", type=_url)
+    add_connect_arguments(parser)
 
 
 def _build_client_options() -> _Parser:
@@ -215,7 +211,7 @@ def _collect_client_options(
     """Collect the options of the clients.
 
     :param others: the options that only this command has.
-    :raises _WrongOption: a client does not take them.
+    :raises WrongOption: a client does not take them.
     """
     client: ClientOptions = {
         "compress": options.compress,
@@ -229,7 +225,7 @@ def _collect_client_options(
     try:
         Client(options.url or "ws://localhost/", **client)
     except (TypeError, ValueError, OSError, WebSocketError) as error:
-        raise _WrongOption(str(error)) from error
+        raise WrongOption(str(error)) from error
     return client
 
 
@@ -240,13 +236,13 @@ def _run_load(options: argparse.Namespace) -> int:
     try:
         load = collect_load_options(options, client)
     except ValueError as error:
-        raise _WrongOption(str(error)) from error
+        raise WrongOption(str(error)) from error
     return run_load(load)
 
 
 def _run_echo(options: argparse.Namespace) -> int:
     if options.keyfile is not None and options.certfile is None:
-        raise _WrongOption("--keyfile needs --certfile")
+        raise WrongOption("--keyfile needs --certfile")
     given = vars(options)
     names = [field.name for field in dataclasses.fields(EchoOptions)]
     return run_echo(EchoOptions(**{name: given[name] for name in names}))
@@ -259,7 +255,7 @@ def _run_connect(options: argparse.Namespace) -> int:
     try:
         check_files(client)
     except ConnectFail as error:
-        raise _WrongOption(str(error)) from error
+        raise WrongOption(str(error)) from error
     with names_pinned(gather_pins(options)):
         return run_connect(options.url, options.wait, client, talk)
 

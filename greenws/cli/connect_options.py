@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from getpass import getpass
 from ipaddress import ip_address
@@ -15,29 +15,15 @@ from ..client import ClientOptions
 from ..proxies.address import parse_proxy
 from ..sessions.context import client_context
 from ..url import encode_host
+from .arguments import WrongOption, parse_natural, parse_not_negative, parse_seconds
 from .connect import Talk
 from .orders import BadOrder, parse_hex
 
 _PIN_OF_CURL = re.compile(r"[^:]+:[0-9]+:.")
 
 
-class OptionConflict(Exception):
-    """Arguments do not fit together; the message says why."""
-
-
-def add_connect_arguments(
-    parser: argparse.ArgumentParser,
-    parse_url: Callable[[str], str],
-    parse_seconds: Callable[[str], float],
-    parse_wait: Callable[[str], float],
-    parse_natural: Callable[[str], int],
-) -> None:
-    """Add the arguments to the parser of ``connect``.
-
-    :param parse_url: the type of a URL; likewise of seconds, more than 0, of seconds, 0 or more,
-        and of a whole number, 0 or more.
-    """
-    parser.add_argument("url", metavar="URL", type=parse_url)
+def add_connect_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command, but for the URL and those of clients."""
     add = parser.add_argument_group("messages").add_argument
     add(
         "-x",
@@ -52,7 +38,7 @@ def add_connect_arguments(
     add(
         "--wait",
         metavar="SECONDS",
-        type=parse_wait,
+        type=parse_not_negative,
         help="time to go on receiving after the end of stdin; default: 0, with --one: no limit",
     )
     add("--binary", action="store_true", help="lines and TEXT are binary messages in hexadecimal")
@@ -108,13 +94,13 @@ def add_connect_arguments(
 def choose_url(options: argparse.Namespace) -> str:
     """Return the URL, with the credentials of ``--auth``.
 
-    :raises OptionConflict: there is another header with credentials.
+    :raises WrongOption: there is another header with credentials.
     """
     url: str = options.url
     if options.auth is None:
         return url
     if any(name.lower() == "authorization" for name, _ in options.header):
-        raise OptionConflict("--auth and a header Authorization exclude each other")
+        raise WrongOption("--auth and a header Authorization exclude each other")
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
     user, password = (quote(part, safe="") for part in options.auth)
@@ -124,12 +110,12 @@ def choose_url(options: argparse.Namespace) -> str:
 def choose_client_options(options: argparse.Namespace) -> ClientOptions:
     """Return the options of the client that the arguments of ``connect`` come to.
 
-    :raises OptionConflict: arguments do not fit together.
+    :raises WrongOption: arguments do not fit together.
     """
     if options.key is not None and options.cert is None:
-        raise OptionConflict("--key needs --cert")
+        raise WrongOption("--key needs --cert")
     if options.unix is not None and options.proxy:
-        raise OptionConflict("--unix and --proxy exclude each other")
+        raise WrongOption("--unix and --proxy exclude each other")
     client: ClientOptions = {
         "origin": options.origin,
         "ssl_certfile": options.cert,
@@ -178,14 +164,14 @@ def _ask_password() -> str:
 def choose_talk(options: argparse.Namespace) -> Talk:
     """Return what the arguments say of messages.
 
-    :raises OptionConflict: a message is not what ``--binary`` says.
+    :raises WrongOption: a message is not what ``--binary`` says.
     """
     if options.binary:
         for message in options.send:
             try:
                 parse_hex(message)
             except BadOrder as error:
-                raise OptionConflict(f"--send with --binary: {error}") from None
+                raise WrongOption(f"--send with --binary: {error}") from None
     return Talk(
         messages=tuple(options.send),
         one=options.one,

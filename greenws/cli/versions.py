@@ -14,6 +14,9 @@ from ..implementation import COMPILED
 from ..protocol.compression import find_zlib
 from ..version import __version__
 
+_BUILD = "compiled core" if COMPILED else "pure Python"
+_PYTHON = f"{platform.python_implementation()} {platform.python_version()}"
+
 # What greenws needs, and what else changes how it behaves.
 _DISTRIBUTIONS = ("gevent", "greenlet", "PySocks", "certifi", "idna", "zlib-ng", "locust")
 
@@ -23,11 +26,7 @@ _VARIABLES = ("GREENWS_PURE_PYTHON", "GEVENT_LOOP", "GEVENT_RESOLVER")
 
 def describe_version() -> str:
     """Return the versions of greenws, gevent and Python, in a line."""
-    build = "compiled core" if COMPILED else "pure Python"
-    return (
-        f"greenws {__version__} ({build}), gevent {gevent.__version__}, "
-        f"{platform.python_implementation()} {platform.python_version()}"
-    )
+    return f"greenws {__version__} ({_BUILD}), gevent {gevent.__version__}, {_PYTHON}"
 
 
 def describe_platform() -> str:
@@ -35,8 +34,8 @@ def describe_platform() -> str:
     loop, resolver = gevent.config.loop, gevent.config.resolver
     rows = [
         ("greenws", __version__),
-        ("build", "compiled core" if COMPILED else "pure Python"),
-        ("Python", f"{platform.python_implementation()} {platform.python_version()}"),
+        ("build", _BUILD),
+        ("Python", _PYTHON),
         ("compiler", platform.python_compiler()),
         ("platform", platform.platform()),
         ("loop", f"{loop.__module__}.{loop.__name__}"),

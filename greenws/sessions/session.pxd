@@ -61,6 +61,7 @@ cdef class GeventSession(HubSession):
     cdef Py_ssize_t _pump(self, Stream stream) except? -2
     @cython.locals(reactor=Reactor)
     cdef Py_ssize_t _pause(self) except? -2
+    cdef _note_digested(self, Stream stream, Py_ssize_t size)
     @cython.locals(reactor=Reactor)
     cdef _note_read(self, Py_ssize_t size, double since)
     @cython.locals(inbox=Inbox, outbox=Outbox, size=Py_ssize_t)

@@ -611,10 +611,7 @@ class GeventSession(HubSession):
                 if self._attention:
                     return NOTHING
                 continue
-            self._note_read(size, stream.received_time)
-            # Handlers have taken all of it.
-            if reactor.holder is self:  # nobody else has read while a handler switched
-                reactor.holder = None
+            self._note_digested(stream, size)
             if self._attention:
                 return NOTHING
 
@@ -633,6 +630,11 @@ class GeventSession(HubSession):
 
     def _say_closed(self) -> Exception:
         return self._life.refusal() if self._life.is_forked else _End("closed")
+
+    def _note_digested(self, stream: Stream, size: int) -> None:
+        """Take note that handlers have taken all of what was read."""
+        self._note_read(size, stream.received_time)
+        self._reactor.give_back(self)
 
     def _note_read(self, size: int, since: float) -> None:
         """Take note that ``size`` bytes, read at the time ``since``, have been handled."""
@@ -947,9 +949,7 @@ class GeventSession(HubSession):
             self._chunk_size = size
             return True
         assert self._stream is not None
-        self._note_read(size, self._stream.received_time)
-        if self._reactor.holder is self:
-            self._reactor.holder = None
+        self._note_digested(self._stream, size)
         return True
 
     # Time

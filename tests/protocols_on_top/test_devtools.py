@@ -12,15 +12,10 @@ from typing import Any
 import pytest
 
 from tests.protocols_on_top.programs import Server, load_example, run_example, run_server
-from tests.support.programs import find
+from tests.support.programs import CHROMIUM_FLAGS, find
 from tests.support.waiting import PATIENCE
 
-# No traffic of its own, and a start that is as quick as can be.
-FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-    "--disable-dev-shm-usage", "--remote-debugging-port=0",
-)  # fmt: skip
+FLAGS = (*CHROMIUM_FLAGS, "--disable-dev-shm-usage", "--remote-debugging-port=0")
 
 PAGE = "data:text/html,<title>hello</title><body style='background: %2300ff00'>"
 

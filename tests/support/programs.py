@@ -39,6 +39,13 @@ def find(program: str) -> str:
     return path
 
 
+#: Flags of Chromium: no window, no traffic of its own, and a start that is as quick as can be.
+CHROMIUM_FLAGS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+
+
 def find_stream_module() -> Path:
     """Find nginx's stream module, a package of its own, or skip the test without it."""
     prefix = Path(find("nginx")).parents[1]

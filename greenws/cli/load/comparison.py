@@ -11,6 +11,9 @@ from typing import Any
 
 from ..streams import escape_line
 
+#: What a report says of itself, and the version of its form.
+TOOL, FORMAT = "greenws load", 1
+
 # Differences of figures below this fraction are called none: runs differ by as much anyway.
 _NOISE = 0.03
 
@@ -91,7 +94,7 @@ def read_earlier(path: str) -> dict[str, Any]:
 
 def _check(report: Any) -> None:
     """Raise one of many errors, unless everything is there that is compared or drawn."""
-    if report["tool"] != "greenws load" or report["format"] != 1:
+    if report["tool"] != TOOL or report["format"] != FORMAT:
         raise ValueError("another form")
     report["options"].items(), report["began"]
     for _difference in _iterate(report, report):

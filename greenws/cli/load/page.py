@@ -178,8 +178,8 @@ def _draw_durations(report: dict[str, Any], earlier: dict[str, Any] | None) -> l
         old = [] if earlier is None else earlier[f"{what}_histogram_ms"]
         unit = "messages" if what == "latency" else "connections"
         legend = [("a", f"{words.lower()} by percentile")]
-        if old:
-            legend.append(("old", f"the run of {_clean(format_began(earlier))}" if earlier else ""))
+        if earlier is not None and old:
+            legend.append(("old", f"the run of {_clean(format_began(earlier))}"))
         return [
             _figure(
                 f"{words}, how many of which length",
@@ -205,10 +205,7 @@ def _draw_times(report: dict[str, Any]) -> list[str]:
         return [(item["second"], _find_end(item, seconds), read(item)) for item in series]
 
     def rates(name: str) -> list[tuple[float, float, float]]:
-        return [
-            (low, high, item[name] / max(high - low, 0.1))
-            for (low, high, _value), item in zip(steps(lambda item: 0.0), series, strict=True)
-        ]
+        return steps(lambda item: item[name] / max(_find_end(item, seconds) - item["second"], 0.1))
 
     drawn = []
     if report["messages"]["sent"]:

@@ -11,13 +11,11 @@ from collections.abc import Iterable
 from typing import Any, TextIO
 
 from ...version import __version__
+from .comparison import FORMAT, TOOL
 from .histogram import Histogram
 from .options import ANY, ECHO, NONE, LoadOptions, format_pause
 from .summary import PERCENTILES
 from .tally import Point, Tally
-
-#: What a report says of itself, and the version of its form.
-TOOL, FORMAT = "greenws load", 1
 
 # The columns of the CSV.
 _COLUMNS = (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import struct
 import zlib
 from html.parser import HTMLParser
@@ -15,6 +14,7 @@ from gevent import subprocess
 
 from greenws.cli.load.page import to_html
 from tests.cli.load.reports import make_report
+from tests.support.programs import CHROMIUM_FLAGS, find
 
 # Seconds that the browser may take.
 LIMIT = 50
@@ -212,16 +212,15 @@ def _drop_alpha(row: bytes, channels: int) -> bytes:
 
 
 @pytest.mark.system
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed")
 def test_browser_shows_the_page(tmp_path: Path) -> None:
+    program = find("chromium")
     page = tmp_path / "page.html"
     page.write_text(to_html(make_report(seconds=20, failures=3), None), encoding="utf-8")
-    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
-    flags += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+    flags = [*CHROMIUM_FLAGS]
     flags += [f"--user-data-dir={tmp_path / 'profile'}", "--window-size=800,560"]
     flags += ["--hide-scrollbars", f"--screenshot={tmp_path / 'page.png'}"]
     done = subprocess.run(
-        ["chromium", *flags, page.as_uri()], capture_output=True, timeout=LIMIT, cwd=tmp_path
+        [program, *flags, page.as_uri()], capture_output=True, timeout=LIMIT, cwd=tmp_path
     )
     assert done.returncode == 0, done.stderr
     width, height, rows = read_png((tmp_path / "page.png").read_bytes())
