@@ -32,6 +32,10 @@ hypothesis_settings.load_profile("greenws")
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A shell has started the run in the background. Programs under test would inherit that,
+        # and Ctrl-C would not end them.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if is_pure_forced():
         return
     stale = find_stale(Path(greenws.__path__[0]))

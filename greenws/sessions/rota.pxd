@@ -6,6 +6,7 @@ from greenws.protocol.allowance cimport Allowance
 cdef double _TURN
 cdef double _LONGEST_TURN
 cdef int _MAX_GRANT
+cdef double _MOVE
 
 
 cdef class Rota(Allowance):

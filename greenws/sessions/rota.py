@@ -31,6 +31,10 @@ _TURN = TURN  # this second name is a C number when compiled; modules import the
 # processes wanted it, or a handler blocks without work.
 _LONGEST_TURN = 2 * TURN
 
+# Seconds by which a clock has to move to show that units of work are slow. The coarse clock of the
+# compiled build moves by 1 ms at least, and Python's clock with every look.
+_MOVE = 0.0005
+
 # Units of work between two looks at the clock. Six units that follow the 12 ms of a turn and of a
 # late clock have to stay below 50 ms: a unit of 6 ms is no frame of the protocol but a handler.
 _MAX_GRANT = 6
@@ -85,10 +89,10 @@ class Rota(Allowance):
             self._grant = 1
             return 0
         # Twice as many each time, until the clock moves: units may have become slow.
-        if now != self._looked:
+        if now - self._looked >= _MOVE:
             self._looked = now
             self._grant = 1
-        else:
+        elif self._grant < _MAX_GRANT:
             self._grant = min(2 * self._grant, _MAX_GRANT)
         return self._grant
 

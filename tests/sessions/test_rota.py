@@ -44,6 +44,15 @@ def test_grants_grow_while_the_clock_stands(rota: Any, hand: Hand) -> None:
     assert [rota.grant() for _ in range(6)] == [1, 2, 4, 6, 6, 6]
 
 
+def test_grants_grow_under_a_clock_that_moves_with_every_look(rota: Any, hand: Hand) -> None:
+    """Python's clock does, in the pure build."""
+    grants = []
+    for _ in range(6):
+        grants.append(rota.grant())
+        hand.now += 0.00001
+    assert grants == [1, 2, 4, 6, 6, 6]
+
+
 def test_slow_units_are_granted_one_by_one(rota: Any, hand: Hand) -> None:
     grants = []
     for _ in range(7):
