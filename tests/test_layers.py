@@ -115,6 +115,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "testing.fixtures",
         "testing",
         "cli.streams",
+        "cli.units",
         "cli.arguments",
         "cli.process",
         "cli.echo",

@@ -22,8 +22,9 @@ from .process import read_stdin, signals_handled
 from .prompt import MAX_LINE, LineTooLong, Prompt
 from .roundtrips import RoundTrips
 from .screen import Screen, open_screen
-from .steps import Steps, format_duration
+from .steps import Steps
 from .streams import OutputError
+from .units import format_duration
 
 # The close codes of a normal end: normal closure, going away, and a close frame without a code.
 _GOOD_CODES = frozenset({Status.NORMAL, Status.GOING_AWAY, Status.NO_STATUS})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from time import perf_counter
 
-from .steps import format_duration
+from .units import format_duration
 
 
 class RoundTrips:

@@ -12,6 +12,7 @@ from time import monotonic
 from typing import Any
 
 from ..redaction import redact_url
+from .units import format_duration
 
 # The headers of a request whose values tell nothing of the user.
 _HARMLESS = frozenset(
@@ -94,13 +95,6 @@ def hide_value(name: str, value: str, is_request: bool) -> str:
     if _SECRET.search(name) and name not in _NO_SECRET:
         return _HIDDEN
     return value
-
-
-def format_duration(seconds: float) -> str:
-    """Return a time in the unit that suits it."""
-    if seconds < 1:
-        return f"{seconds * 1000:.2f} ms"
-    return f"{seconds:.2f} s"
 
 
 def _format_fact(value: object) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from greenws.cli.steps import Steps, format_duration, hide_value
+from greenws.cli.steps import Steps, hide_value
 
 
 @pytest.mark.parametrize(
@@ -33,13 +33,6 @@ from greenws.cli.steps import Steps, format_duration, hide_value
 def test_values_are_hidden(name: str, value: str, of_request: str, of_response: str) -> None:
     assert hide_value(name, value, True) == of_request
     assert hide_value(name, value, False) == of_response
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(0.0, "0.00 ms"), (0.00123, "1.23 ms"), (0.5, "500.00 ms"), (2, "2.00 s")]
-)
-def test_times_have_the_unit_that_suits_them(seconds: float, text: str) -> None:
-    assert format_duration(seconds) == text
 
 
 @pytest.mark.parametrize(

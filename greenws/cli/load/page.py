@@ -7,6 +7,7 @@ from html import escape
 from typing import Any
 
 from ..streams import escape_line
+from ..units import format_duration, format_size
 from .charts import (
     build_count_scale,
     build_time_plot,
@@ -17,7 +18,6 @@ from .charts import (
     format_milliseconds,
 )
 from .comparison import compare, find_other_options, format_began
-from .summary import format_size, format_time
 
 # The reasons of failures that the page lists.
 _MAX_REASONS = 50
@@ -105,7 +105,7 @@ def _clean(text: object) -> str:
 
 
 def _ms(milliseconds: float) -> str:
-    return format_time(milliseconds / 1000)
+    return format_duration(milliseconds / 1000)
 
 
 def _describe(report: dict[str, Any]) -> str:

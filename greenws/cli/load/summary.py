@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..units import format_duration, format_size
 from .histogram import Histogram
 from .tally import Tally
 
@@ -79,25 +80,6 @@ def _describe_memory(tally: Tally) -> list[tuple[str, str]]:
 def format_percentiles(durations: Histogram) -> str:
     """Return the percentiles and the longest duration, on one line."""
     parts = [
-        f"p{percent:g} {format_time(durations.percentile(percent))}" for percent in PERCENTILES
+        f"p{percent:g} {format_duration(durations.percentile(percent))}" for percent in PERCENTILES
     ]
-    return "   ".join([*parts, f"max {format_time(durations.longest)}"])
-
-
-def format_time(seconds: float) -> str:
-    """Return a duration with three digits or so, and its unit."""
-    milliseconds = seconds * 1000
-    if milliseconds < 10:
-        return f"{milliseconds:.2f} ms"
-    if milliseconds < 10000:
-        return f"{milliseconds:,.0f} ms" if milliseconds >= 100 else f"{milliseconds:.1f} ms"
-    return f"{seconds:,.1f} s"
-
-
-def format_size(size: float) -> str:
-    """Return a number of bytes, with three digits or so, and its unit."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if size < 1000:
-            return f"{size:,.0f} {unit}" if unit == "B" or size >= 100 else f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:,.1f} TiB"
+    return "   ".join([*parts, f"max {format_duration(durations.longest)}"])

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-
-from greenws.cli.load.summary import format_size, format_summary, format_time
+from greenws.cli.load.summary import format_summary
 from greenws.cli.load.tally import Portion, Tally
 
 
@@ -66,25 +64,3 @@ def test_interrupted_run_says_so() -> None:
     lines = format_summary(tally).splitlines()
     assert lines[0] == "connected   0 of 5, then interrupted (3 were attempted)"
     assert lines[2] == "messages    7 in 1.00 s"
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0.00123, "1.23 ms"),
-        (0.0123, "12.3 ms"),
-        (0.123, "123 ms"),
-        (1.23, "1,230 ms"),
-        (12, "12.0 s"),
-    ],
-)
-def test_time_has_three_digits_or_so(seconds: float, text: str) -> None:
-    assert format_time(seconds) == text
-
-
-@pytest.mark.parametrize(
-    ("size", "text"),
-    [(999, "999 B"), (2048, "2.0 KiB"), (300 * 1024**2, "300 MiB"), (5 * 1024**5, "5,120.0 TiB")],
-)
-def test_size_has_three_digits_or_so(size: float, text: str) -> None:
-    assert format_size(size) == text
