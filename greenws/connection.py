@@ -45,8 +45,9 @@ from .sessions import forks
 from .sessions.contract import Session, SessionClass
 from .sessions.lifecycle import OF_THE_PARENT
 from .sessions.mailbox import Gate, Mailbox, Ticket, measure
+from .sessions.resting import Regulator
 from .sessions.roster import ResidentGreenlet, Roster, get_roster
-from .sessions.session import RESTING, GeventSession, Regulator
+from .sessions.session import RESTING, GeventSession
 from .status import Status
 from .websocket import WebSocket, build_user_close
 
@@ -570,7 +571,7 @@ class _Last:
 class _Reader:
     """Iterates over a WebSocket, and gives what comes to those who wait.
 
-    A greenlet iterates. While the session rests (:meth:`.session.Regulator.rest`) there is none.
+    A greenlet iterates. While the session rests (:meth:`.resting.Regulator.rest`) there is none.
 
     :param iteration: of the WebSocket; it has not begun.
     """

@@ -14,7 +14,8 @@ from .protocol.frame import Payload, build_frame
 from .protocol.opcode import Opcode
 from .protocol.stream import PieceHandler, Stream
 from .sessions.mailbox import Mailbox, Ticket
-from .sessions.session import GeventSession, Regulator
+from .sessions.resting import Regulator
+from .sessions.session import GeventSession
 
 if TYPE_CHECKING:
     from .events import Binary, Text

@@ -34,10 +34,11 @@ from .protocol.traffic import Traffic
 from .proxies.address import choose_proxy, parse_proxy
 from .redaction import redact_url
 from .sessions import forks
+from .sessions.commands import count_session
 from .sessions.context import check_context
 from .sessions.contract import Session, SessionClass
 from .sessions.lomond import ForeignSession, adapt_session, is_gone
-from .sessions.session import GeventSession, count_session, explain_text
+from .sessions.session import GeventSession, explain_text
 from .status import Status
 from .trace import Tracer
 from .url import encode_host, parse_url

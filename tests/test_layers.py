@@ -86,7 +86,9 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "sessions.dial",
         "sessions.metered",
         "sessions.approach",
+        "sessions.commands",
         "sessions.session",
+        "sessions.resting",
     ),
     ("cookies", "endpoint", "websocket"),
     (

@@ -224,11 +224,11 @@ class DrivenWebSocket(TransportDefaults):
         """The violation of the protocol that ends the connection, likewise; empty: none."""
         raise NotImplementedError
 
-    def is_driven_by(self, session: Session) -> bool:
+    def is_driven_by(self, session: object) -> bool:
         """Whether the present connection is this session's, and not a later one's."""
         raise NotImplementedError
 
-    def is_taken(self, session: Session) -> bool:
+    def is_taken(self, session: object) -> bool:
         """Whether another session was connected since ``session`` was made."""
         raise NotImplementedError
 

@@ -168,10 +168,10 @@ class ForeignWebSocket(DrivenWebSocket):
     def violation(self) -> str:
         return ""
 
-    def is_driven_by(self, session: Session) -> bool:
+    def is_driven_by(self, session: object) -> bool:
         return getattr(self._websocket, "session", session) is session
 
-    def is_taken(self, session: Session) -> bool:
+    def is_taken(self, session: object) -> bool:
         return not self.is_driven_by(session)
 
     def build_request(self) -> bytes:

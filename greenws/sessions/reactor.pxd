@@ -17,6 +17,14 @@ cdef class HubSession(Member):
     cpdef _expire(self)
 
 
+cdef class Deputy:
+    cpdef bint may_rest(self) except -1
+    cpdef resume(self)
+    cpdef Py_ssize_t take_found(self) except? -2
+    cpdef bint halt(self) except -1
+    cpdef bint read_on(self) except -1
+
+
 cdef class Reactor:
     cdef readonly object loop
     cdef readonly object hub

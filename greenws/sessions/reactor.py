@@ -81,6 +81,42 @@ class HubSession(Member):
         raise NotImplementedError
 
 
+class Deputy:
+    """Goes on with a session that rests: none of its greenlets waits. To be subclassed."""
+
+    __slots__ = ()
+
+    def may_rest(self) -> bool:
+        """Whether the session can wait without a greenlet now."""
+        raise NotImplementedError
+
+    def resume(self) -> None:
+        """Go on with the session; called in the hub's greenlet in place of a switch to a greenlet
+        of the session's.
+        """
+        raise NotImplementedError
+
+    def take_found(self) -> int:
+        """Return what was left to the greenlet that goes on now: a size, as of a read.
+
+        :raises Exception: that is what was left.
+        """
+        raise NotImplementedError
+
+    def halt(self) -> bool:
+        """Have the parser pause that the hub has called; False: it was a greenlet that has."""
+        raise NotImplementedError
+
+    def read_on(self) -> bool:
+        """Go on after a hold: where the parser was halted, and then with what there is to read.
+
+        Runs in the greenlet that has taken the messages, for as long as the turn lasts.
+
+        :returns: False if a greenlet of the session's has to go on.
+        """
+        raise NotImplementedError
+
+
 class Reactor:
     """The shared state of the sessions of one hub. Get it by :func:`get_reactor`.
 

@@ -10,7 +10,7 @@ One greenlet runs a session: the one that iterates over its events. It *parks* i
 * other greenlets that close, or whose sending failed.
 
 A session can also *rest*: no greenlet waits, the iteration is left where it is, and the hub reads.
-A :class:`greenws.Connection` wants that; see :meth:`Regulator.rest`.
+A :class:`greenws.Connection` wants that; :mod:`.resting` does it.
 
 Pings are sent by the alarm, in the hub. Queued frames are sent at the end of the turn, in whichever
 greenlet runs then. So neither waits for a handler.
@@ -19,44 +19,18 @@ The state of a session is in leaf objects, which never call the session: where t
 (:mod:`.lifecycle`), what is due when (:mod:`.schedule`), how bytes come in (:mod:`.inbox`), what is
 queued (:mod:`.outbox`). docs/architecture.rst has the way of a byte through all of them.
 
-**Verbs for ending.** Each ends one thing, and each may be called twice.
+This module has the half of a session that runs. The half that others call, in particular all verbs
+for ending, is in :mod:`.commands`.
 
-================== ========================================== ==================================
-verb               ends                                       may be called from
-================== ========================================== ==================================
-close()            the socket, now; the iteration says        any greenlet of the thread
-                   ``closed``
-force_disconnect() the connection, after one attempt to send  any greenlet of the thread
-                   what is queued
-end()              the connection, when what is queued has    the greenlet that runs the session
-                   left: the server broke the protocol
-_fail(reason)      nothing by itself: notes why the session   any greenlet of the thread, and the
-                   is over, and wakes the greenlet to say so  hub
-_linger()          our half of the stream, and waits for the  the greenlet that runs the session
-                   peer's
-_abandon()         the parent's connection, in a child        the fork hook
-_expire()          the connection of a hub that is over       the reactor
-_let_go()          the socket and its watchers                all of the above
-_release()         everything; the last one                   whoever ends the iteration, in any
-                                                              thread; fork hook; reactor
-================== ========================================== ==================================
-
-**Who keeps whom.** Loop, clock and reactor keep a session that runs. Such a session does not keep
-its WebSocket: the iteration does. So an iteration that was abandoned can be collected, though its
-WebSocket refers to it, by a headers callback for example. The end of the iteration is the end of
-the session. The garbage collector may run in another thread than the hub.
-
-Two exceptions steer: ``_End`` leaves the loop, with the reason for ``disconnected``;
+Two exceptions steer: ``End`` leaves the loop, with the reason for ``disconnected``;
 ``Interrupted`` gets the greenlet out of a dial, which waits in many places (:mod:`.approach`).
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from time import monotonic, time
 from typing import TYPE_CHECKING, Any
-from weakref import ref
 
 from gevent import get_hub
 
@@ -67,33 +41,17 @@ from ..protocol import slices
 from ..protocol.frame import Payload
 from ..protocol.opcode import Opcode
 from ..protocol.stream import HEADROOM, Stream
-from ..protocol.traffic import Traffic
 from ..redaction import MAX_MESSAGE, printable
 from ..trace import Tracer
 from . import threads
 from .approach import Approach
 from .clock import NEVER
-from .contract import SUPERSEDED, DrivenWebSocket
-from .counted import CountedInbox, CountedOutbox
-from .inbox import LARGE_READ, NOTHING, Inbox
-from .lifecycle import (
-    CLOSING,
-    DIALING,
-    DROPPED,
-    ENDED,
-    FAILED,
-    FORKED,
-    LINGERING,
-    READY,
-    UPGRADING,
-    Lifecycle,
-)
-from .lomond import adapt_websocket
-from .mailbox import Mailbox
+from .commands import HUB_IS_OVER, CommandedSession
+from .contract import SUPERSEDED
+from .inbox import LARGE_READ, NOTHING
+from .lifecycle import CLOSING, DIALING, ENDED, FAILED, LINGERING, READY, UPGRADING
 from .metered import MeteredTransport
-from .outbox import Outbox
-from .reactor import HubSession, get_reactor
-from .schedule import Schedule
+from .reactor import get_reactor
 from .transport import Transport
 from .wait import Interrupted, take_turn
 
@@ -113,10 +71,6 @@ BODY_SILENCE = 1.0
 # heads parse slower than frames.
 _OPENING_READ_SIZE = 8 * 1024
 
-# The reasons for an end by force_disconnect(), after and before the upgrade.
-_FORCED = "disconnected; forced"
-_GIVEN_UP = "given up by the user"
-
 # Seconds that the messages of one chunk may take, where each of them may be waited for, before the
 # loop gets a turn.
 _LONG_CHUNK = 0.004
@@ -124,20 +78,8 @@ _LONG_CHUNK = 0.004
 # As plain numbers: they are passed on, or compared with, for every frame.
 _TEXT = int(Opcode.TEXT)
 _LARGE = slices.LARGE
-_MESSAGES = frozenset(("text", "binary"))
 _CLOSE = int(Opcode.CLOSE)
-
-
-# Why a session ends whose hub was destroyed.
-_HUB_IS_OVER = "the hub of this connection was destroyed"
-
-
-def _refer(value: Any) -> Callable[[], Any]:
-    """Return a weak reference to a WebSocket, or a strong one to what allows no weak one."""
-    try:
-        return ref(value)
-    except TypeError:
-        return lambda: value
+_MESSAGES = frozenset(("text", "binary"))
 
 
 def _forget_frames(error: BaseException | None) -> None:
@@ -165,11 +107,11 @@ def explain_text(text: object) -> str:
 _REST = -3
 
 #: What the iteration of a session yields when it rests, in place of an event: it need not be
-#: continued before the session asks for that. See :meth:`Regulator.rest`.
+#: continued before the session asks for that. See :meth:`.resting.Regulator.rest`.
 RESTING: Any = events.Event()
 
 
-class _End(Exception):
+class End(Exception):
     """Leaves the loop of a session, with the reason for ``disconnected``."""
 
     def __init__(self, reason: str, graceful: bool = False) -> None:
@@ -181,7 +123,7 @@ class _End(Exception):
 # The class is over 400 lines long, since it is the control flow of one greenlet: every method of it
 # may switch, end the loop, or run in the hub for it. State that does neither is in the leaf
 # objects.
-class GeventSession(HubSession):
+class GeventSession(CommandedSession):
     """Drive a WebSocket on gevent, cooperatively, with or without monkey patching.
 
     :param websocket: a :class:`~greenws.WebSocket`, or lomond's.
@@ -191,131 +133,25 @@ class GeventSession(HubSession):
     #: for the body of a rejection.
     signals_eof = True
 
-    __slots__ = (
-        "_approach",
-        "_attention",
-        "_chunk_size",
-        "_failure",
-        "_found",
-        "_given",
-        "_has_paused",
-        "_inbox",
-        "_is_held",
-        "_is_left",
-        "_is_traced",
-        "_kept",
-        "_late_pong",
-        "_late_since",
-        "_life",
-        "_mailbox",
-        "_outbox",
-        "_reference",
-        "_rouse",
-        "_schedule",
-        "_start_time",
-        "_stream",
-        "_turned_at",
-    )
+    __slots__ = ("_has_paused", "_is_traced", "_late_pong", "_late_since", "_turned_at")
 
     def __init__(self, websocket: Any) -> None:
-        HubSession.__init__(self)
-        driven = adapt_websocket(websocket)
-        # The WebSocket that made this session, ours or lomond's, and what the session drives.
-        self._given = _refer(websocket)
-        self._reference = _refer(driven)
-        # The latter again, kept alive; None while the iteration keeps it.
-        self._kept: DrivenWebSocket | None = driven
+        CommandedSession.__init__(self, websocket)
         # Whether anybody is told of the steps of the present connection.
         self._is_traced = False
-        # Whether the iteration was left in the midst of its events.
-        self._is_left = False
-        self._life = Lifecycle(driven.errors)
-        self._schedule = Schedule()
-        self._inbox = Inbox()
-        self._outbox = Outbox(self._life, driven.write_limit, driven.send_timeout)
-        # The dial that is under way, where only an exception reaches the greenlet; or None.
-        self._approach: Approach | None = None
-        # When the session became ready, in seconds of the monotonic clock; 0.0: not yet.
-        self._start_time = 0.0
         # The payload of a ping that could not be answered yet, as the queue was full.
         self._late_pong: bytes | None = None
         # Since when the peer has taken nothing, while such a ping waits.
         self._late_since = 0.0
-        # Whether the greenlet has to call _attend: something other than bytes came up.
-        self._attention = False
         # Whether the handling of what was read last had to pause.
         self._has_paused = False
-        # Whether reading has stopped until _go_on() is called; and when the loop last had a turn
-        # in the midst of a chunk for that, in epoch seconds.
-        self._is_held = False
+        # When the loop last had a turn in the midst of a chunk that is held, in epoch seconds.
         self._turned_at = 0.0
-        # What a session has that can rest, and others do not: where its messages go, the parser,
-        # and what has a greenlet go on with the iteration.
-        self._mailbox: Mailbox | None = None
-        self._stream: Stream | None = None
-        self._rouse: Callable[[], object] | None = None
-        # What the hub has found that is left for the greenlet: a size as of _receive(), or why the
-        # session ends. Before the upgrade, why reading has failed: a whole rejection that was read
-        # before counts first.
-        self._found = NOTHING
-        self._failure: _End | None = None
-        # The size of the read whose messages are held.
-        self._chunk_size = 0
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {self._websocket!r}>"
-
-    @property
-    def websocket(self) -> Any:
-        """The WebSocket that made this session; None if it is gone."""
-        return self._given()
-
-    @property
-    def _websocket(self) -> DrivenWebSocket:
-        """What the session drives. Outside of the iteration it may be gone, and be None: a look at
-        :meth:`_has_websocket` comes first.
-        """
-        websocket = self._kept
-        return self._reference() if websocket is None else websocket
-
-    def _has_websocket(self) -> bool:
-        return self._kept is not None or self._reference() is not None
 
     @property
     def follows_redirects(self) -> bool:
         """Whether the session can connect elsewhere: not if the user gave a socket or a path."""
         return self._websocket.socket is None and self._websocket.unix_path is None
-
-    @property
-    def session_time(self) -> float:
-        """Seconds since the WebSocket became ready; 0.0 before."""
-        return monotonic() - self._start_time if self._start_time else 0.0
-
-    @property
-    def queued_bytes(self) -> int:
-        """Bytes that wait for the peer to take them."""
-        return self._outbox.size
-
-    @property
-    def is_running(self) -> bool:
-        """Whether the iteration has begun, and holds, or will hold, an open connection."""
-        return self._life.thread != 0 and self._life.state < DROPPED
-
-    @property
-    def is_forced(self) -> bool:
-        """Whether :meth:`force_disconnect` is the reason for the end."""
-        return self._life.reason in (_FORCED, _GIVEN_UP)
-
-    def _has_broken(self) -> bool:
-        """Whether the connection was found broken by a write."""
-        return self._outbox.has_failed
-
-    def _count(self, traffic: Traffic) -> None:
-        """Have messages and bytes counted. Called before the iteration begins."""
-        websocket = self._websocket
-        limit, timeout = websocket.write_limit, websocket.send_timeout
-        self._inbox = CountedInbox(traffic)
-        self._outbox = CountedOutbox(traffic, self._life, limit, timeout)
 
     # Running
 
@@ -375,7 +211,7 @@ class GeventSession(HubSession):
                         is_parsed = stream is not None and life.is_upgraded
                         try:
                             size = self._pump(stream) if is_parsed else self._receive()  # type: ignore[arg-type]
-                        except (_End, SystemExit, KeyboardInterrupt) as error:
+                        except (End, SystemExit, KeyboardInterrupt) as error:
                             size = self._note_failure(error, is_parsed)
                         if size == _REST:
                             self._is_resting = True
@@ -413,7 +249,7 @@ class GeventSession(HubSession):
                         self._check_closed()
                         if not life.is_upgraded and websocket.hops != hops:
                             break  # a redirect
-                except _End as end:
+                except End as end:
                     reason, graceful = end.reason, end.graceful
                     break
                 self._let_go()
@@ -538,7 +374,7 @@ class GeventSession(HubSession):
 
         :returns: what the reading would have returned, see :meth:`_receive`.
         """
-        if not isinstance(error, _End):
+        if not isinstance(error, End):
             self._websocket.take_exit(error)
             # What is left of the chunk, if there is one, is parsed before the next read.
             return 1 if is_parsed else NOTHING
@@ -588,7 +424,7 @@ class GeventSession(HubSession):
         """Leave the loop if both sides have closed."""
         if self._websocket.is_closed or self._life.is_shaken:
             self._linger()
-            raise _End("closed", True)
+            raise End("closed", True)
 
     def _pump(self, stream: Stream) -> int:
         """Read, and have the stream digest it, until it has events, or something else comes up.
@@ -601,7 +437,7 @@ class GeventSession(HubSession):
                 size = self._pause()
                 is_done = stream.resume()
             else:
-                size = self._receive(self._mailbox is not None)
+                size = self._receive(True)
                 if size <= 0:
                     return size
                 is_done = stream.digest(reactor.buffer, HEADROOM, HEADROOM + size, time())
@@ -629,7 +465,7 @@ class GeventSession(HubSession):
         return 1
 
     def _say_closed(self) -> Exception:
-        return self._life.refusal() if self._life.is_forked else _End("closed")
+        return self._life.refusal() if self._life.is_forked else End("closed")
 
     def _note_digested(self, stream: Stream, size: int) -> None:
         """Take note that handlers have taken all of what was read."""
@@ -671,13 +507,19 @@ class GeventSession(HubSession):
                 return size
         if not self._attention and inbox.transport is not None:
             inbox.watch(self, self._reactor.is_libuv)
-            if may_rest and self._may_rest():
+            deputy = self._deputy
+            if may_rest and deputy is not None and deputy.may_rest():
                 return _REST
             self._park()
         size = self._read()
         if size == NOTHING and self._is_over():
-            raise _End(_HUB_IS_OVER)  # to wait for a hub that is over would be no waiting
+            raise End(HUB_IS_OVER)  # to wait for a hub that is over would be no waiting
         return size
+
+    def _take_found(self) -> int:
+        """Return what the hub has left to the greenlet, as :meth:`_receive` does."""
+        deputy = self._deputy
+        return NOTHING if deputy is None else deputy.take_found()
 
     def _read(self) -> int:
         reactor = self._reactor
@@ -687,7 +529,7 @@ class GeventSession(HubSession):
             size = self._inbox.read(view, limit)
         except OSError as error:
             step = "" if self._life.is_upgraded else " while waiting for the answer to the upgrade"
-            raise _End(f"socket fail; recv fail; {error}{step}") from None
+            raise End(f"socket fail; recv fail; {error}{step}") from None
         if size > 0:
             reactor.busy_poll.received += size
             if self._schedule.ping_timeout != NEVER:
@@ -710,8 +552,7 @@ class GeventSession(HubSession):
         life, schedule = self._life, self._schedule
         self._inbox.unwatch()
         self._is_held = True
-        if self._stream is not None and self._stream.is_brief:
-            self._stream.halt()
+        if self._deputy is not None and self._deputy.halt():
             return True
         try:
             while self._is_held and life.state < FAILED:
@@ -737,8 +578,8 @@ class GeventSession(HubSession):
             return
         is_done = False
         try:
-            if self._is_resting:
-                is_done = self._read_on()
+            if self._is_resting and self._deputy is not None:
+                is_done = self._deputy.read_on()
         finally:
             if not is_done:
                 self._is_held = False
@@ -748,26 +589,26 @@ class GeventSession(HubSession):
         """Yield the rejection and leave the loop, if the answer so far is a rejection."""
         yield from self._websocket.feed_eof()
         if self._websocket.is_closed:
-            raise _End("closed", True)
+            raise End("closed", True)
 
     def _take_eof(self) -> Iterator[AnyEvent]:
         websocket, life = self._websocket, self._life
         if not life.is_upgraded:
             yield from self._end_answer()
         if websocket.is_closed:
-            raise _End("closed", True)
+            raise End("closed", True)
         if not life.is_upgraded:
             failure, self._failure = self._failure, None
             try:
-                raise failure or _End(
+                raise failure or End(
                     "the server closed the connection without answering the upgrade"
                 )
             finally:
                 del failure  # it refers to this frame
         if websocket.is_active:
-            raise _End("socket fail; connection lost")
+            raise End("socket fail; connection lost")
         # The phase is CLOSING. The end is graceful if the server has sent a close frame, too.
-        raise _End("closed", life.close_code is not None)
+        raise End("closed", life.close_code is not None)
 
     def __call__(self) -> None:
         """Be told by the loop that there is something to read.
@@ -785,189 +626,17 @@ class GeventSession(HubSession):
             # turn of the loop. _receive starts it again.
             self._inbox.unwatch()
 
-    def _wake(self) -> None:
-        """Have the greenlet look at ``_attention``. Safe anywhere in this thread."""
-        self._attention = True
-        if self._is_parked or self._is_resting or self._approach is not None:
-            self._reactor.turn.run_callback(self._wake_now)
-
-    def _wake_now(self) -> None:
-        # Things may have changed since the callback was scheduled.
-        if self._is_parked or self._is_resting:
-            self._resume()
-        elif self._approach is not None and self._life.state != DIALING:
-            self._approach.interrupt()
-
-    # Resting: no greenlet waits, and the hub reads; see Regulator.rest()
-
-    def _may_rest(self) -> bool:
-        """Whether all that is to be expected is messages for the mailbox, one whole frame each."""
-        mailbox, stream = self._mailbox, self._stream
-        if mailbox is None or stream is None or self._life.state != READY:
-            return False
-        return stream.is_between and mailbox.is_alone()
-
-    def _take_found(self) -> int:
-        """Return what the hub has left to the greenlet, as :meth:`_receive` does."""
-        failure, self._failure = self._failure, None
-        if failure is not None:
-            raise failure
-        size, self._found = self._found, NOTHING
-        return size
-
-    def _resume(self) -> None:
-        """Go on; called in the hub's greenlet."""
-        if not self._is_resting:
-            HubSession._resume(self)
-            return
-        try:
-            self._go_on_in_hub()
-        except BaseException:
-            # A signal handler's, or a receiver's that is no greenlet of gevent's. An exception that
-            # got to the loop would stop the watcher.
-            self._hub.handle_error(self, *sys.exc_info())
-            self._reactor.turn.run_callback(self._wake_now)
-
-    def _go_on_in_hub(self) -> None:
-        """Read, and resume a receiver; or have a greenlet go on, if there is more to be done."""
-        mailbox = self._mailbox
-        if mailbox is None:
-            return  # released; the iteration is about to be closed
-        if self._is_held and self._life.state < FAILED:
-            if self._attention:  # a silence, which is ours
-                self._attention = False
-                self._schedule.note_received(monotonic())
-                self._arm()
-            return
-        if self._attention or self._found != NOTHING or self._failure is not None:
-            self._start_greenlet()
-            return
-        if not mailbox.is_alone():
-            self._attention = True
-            self._start_greenlet()
-            return
-        is_done = False
-        mailbox.begin_calls()
-        self._is_resting = False  # nobody else goes on meanwhile
-        try:
-            is_done = self._read_in_hub() and not self._attention
-        finally:
-            self._is_resting = True
-            ticket = mailbox.end_calls()
-            if ticket is not None and not is_done:
-                ticket.wake_later()
-        if not is_done:
-            self._start_greenlet()
-            return
-        if ticket is not None:
-            ticket.wake()  # who waits again, the mailbox notes that
-        elif not self._crowd.is_crowded:
-            self._reactor.busy_poll.note()
-        outbox = self._outbox
-        if outbox.is_dirty and outbox.transport is not None:
-            outbox.flush()
-
-    def _start_greenlet(self) -> None:
-        rouse = self._rouse
-        if rouse is not None:
-            self._is_held = False
-            rouse()
-
-    def _read_on(self) -> bool:
-        """Go on after a hold: where the parser was halted, and then with what there is to read.
-
-        Runs in the greenlet that has taken the messages, for as long as the turn lasts.
-
-        :returns: False if a greenlet has to go on.
-        """
-        mailbox, stream = self._mailbox, self._stream
-        assert mailbox is not None and stream is not None
-        self._is_held = False
-        self._schedule.note_received(monotonic())
-        if self._attention or not mailbox.is_alone() or self._reactor.rota.is_over():
-            if stream.is_paused:
-                self._found = self._chunk_size
-            else:
-                self._attention = True  # which has the greenlet read
-            return False
-        self._is_resting = False
-        try:
-            if stream.is_paused:
-                self._found = self._chunk_size
-                if not self._note_parsed(self._chunk_size, stream.resume_briefly()):
-                    return False
-                if self._is_held:
-                    return True
-            return self._read_in_hub()
-        finally:
-            self._is_resting = True
-
-    def _read_in_hub(self) -> bool:
-        """Read and parse as long as :meth:`_pump` would before it waits.
-
-        :returns: False if a greenlet has to go on.
-        """
-        reactor, inbox, outbox, stream = self._reactor, self._inbox, self._outbox, self._stream
-        assert stream is not None
-        while True:
-            try:
-                size = self._read()
-            except _End as end:
-                self._failure = end
-                return False
-            if size == 0:
-                self._found = 0
-                return False
-            if size > 0:
-                self._found = size  # should the parser be interrupted
-                is_done = stream.digest_briefly(reactor.buffer, HEADROOM, HEADROOM + size, time())
-                if not self._note_parsed(size, is_done):
-                    return False
-                if self._is_held:
-                    return True
-            if inbox.has_bytes():
-                if size == NOTHING or inbox.take_burst() or reactor.rota.is_over():
-                    inbox.end_burst()
-                    self._attention = True
-                    return False
-            elif size == NOTHING or not inbox.take_flow():
-                break
-        if outbox.is_dirty or outbox.is_stalled:
-            outbox.flush()
-        if inbox.transport is not None:
-            inbox.watch(self, reactor.is_libuv)
-        return True
-
-    def _note_parsed(self, size: int, is_done: bool) -> bool:
-        """Take note that the parser has stopped; False: not because of a hold, and not at the end
-        of the bytes.
-        """
-        if not is_done and not self._is_held:
-            return False
-        self._found = NOTHING
-        if not is_done:
-            self._chunk_size = size
-            return True
-        assert self._stream is not None
-        self._note_digested(self._stream, size)
-        return True
-
     # Time
 
     def _begin(self) -> None:
         """Start the clocks: the websocket is ready."""
         if self._life.state != UPGRADING:  # another greenlet has given up meanwhile
-            raise _End(self._life.reason or "closed")
+            raise End(self._life.reason or "closed")
         now = monotonic()
         self._start_time = now
         self._life.step(READY)
         self._schedule.begin(now)
         self._arm()
-
-    def _arm(self) -> None:
-        """Set the alarm for what is due first."""
-        due = NEVER if self._life.has_ended else self._schedule.next_due(self._attention)
-        self._reactor.clock.set(self, due)
 
     def _ring(self, due: float, now: float) -> None:
         """Do what is due; runs in the hub."""
@@ -1014,15 +683,15 @@ class GeventSession(HubSession):
                 self._attention = True
                 return
             if self._outbox.has_failed and not life.is_upgraded:
-                raise _End(f"{life.reason} while sending the request")
-            raise _End(life.reason)
+                raise End(f"{life.reason} while sending the request")
+            raise End(life.reason)
         if not life.is_upgraded:
             now = monotonic()
             if now >= schedule.linger_due:
                 yield from self._end_answer()  # no more of its body comes
             if now >= schedule.open_due:
                 yield from self._end_answer()
-                raise _End(
+                raise End(
                     f"timed out after {self._websocket.open_timeout:g} s while waiting for the "
                     f"answer to the upgrade"
                 )
@@ -1036,7 +705,7 @@ class GeventSession(HubSession):
                 self._attention = True
             elif not schedule.take_excuse(now):
                 yield events.Unresponsive()
-                raise _End(f"disconnected; exceeded {schedule.ping_timeout:g}s ping timeout")
+                raise End(f"disconnected; exceeded {schedule.ping_timeout:g}s ping timeout")
             elif schedule.ping_rate != NEVER:
                 # The blocked hub may have kept our pings from leaving, too.
                 self._send_ping()
@@ -1152,43 +821,12 @@ class GeventSession(HubSession):
             self._schedule.begin_closing(monotonic())
             self._arm()
 
-    # Ending; see the table on top
-
-    def close(self) -> None:
-        """Close the socket; the iteration ends. Returns at once; idempotent."""
-        life = self._life
-        if life.is_elsewhere:
-            if self._is_left:
-                return  # the WebSocket knows that nobody reads on; _release() is about to follow
-            raise life.refusal()
-        if self._is_over():
-            return
-        self._let_go()
-        if not life.has_ended:
-            if life.state != DROPPED:
-                life.step(DROPPED)
-            self._wake()
-
-    def force_disconnect(self) -> None:
-        """Have the connection dropped, without a closing handshake. Returns at once."""
-        life = self._life
-        if life.is_forked or life.is_elsewhere:
-            raise life.refusal()
-        if self._is_over():
-            return
-        self._outbox.flush()
-        self._fail(_FORCED if life.is_upgraded else _GIVEN_UP)
+    # Ending; see the table of all verbs in commands.py
 
     def end(self) -> None:
         """Have the connection ended when what is queued has left, or after a second."""
         self._linger()
         self._fail(self._websocket.violation or "disconnected; protocol error")
-
-    def _fail(self, reason: str) -> None:
-        """Note why the session is over, and have the greenlet yield it."""
-        if not self._life.has_ended:
-            self._outbox.fail(reason)
-            self._wake()
 
     def _linger(self) -> None:
         """Let the queue leave, end our half of the stream, and wait for the peer to end its half.
@@ -1217,176 +855,5 @@ class GeventSession(HubSession):
                     is_shut = True
                 if self._receive() == 0:
                     return
-        except _End:
+        except End:
             pass  # the peer is gone: the end is the same
-
-    def _abandon(self) -> None:
-        """Let go of the connection without a byte: this is a forked child, and it is not ours."""
-        if not self._life.has_ended:
-            self._life.step(FORKED)
-        self._attention = True
-        if self._approach is not None:
-            self._wake()
-        try:
-            if self._has_websocket():
-                stream = self._websocket.parser
-                if stream is not None:
-                    stream.close()  # what is left of a chunk is the parent's, too
-        finally:
-            self._release()
-
-    def _expire(self) -> None:
-        """End without a byte: no loop will ever run this session again."""
-        self._life.fail(_HUB_IS_OVER)
-        self._release()
-
-    def _is_over(self) -> bool:
-        """Whether the hub was destroyed; if so, all of its sessions end."""
-        reactor = self._reactor
-        if reactor is None or not reactor.is_over:
-            return False
-        reactor.expire()
-        return True
-
-    def _detach(self) -> None:
-        """Copy what is left of the reactor's buffer: another session wants to read into it."""
-        if self._has_websocket():
-            stream = self._websocket.parser
-            if stream is not None:
-                stream.detach()
-
-    def _let_go(self) -> None:
-        """Close the transport and all that watches it; idempotent."""
-        transport = self._outbox.transport  # the inbox reads from the same one
-        try:
-            self._inbox.close()
-        finally:
-            try:
-                self._outbox.close()
-            finally:
-                if transport is not None:
-                    self._close_transport(transport)
-
-    def _close_transport(self, transport: Transport) -> None:
-        try:
-            if self._has_websocket():
-                tracer = self._websocket.tracer
-                if tracer.meter is transport:  # type: ignore[comparison-overlap]
-                    tracer.meter = None
-        finally:
-            transport.close()
-
-    def _release(self) -> None:
-        """End the session: close everything, and wake every sender that waits; idempotent."""
-        life = self._life
-        if life.state == ENDED:
-            return
-        if not life.is_forked:
-            if life.is_elsewhere and self._hand_over():
-                return
-            life.step(ENDED)
-        self._mailbox = self._stream = self._rouse = self._failure = None
-        self._is_held = False
-        try:
-            self._let_go()
-        finally:
-            self._outbox.clear()
-            self._leave()
-        # If the websocket was connected again before this iteration was dropped, its present
-        # connection is not ours.
-        if life.is_forked or not self._has_websocket():
-            return
-        websocket = self._kept = self._websocket
-        if websocket.is_driven_by(self):
-            websocket.on_disconnect()
-            # It keeps its session: a cycle would be left to the garbage collector.
-            self._kept = None
-
-    def _hand_over(self) -> bool:
-        """Have the hub, which is another thread's, release the session: nobody else may touch its
-        watchers.
-
-        :returns: False: the hub is over, and nothing watches any more.
-        """
-        loop = self._hub.loop
-        if loop is None:
-            return False
-        try:
-            loop.run_callback_threadsafe(self._release)
-        except Exception:
-            return False  # the loop was destroyed just now; each kind has an error of its own
-        return True
-
-    def _leave(self) -> None:
-        """Be no session of the reactor's any more."""
-        reactor = self._reactor
-        if reactor is None:
-            return
-        if self._life.is_elsewhere and not self._life.is_forked:
-            reactor.forget(self)  # its loop is over, as _hand_over() has found
-        elif reactor.is_over:
-            reactor.expire()
-        else:
-            reactor.clock.set(self, NEVER)
-            reactor.remove(self)
-
-
-def count_session(session: GeventSession, traffic: Traffic) -> None:
-    """Have messages and bytes of a session counted whose iteration has not begun."""
-    session._count(traffic)
-
-
-class Regulator:
-    """What a :class:`greenws.Connection` needs of its session, beyond the contract.
-
-    :param session: the session, which runs.
-    """
-
-    __slots__ = ("_session",)
-
-    def __init__(self, session: GeventSession) -> None:
-        self._session = session
-
-    def hold(self) -> bool:
-        """Read nothing more until :meth:`release` is called; False: the session is over."""
-        return self._session._hold()
-
-    def release(self) -> None:
-        """Read on; idempotent."""
-        self._session._go_on()
-
-    def rest(self, mailbox: Mailbox, rouse: Callable[[], object]) -> None:
-        """Let the session do without a greenlet while it waits, if it can.
-
-        The hub reads then, and parses what comes, as long as that is messages for the mailbox, one
-        whole frame each. Whenever the iteration has yielded :data:`RESTING`, it need not be
-        continued before ``rouse`` is called, which is to do so in a greenlet of its own, at once.
-
-        A session whose parser calls functions of the user's, or inflates, does not rest. Nor does
-        one of a class of the user's, which may not know :data:`RESTING`.
-
-        :param mailbox: its ``accept`` takes the messages, unless it says otherwise.
-        """
-        session = self._session
-        stream = session._websocket.parser
-        if type(session) is not GeventSession or stream is None:
-            return
-        if stream.tracer is None and stream.deflate is None:
-            session._mailbox, session._stream, session._rouse = mailbox, stream, rouse
-
-    @property
-    def has_broken(self) -> bool:
-        """Whether the connection was found broken by a write."""
-        return self._session._has_broken()
-
-    def begin_pieces(self) -> None:
-        """Have other messages wait for one that is sent in pieces; waits for its turn."""
-        self._session._outbox.begin_pieces()
-
-    def send_piece(self, opcode: int, payload: Payload, rsv1: bool, fin: bool) -> None:
-        """Send a piece as a fragment; see :meth:`.outbox.Outbox.put_piece`."""
-        self._session._outbox.put_piece(opcode, payload, rsv1, fin)
-
-    def end_pieces(self) -> None:
-        """Let other messages go on; idempotent."""
-        self._session._outbox.end_pieces()
