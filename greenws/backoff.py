@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from .errors import ProxyFail
 from .events import ConnectFail, Disconnected, Rejected
+from .options import check_number
 
 if TYPE_CHECKING:
     from .events import AnyEvent
@@ -77,6 +78,10 @@ class Backoff:
     def __post_init__(self) -> None:
         if self.retry is not None and not callable(self.retry):
             raise TypeError("retry must be callable, or None")
+        for name in ("min_wait", "max_wait", "factor", "jitter", "reset_after"):
+            check_number(name, getattr(self, name))
+        if self.max_tries is not None:
+            check_number("max_tries", self.max_tries, is_whole=True)
         if not 0 <= self.min_wait <= self.max_wait:
             raise ValueError("min_wait must be 0 or more, and at most max_wait")
         if not self.factor >= 1:

@@ -16,7 +16,7 @@ from gevent.event import Event
 
 from . import events
 from .backoff import Backoff, Outcome, find_retry_after, read_reconnect
-from .constants import EXIT_TIMEOUT, SHORTEST_WAIT
+from .constants import EXIT_TIMEOUT, LONGEST_WAIT, SHORTEST_WAIT
 from .drain import drain_at_exit
 from .errors import ProxyFail, WebSocketClosing, WebSocketError, WebSocketUnavailable
 from .handlers import HANDLER_NAMES, Handlers, find_handler
@@ -233,9 +233,11 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
         """Wait until the client has ended, or for ``timeout`` seconds.
 
         :raises Exception: what came out of a handler, as from :meth:`run`.
+        :raises TypeError: ``timeout`` is no number; a ValueError if it is negative.
         :raises RuntimeError: if a handler calls it without a timeout: it would wait for itself; or
             if a callback of the hub does, which cannot wait.
         """
+        check_timeout(timeout)
         if self.is_running and self._may_wait(timeout):
             if self._ended is None:
                 self._ended = Event()
@@ -251,6 +253,7 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
             False if ``timeout`` seconds have passed, or the opening has failed for good.
         :raises RuntimeError: as :meth:`join`.
         """
+        check_timeout(timeout)
         before = self._ready_time
         if not self.is_ready and self.is_running and self._may_wait(timeout):
             if self._settled is None:
@@ -924,4 +927,4 @@ def _wait(event: Event, seconds: float | None) -> bool:
     :returns: whether it was set.
     """
     with forks.set_in_child(event):
-        return bool(event.wait(seconds))
+        return bool(event.wait(None if seconds is None else min(seconds, LONGEST_WAIT)))

@@ -44,6 +44,9 @@ OPEN_TIMEOUT: Final = 30.0
 #: The shortest wait, in seconds: the resolution of libuv's timers.
 SHORTEST_WAIT: Final = 0.001
 
+#: The longest wait of one timer, in seconds, which is 31 years: libuv counts milliseconds.
+LONGEST_WAIT: Final = 1e9
+
 #: The default of ``send_timeout``: seconds that a sender waits at the high-water mark.
 SEND_TIMEOUT: Final = 30.0
 

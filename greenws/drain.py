@@ -18,6 +18,7 @@ from typing import Any
 from gevent import GreenletExit, spawn
 
 from .constants import EXIT_TIMEOUT
+from .options import check_seconds
 from .sessions.roster import Resident, Roster, find_roster, is_in_hub, list_rosters
 from .sessions.threads import make_lock, sleep
 from .sessions.wait import in_turns
@@ -64,11 +65,13 @@ def drain(timeout: float = 5, code: int = Status.GOING_AWAY, reason: str = "") -
 def check_drain(timeout: float, code: int, reason: str) -> None:
     """Check the arguments of :func:`drain`.
 
+    :raises TypeError: if one has a wrong type.
     :raises ValueError: if the code must not be sent, the reason is too long, or the timeout is
         negative.
     """
-    if not timeout >= 0:
-        raise ValueError("timeout must be 0 or more")
+    if timeout is None:
+        raise TypeError("timeout must be a number of seconds")
+    check_seconds("timeout", timeout)
     build_user_close(code, reason)
 
 

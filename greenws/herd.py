@@ -33,6 +33,7 @@ from typing import Any
 from gevent.event import Event
 
 from .admission import Admission, Turn
+from .constants import LONGEST_WAIT
 from .protocol.traffic import Traffic
 from .sessions import forks
 from .sessions.roster import Roster
@@ -304,4 +305,5 @@ class Herd:
 
     def _wait(self, signal: Event, timeout: float | None) -> bool:
         with forks.set_in_child(signal):
-            return bool(signal.wait(timeout)) and not self.is_of_parent
+            limit = None if timeout is None else min(timeout, LONGEST_WAIT)
+            return bool(signal.wait(limit)) and not self.is_of_parent

@@ -213,6 +213,8 @@ _SHOWN = 60
 
 
 def _show(value: object) -> str:
+    if isinstance(value, int) and value.bit_length() > 1024:
+        return f"a number of {value.bit_length()} bits"  # repr() refuses thousands of digits
     shown = repr(value)
     return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}... ({type(value).__name__})"
 
@@ -274,8 +276,14 @@ _COMPRESS_CHECKS: dict[str, Check] = {
 
 
 def _check_text(name: str, value: object) -> None:
-    if value is not None and not isinstance(value, str):
+    if value is None:
+        return
+    if not isinstance(value, str):
         raise TypeError(f"{name} must be str, not {type(value).__name__}")
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        raise ValueError(f"{name} must be text, without surrogates") from None
 
 
 def _check_path(name: str, value: object) -> None:
@@ -431,6 +439,24 @@ def check_seconds(name: str, value: object) -> None:
         raise TypeError(f"{name} must be a number of seconds, or None, not {_show(value)}")
     if not value >= 0:
         raise ValueError(f"{name} must not be negative")
+    _check_magnitude(name, value)
+
+
+def check_number(name: str, value: object, is_whole: bool = False) -> None:
+    """Check that a value is a number, of any size; errors as :func:`check_option`.
+
+    :param is_whole: whether it has to be an int.
+    """
+    if not isinstance(value, int if is_whole else (int, float)) or isinstance(value, bool):
+        noun = "an int" if is_whole else "a number"
+        raise TypeError(f"{name} must be {noun}, not {_show(value)}")
+    _check_magnitude(name, value)
+
+
+def _check_magnitude(name: str, value: object) -> None:
+    # A float has room for any number of seconds, and an int may be too large for a float.
+    if isinstance(value, int) and not -_LARGEST < value < _LARGEST:
+        raise ValueError(f"{name} must be less than 2 ** 62")
 
 
 CHECKS: dict[str, Check] = {

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from math import inf
 from random import random
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol, TypedDict
@@ -17,7 +18,7 @@ from gevent.event import Event as GeventEvent
 
 from . import events
 from .backoff import find_retry_after
-from .constants import SHORTEST_WAIT
+from .constants import LONGEST_WAIT, SHORTEST_WAIT
 from .options import WEBSOCKET_OPTIONS, check_option, check_seconds, refuse_option
 from .sessions import forks
 
@@ -144,7 +145,9 @@ def _persist(
             elif event.name in ("rejected", "connect_fail") and respect_retry_after:
                 retry_after = find_retry_after(event)
             yield event
-        random_part = random() * min(max_wait - min_wait, 2 ** min(failures, 64))
+        # There is nothing to add to a wait without an end, and "inf - inf" is no number.
+        room = max_wait - min_wait if min_wait < inf else 0.0
+        random_part = random() * min(room, 2 ** min(failures, 64))
         delay = min_wait + random_part
         if retry_after is not None:
             delay = max(delay, retry_after + max(0.0, random_part))
@@ -157,7 +160,7 @@ def _persist(
 def _wait(event: ExitEvent, seconds: float) -> bool:
     """Wait for ``event``, of any kind, without blocking the hub."""
     if not isinstance(event, threading.Event):
-        return bool(event.wait(seconds))
+        return bool(event.wait(min(seconds, LONGEST_WAIT)))
     # The wait() of a threading.Event would block the hub, unless threading is patched.
     end = monotonic() + seconds
     while not event.is_set():

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from gevent import Timeout
 
 from . import errors
-from .constants import SHORTEST_WAIT
+from .constants import LONGEST_WAIT, SHORTEST_WAIT
+from .options import check_seconds
 from .sessions.mailbox import Ticket
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ def send_in_time(send: Callable[[], object], timeout: float | None) -> None:
     if timeout is None or timeout == float("inf"):
         send()
         return
-    limit = Timeout(max(SHORTEST_WAIT, timeout))
+    limit = Timeout(min(max(SHORTEST_WAIT, timeout), LONGEST_WAIT))
     limit.start()
     try:
         send()
@@ -167,14 +168,9 @@ def check_timeout(timeout: float | None) -> None:
     """Check the time limit of a call.
 
     :raises TypeError: it is no number.
-    :raises ValueError: it is negative.
+    :raises ValueError: it is negative, or too large.
     """
-    if timeout is None:
-        return
-    if not isinstance(timeout, (int, float)) or isinstance(timeout, bool):
-        raise TypeError("timeout must be a number of seconds, or None")
-    if not timeout >= 0:
-        raise ValueError("timeout must not be negative")
+    check_seconds("timeout", timeout)
 
 
 def encode_request(message: object) -> str | bytes | bytearray | memoryview:

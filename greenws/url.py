@@ -18,6 +18,7 @@ DEFAULT_PORTS = {"ws": 80, "wss": 443}
 _PATH_SAFE = "/:@!$&'()*+,;=-._~%"
 _QUERY_SAFE = _PATH_SAFE + "?"
 _SPACE_OR_CONTROL = re.compile(r"[\x00-\x20\x7f]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _BAD_IN_HOST = re.compile(r"[\x00-\x20\x7f<>\"\\^`{|}%/?#@\[\]]")
 _BRACKETED = re.compile(r"\[[^\[\]]*:[^\[\]]*\](:.*)?")
 _ZONE = re.compile(r"[0-9A-Za-z._~-]+")
@@ -119,6 +120,8 @@ def _parse(url: str) -> URL:
         host = parts.hostname
     else:  # urlsplit() accepts it
         raise ValueError(f"url has an invalid host: {address[:MAX_QUOTED]!r}")
+    if _SURROGATE.search(parts.path + parts.query + parts.netloc.rpartition("@")[0]):
+        raise ValueError(f"url has surrogates, which are no text: {redact_url(url)!r}")
     resource = _quote(parts.path, _PATH_SAFE) or "/"
     if parts.query:
         resource += "?" + _quote(parts.query, _QUERY_SAFE)

@@ -691,7 +691,7 @@ def check_run_options(
         # Each connection of a client comes through here, so the usual values are not looked up.
         if value is default or value is None:
             continue
-        if not (type(value) in _NUMBERS and value >= 0):
+        if not (type(value) in _NUMBERS and 0 <= value <= constants.LONGEST_WAIT):
             check_option(name, value)
     if auto_pong is not True:
         check_option("auto_pong", auto_pong)

@@ -107,11 +107,28 @@ def test_number_out_of_its_range_is_refused(options: dict[str, Any], fault: str)
 
 
 @pytest.mark.parametrize(
-    "options", [{"min_wait": "1"}, {"factor": None}, {"max_tries": "3"}, {"retry": True}]
+    "options",
+    [
+        {"min_wait": "1"},
+        {"min_wait": True},
+        {"max_wait": None},
+        {"factor": None},
+        {"jitter": [1]},
+        {"max_tries": "3"},
+        {"max_tries": 1.5},
+        {"reset_after": "x"},
+        {"retry": True},
+    ],
 )
-def test_option_of_another_type_is_a_type_error(options: dict[str, Any]) -> None:
-    with pytest.raises(TypeError):
+def test_option_of_another_type_is_named(options: dict[str, Any]) -> None:
+    with pytest.raises(TypeError, match=f"^{next(iter(options))} must"):
         Backoff(**options)
+
+
+@pytest.mark.parametrize("name", ["min_wait", "max_wait", "factor", "reset_after", "max_tries"])
+def test_number_too_large_for_a_float_is_named(name: str) -> None:
+    with pytest.raises(ValueError, match=f"^{name} must"):
+        Backoff(**{name: 10**400})  # type: ignore[arg-type]
 
 
 def test_unknown_option_is_a_type_error() -> None:

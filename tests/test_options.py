@@ -372,6 +372,8 @@ def test_value_in_an_error_is_cut() -> None:
         (True, TypeError),
         (-1, ValueError),
         (math.nan, ValueError),
+        (10**400, ValueError),
+        pytest.param(10**5000, ValueError, id="without bounds"),
     ],
 )
 def test_wrong_numbers_of_a_run_are_named(name: str, value: Any, error: type[Exception]) -> None:
@@ -610,3 +612,49 @@ def test_an_instance_holds_only_what_differs() -> None:
 def test_options_of_one_instance_are_no_others() -> None:
     greenws.WebSocket(URL, max_size=7)
     assert greenws.WebSocket(URL).max_size == WebSocketDefaults.max_size
+
+
+# Text that is none, and numbers beyond any time
+
+
+@pytest.mark.parametrize("name", ["agent", "origin", "server_hostname"])
+@pytest.mark.parametrize("make", [greenws.WebSocket, greenws.Client, greenws.connect])
+def test_text_with_surrogates_is_named(make: Any, name: str) -> None:
+    with pytest.raises(ValueError, match=f"^{name} must be text"):
+        make(URL, **{name: "\udcff"})
+
+
+@pytest.mark.parametrize("url", ["ws://h/\udcff", "ws://h/?\ud800", "ws://\udcff:x@h/"])
+@pytest.mark.parametrize("make", [greenws.WebSocket, greenws.Client, greenws.connect])
+def test_url_with_surrogates_says_so(make: Any, url: str) -> None:
+    with pytest.raises(ValueError, match=r"^url has surrogates"):
+        make(url)
+
+
+CALLS: dict[str, Any] = {
+    "join": lambda timeout: greenws.Client(URL).join(timeout),
+    "wait_ready": lambda timeout: greenws.Client(URL).wait_ready(timeout),
+    "drain": lambda timeout: greenws.drain(timeout),
+    "group": lambda timeout: greenws.ClientGroup().join(timeout),
+    "draining a group": lambda timeout: greenws.ClientGroup().drain(timeout),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("value", ["1", [], True, -1, math.nan, 10**400])
+def test_wrong_timeout_of_a_call_is_named(call: str, value: Any) -> None:
+    error = ValueError if type(value) in (int, float) else TypeError
+    with pytest.raises(error, match=r"^timeout must"):
+        CALLS[call](value)
+
+
+def test_drain_has_a_limit() -> None:
+    with pytest.raises(TypeError, match=r"^timeout must"):
+        greenws.drain(None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["max_size", "open_timeout", "write_limit", "ssl_verify"])
+def test_number_that_python_cannot_print_is_an_error_with_the_name(name: str) -> None:
+    for value in (10**5000, -(10**5000)):
+        with pytest.raises((TypeError, ValueError), match=name):
+            greenws.WebSocket(URL, **{name: value})  # type: ignore[arg-type]

@@ -96,7 +96,10 @@ def build_close_payload(code: int | None, reason: str | bytes = b"") -> bytes:
         UTF-8, or stands without a code.
     """
     if isinstance(reason, str):
-        reason = reason.encode("utf-8")
+        try:
+            reason = reason.encode("utf-8")
+        except UnicodeEncodeError:
+            raise ValueError("reason must be text, without surrogates") from None
     elif isinstance(reason, bytes):
         reason.decode("utf-8")
     else:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from time import monotonic
 from typing import Any
 
-from ..constants import SHORTEST_WAIT
+from ..constants import LONGEST_WAIT, SHORTEST_WAIT
 
 #: gevent's event loop, and a watcher of that loop. Each kind of loop has classes of its own, and
 #: gevent has no public type for any of them.
@@ -151,7 +151,8 @@ class Clock:
             self._stop()
             self._timer_due = first._due_at
             # libuv warns of anything shorter.
-            self._timer = self._loop.timer(max(SHORTEST_WAIT, first._due_at - monotonic()))
+            seconds = max(SHORTEST_WAIT, first._due_at - monotonic())
+            self._timer = self._loop.timer(min(seconds, LONGEST_WAIT))
             # From now on, and not from the time that the loop knows: the hub may have been held
             # since, and the timer would fire too early.
             self._timer.start(self._ring, update=True)

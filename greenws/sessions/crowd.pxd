@@ -1,6 +1,7 @@
 cimport cython
 
 from greenws.sessions.clock cimport Alarm
+from greenws.sessions.rota cimport Rota
 
 cdef int _MAX_CALM_TURNS
 cdef Py_ssize_t _CHAIN
@@ -32,6 +33,10 @@ cdef class Crowd:
     cdef int _calm_turns
     cdef double _began
     cdef object _check
+    cdef Rota _rota
+    cdef object _loop
+    cdef object _timer
+    cdef bint _is_late
     cdef readonly bint is_crowded
 
     cdef bint wake(self, Member member) except -1
@@ -41,6 +46,10 @@ cdef class Crowd:
     cpdef end_turn(self)
     cdef _gather(self)
     cdef bint _is_over(self) except -1
+    cdef bint _may_put_off(self) except -1
+    cdef _arm(self)
+    cdef _disarm(self)
+    cpdef _resume_late(self)
     cpdef disperse(self)
     @cython.locals(member=Member)
     cpdef clear(self)

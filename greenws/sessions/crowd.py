@@ -4,6 +4,9 @@ When many descriptors are readable at once, the sessions behind them run one aft
 the hub in between: each switches to the next when it parks. That is half the switches, and with
 thousands of connections most of the cost of a switch is memory that is not in the cache.
 docs/tuning.rst has the figures.
+
+A loop without a watcher that is called after all descriptors, libuv's, has no crowd. But it has a
+bound as well: once a turn has lasted, the sessions that are ready go on in the next ones.
 """
 
 from __future__ import annotations
@@ -15,7 +18,8 @@ from typing import Any
 from gevent import getcurrent
 from greenlet import greenlet
 
-from .clock import Alarm, Watcher, close_watcher
+from .clock import Alarm, Loop, Watcher, close_watcher
+from .rota import Rota
 
 # The unbound method, so that a switch looks nothing up. gevent's Hub.switch would first ask the
 # current greenlet for a switch_out(), which ours does not have.
@@ -101,21 +105,35 @@ class Crowd:
     :param check: a watcher of the loop's that is called after those of all descriptors that a poll
         has found ready; None: the loop has none, and there is never a crowd.
     :param size: see :data:`CROWD`.
+    :param rota: tells when a turn has lasted, for a loop in which there is no crowd; None: the
+        members are resumed whenever they are ready.
+    :param loop: gevent's loop, which a ``rota`` needs.
     """
 
     __slots__ = (
         "_began",
         "_calm_turns",
         "_check",
+        "_is_late",
+        "_loop",
         "_next",
         "_ready",
+        "_rota",
         "_size",
+        "_timer",
         "_wakes",
         "is_crowded",
     )
 
-    def __init__(self, check: Watcher, size: int = CROWD) -> None:
+    def __init__(
+        self, check: Watcher, size: int = CROWD, rota: Rota | None = None, loop: Loop = None
+    ) -> None:
         self._check = check
+        self._rota = rota
+        self._loop = loop
+        # Whether members wait for a later turn, without a crowd; and what calls them then.
+        self._is_late = False
+        self._timer: Watcher = None
         self._size = size if check is not None else 0
         # Members that are ready, and which of them is the next to be resumed.
         self._ready: list[Member] = []
@@ -135,11 +153,15 @@ class Crowd:
         """
         self._wakes += 1
         if not self.is_crowded:
-            if self._wakes <= _BURST or not self._size:
+            if not self._size:
+                if not self._is_late and not self._may_put_off():
+                    return False
+            elif self._wakes <= _BURST:
                 return False
-            # So many in one turn: the rest of them is resumed in the next turns. Their watchers
-            # fire again, so the loop does not sleep before.
-            self._gather()
+            else:
+                # So many in one turn: the rest of them is resumed in the next turns. Their watchers
+                # fire again, so the loop does not sleep before.
+                self._gather()
         if not member._is_listed:  # or it is left over from the turn before
             member._is_listed = True
             self._ready.append(member)
@@ -190,6 +212,35 @@ class Crowd:
         """Tell whether the members have run for long enough in this turn."""
         return monotonic() - self._began >= _TURN_TIME
 
+    def _may_put_off(self) -> bool:
+        """Whether this turn has lasted, and members that are ready have to wait for another one."""
+        if self._rota is None or self._wakes % _LOOK or not self._rota.is_over():
+            return False
+        self._is_late = True
+        self._arm()
+        return True
+
+    def _arm(self) -> None:
+        # Not a callback: the loop runs many of them before it looks at descriptors.
+        self._timer = self._loop.timer(0)
+        self._timer.start(self._resume_late)
+
+    def _disarm(self) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            close_watcher(timer)
+
+    def _resume_late(self) -> None:
+        self._disarm()
+        try:
+            self._resume_ready()
+        finally:
+            # The watchers of those that are left may have been stopped by an error, which libuv
+            # does; so the next turn does not depend on them.
+            self._is_late = bool(self._ready)
+            if self._is_late:
+                self._arm()
+
     def disperse(self) -> None:
         """Cease to be a crowd. Members that are ready are woken again by their watchers."""
         self.clear()
@@ -202,6 +253,9 @@ class Crowd:
         self.clear()
         self.is_crowded = False
         self._size = 0
+        self._rota = None
+        self._is_late = False
+        self._disarm()
         if self._check is not None:
             close_watcher(self._check)
 

@@ -26,7 +26,7 @@ from time import monotonic
 from gevent import get_hub, getcurrent
 from gevent.event import Event
 
-from ..constants import MAX_CONTROL_PAYLOAD
+from ..constants import LONGEST_WAIT, MAX_CONTROL_PAYLOAD
 from ..protocol.frame import Payload, append_frame
 from ..protocol.opcode import Opcode
 from ..protocol.slices import Steps
@@ -542,7 +542,9 @@ class Outbox(Flushable):
             self._waiters.append(room)
         try:
             taken = self._taken
-            while not room.wait(self._send_timeout):
+            timeout = self._send_timeout
+            limit = None if timeout is None else min(timeout, LONGEST_WAIT)
+            while not room.wait(limit):
                 if self._taken == taken and not self._may_be_still(room):
                     self.fail(f"socket fail; nothing was taken for {self._send_timeout:g} s")
                     break

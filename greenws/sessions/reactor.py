@@ -177,10 +177,10 @@ class Reactor:
             # Watchers of others come first. The priority is set by hand, as the loop that CFFI
             # makes ignores the argument.
             idle.priority = prepare.priority = check.priority = _LAST
-        #: Who runs next.
-        self.crowd: Crowd = Crowd(check)
         #: How long a turn lasts, and who goes on in the next one.
         self.rota: Rota = Rota(loop, not self.is_libuv)
+        #: Who runs next.
+        self.crowd: Crowd = Crowd(check, rota=self.rota, loop=loop)
         #: What leaves at the end of a turn.
         self.turn: Turn = Turn(loop, prepare, self.crowd, self.rota)
         #: Whether the loop sleeps as soon as there is nothing to do.

@@ -17,6 +17,7 @@ from gevent.event import Event
 from gevent.hub import Hub
 from gevent.monkey import get_original
 
+from ..constants import LONGEST_WAIT
 from . import forks, threads
 
 if TYPE_CHECKING:
@@ -164,7 +165,7 @@ class Vigil:
         the parent's, no longer.
         """
         with forks.set_in_child(self._over):
-            self._over.wait(seconds)
+            self._over.wait(min(seconds, LONGEST_WAIT))
 
     def end(self) -> None:
         """Be told of no more ends."""

@@ -621,6 +621,9 @@ class GeventSession(CommandedSession):
                 self._resume()
                 if self._is_parked:
                     self._reactor.busy_poll.note()
+            elif self._reactor.is_libuv:
+                # Thousands may wait for later turns; in each, their watchers would fire again.
+                self._inbox.unwatch()
         else:
             # The watcher is level-triggered: while our greenlet is busy it would fire on every
             # turn of the loop. _receive starts it again.

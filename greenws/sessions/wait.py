@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from gevent import Greenlet, get_hub, sleep
 from gevent.hub import Waiter
 
+from ..constants import LONGEST_WAIT
 from . import forks
 from .roster import is_in_hub
 
@@ -144,7 +145,7 @@ def wait_any(watchers: Sequence[Any], seconds: float | None) -> Any:
     generation = forks.generation
     hub = get_hub()
     waiter: Waiter[Any] = Waiter(hub)
-    timer = None if seconds is None else hub.loop.timer(seconds)
+    timer = None if seconds is None else hub.loop.timer(min(seconds, LONGEST_WAIT))
     try:
         for watcher in watchers:
             watcher.start(waiter.switch, watcher)

@@ -15,6 +15,7 @@ from gevent.socket import getaddrinfo
 
 from ..constants import MAX_MESSAGE_SIZE
 from ..errors import WebSocketClosed
+from ..options import check_number, check_option, check_seconds
 from ..status import Status
 from .behaviour import Behaviour, accept, echo
 from .journal import Journal, Message
@@ -94,12 +95,25 @@ class EchoServer:
     ) -> None:
         _check_behaviour("handler", handler)
         _check_behaviour("opening", opening)
-        if isinstance(subprotocols, str):
-            raise TypeError("subprotocols must be a list of str, not str")
-        if open_timeout is not None and not open_timeout > 0:
+        if not isinstance(host, str):
+            raise TypeError(f"host must be str, not {type(host).__name__}")
+        check_number("port", port, is_whole=True)
+        if not 0 <= port < 1 << 16:
+            raise ValueError("port must be 0 to 65535")
+        _check_subprotocols(subprotocols)
+        if not isinstance(compress, (bool, Mapping)):
+            kind = type(compress).__name__
+            raise TypeError(f"compress must be True, False or a mapping, not {kind}")
+        check_option("max_size", max_size)
+        check_number("history", history, is_whole=True)
+        if history < 0:
+            raise ValueError("history must be 0 or more")
+        check_seconds("close_timeout", close_timeout)
+        check_seconds("open_timeout", open_timeout)
+        if open_timeout == 0:
             raise ValueError("open_timeout must be more than 0, or None")
-        if max_openings is not None and not max_openings > 0:
-            raise ValueError("max_openings must be more than 0, or None")
+        _check_count("receive_buffer", receive_buffer)
+        _check_count("max_openings", max_openings)
         self.handler = handler
         self.opening = opening
         self.host = host
@@ -383,6 +397,24 @@ def _run(behaviour: Behaviour, connection: ServerConnection) -> None:
         raise TypeError(
             f"{behaviour!r} returned a behaviour: call it, and give the result to the server"
         )
+
+
+def _check_subprotocols(value: object) -> None:
+    if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
+        raise TypeError(f"subprotocols must be a list of str, not {type(value).__name__}")
+    for name in value:
+        if not isinstance(name, str):
+            raise TypeError(f"subprotocols must be a list of str, not of {type(name).__name__}")
+
+
+def _check_count(name: str, value: object) -> None:
+    """Check an int that is more than 0, or None."""
+    if value is None:
+        return
+    check_number(name, value, is_whole=True)
+    assert isinstance(value, int)
+    if value <= 0:
+        raise ValueError(f"{name} must be more than 0, or None")
 
 
 def _check_behaviour(name: str, behaviour: object) -> None:

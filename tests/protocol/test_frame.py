@@ -213,3 +213,8 @@ def test_fitted_reason_is_cut_between_characters() -> None:
     assert fit_close_reason("x" + "ü" * 100) == "x" + "ü" * 61
     assert fit_close_reason("short") == "short"
     assert fit_close_reason("\ud800") == "?"
+
+
+def test_reason_with_surrogates_says_so() -> None:
+    with pytest.raises(ValueError, match=r"^reason must be text"):
+        build_close_payload(1000, "\udcff")

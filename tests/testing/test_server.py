@@ -271,10 +271,46 @@ def test_behaviour_factory_that_was_not_called_is_an_error() -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"handler": "echo"}, {"opening": None}, {"subprotocols": "chat"}]
+    "options",
+    [
+        {"handler": "echo"},
+        {"opening": None},
+        {"host": b"127.0.0.1"},
+        {"port": "80"},
+        {"subprotocols": "chat"},
+        {"subprotocols": 5},
+        {"subprotocols": [b"chat"]},
+        {"compress": "yes"},
+        {"compress": None},
+        {"max_size": "1"},
+        {"history": 1.5},
+        {"receive_buffer": "1"},
+        {"close_timeout": "1"},
+        {"open_timeout": "1"},
+        {"max_openings": [1]},
+    ],
 )
-def test_wrong_type_is_a_type_error(options: dict[str, object]) -> None:
-    with pytest.raises(TypeError):
+def test_option_of_another_type_is_named(options: dict[str, object]) -> None:
+    with pytest.raises(TypeError, match=next(iter(options))):
+        EchoServer(**options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"port": -1},
+        {"port": 65536},
+        {"max_size": 0},
+        {"history": -1},
+        {"receive_buffer": 0},
+        {"close_timeout": -1},
+        {"open_timeout": 0},
+        {"open_timeout": -1},
+        {"max_openings": 0},
+    ],
+)
+def test_option_out_of_its_range_is_named(options: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match=next(iter(options))):
         EchoServer(**options)  # type: ignore[arg-type]
 
 
