@@ -15,20 +15,24 @@ class Metric:
     :param unit: the unit of the values.
     :param more_is_better: whether the greater value is the better one.
     :param tolerance: the spread, relative to the median, within which values stand still.
+    :param cpu: the metric of the CPU time that belongs to the values.
+    :param is_timed: whether the values depend on wall time, and can be judged by CPU time instead.
     """
 
     title: str
     unit: str
     more_is_better: bool
     tolerance: float
+    cpu: str = "cpu"
+    is_timed: bool = False
 
 
 METRICS = {
-    "rate": Metric("messages a second", "1/s", True, 0.05),
-    "cpu": Metric("CPU time each", "µs", False, 0.05),
+    "rate": Metric("messages a second", "1/s", True, 0.05, is_timed=True),
+    "cpu": Metric("CPU time of a message", "µs", False, 0.05),
     "memory": Metric("memory a connection", "KiB", False, 0.02),
     "at-work": Metric("memory at work, relative to idle", "x", False, 0.02),
-    "time": Metric("time for all", "ms", False, 0.15),
+    "time": Metric("time for all", "ms", False, 0.15, is_timed=True),
     "p99": Metric("99th percentile of round trips", "ms", False, 0.25),
 }
 
@@ -61,7 +65,7 @@ class Row:
     :param bars: what greenws must reach; a run with a missed bar fails.
     :param aim: the result beyond the bars; a missed aim is only told.
     :param waits: what else the wall time of the row depends on, besides the client; empty: nothing.
-        On a shared machine, a row of the metrics ``rate`` and ``time`` is judged by CPU time.
+        On a shared machine, a row whose metric is timed is judged by CPU time.
     :param needs: the abilities that a peer must have, besides ``work``.
     :param options: the options of the task.
     :param subject: the peer that the bars are about.

@@ -53,13 +53,17 @@ class Pace:
 
 @dataclass(frozen=True)
 class Server:
-    """The running server: its ports by scheme, its loop, the authority of its certificate, and the
-    number of its process."""
+    """The running server: its ports by scheme, its loop, and the authority of its certificate.
+
+    :param pid: the number of its process.
+    :param helpers: the numbers of other processes that belong to the measurement, such as a relay.
+    """
 
     ports: dict[str, int]
     loop: str
     cafile: str | None
     pid: int
+    helpers: tuple[int, ...] = ()
 
     def find_url(self, row: Row) -> str:
         """Return scheme, host and port for a row."""
@@ -185,7 +189,7 @@ class Measurement:
             result = None
             if peer.name not in self.failures:
                 progress(f"{self._place}: round {self.rounds}: {peer.name}")
-                watch = Watch(self._server.pid)
+                watch = Watch(self._server.pid, *self._server.helpers)
                 try:
                     result = measure(peer, self.row, self._server, self._pace)
                 except ClientFailure as error:

@@ -233,6 +233,7 @@ def _sum_up(row: Row, peer: Peer, mine: Sequence[Result], theirs: Sequence[Resul
     def compare(metric: str) -> Ratio | None:
         return None if is_subject else _compare(metric, mine, theirs)
 
+    cpu = METRICS[row.metric].cpu
     has_cpu = all("cpu" in result for result in found)
     has_rate = all("messages" in result for result in found)
     values = [value_of(row.metric, result) for result in found]
@@ -245,8 +246,8 @@ def _sum_up(row: Row, peer: Peer, mine: Sequence[Result], theirs: Sequence[Resul
         compare(row.metric),
         median_of("rate") if has_rate else None,
         compare("rate") if has_rate else None,
-        median_of("cpu") if has_cpu else None,
-        compare("cpu") if has_cpu else None,
+        median_of(cpu) if has_cpu else None,
+        compare(cpu) if has_cpu else None,
         median(result["cpu"] / result["seconds"] for result in found) if has_cpu else None,
     )
 
@@ -276,7 +277,7 @@ def _judge(bar: Bar, row: Row, lines: Sequence[Line], metric: str) -> Verdict:
         ratio.median
         for line in lines
         if line.family == bar.family
-        and (ratio := line.cpu_ratio if metric == "cpu" else line.ratio) is not None
+        and (ratio := line.ratio if metric == row.metric else line.cpu_ratio) is not None
     ]
     if not ratios:
         return _unknown(bar)
