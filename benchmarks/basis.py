@@ -13,7 +13,7 @@ from .load import Load
 from .rows import METRICS, Row
 
 _WHY = {
-    "cpu": "it is the client's own, whatever else runs",
+    "cpu": "it is the client's own; from other work it gets nothing but colder caches",
     "memory": "it does not depend on what else runs",
     "at-work": "it does not depend on what else runs",
     "p99": "waiting is the point of the row",
