@@ -59,7 +59,7 @@ PEERS: tuple[Peer, ...] = (
         "greenws",
         "greenws",
         ("greenws",),
-        _MANY | _TLS | _DEFLATE | {"wishes", "drain"},
+        _MANY | _TLS | _DEFLATE | {"wishes", "drain", "at_work"},
         "greenws",
     ),
     Peer(
