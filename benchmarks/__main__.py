@@ -12,11 +12,12 @@ from pathlib import Path
 
 from . import machine
 from .chart import to_svg
+from .open_network import Unavailable, run_far_server
 from .peers import Peer, find_peers
 from .report import Report, format_value, format_verdict, to_rst
 from .rows import ROWS, Row, find_rows
-from .runner import ROOT, Pace, run_row, run_server
-from .summary import RowSummary, summarize
+from .runner import ROOT, Pace, Server, run_row, run_server
+from .summary import Results, RowSummary, summarize
 
 #: The usual pace, and a pace that ends in two minutes on two cores.
 PACE = Pace(rounds=5, seconds=1.0, warmup=0.3)
@@ -28,6 +29,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
     try:
         rows = find_rows(options.only)
+        if options.quick and not options.only:
+            rows = [row for row in rows if row.link is None]
         peers = find_peers(options.peers.split(",") if options.peers else None)
     except ValueError as error:
         print(error, file=sys.stderr)
@@ -133,12 +136,32 @@ def run(report: Report, rows: list[Row], peers: list[Peer], pace: Pace, is_short
                 continue
             taking_part = [p for p in peers if not is_short or p.family in row.judges]
             place = f"[{number}/{len(rows)}] {row.name}"
-            results, failures = run_row(row, taking_part, server, pace, place, show_progress)
+            try:
+                results, failures = run_where(row, taking_part, server, pace, place, Path(folder))
+            except Unavailable as error:
+                print(f"{row.name}: skipped, because {error}")
+                continue
             summary = summarize(row, taking_part, results, failures, report.judged_by == "cpu")
             report.rows.append(summary)
             report.results[row.name] = results
             show_progress("")
             print_row(summary)
+
+
+def run_where(
+    row: Row, peers: list[Peer], server: Server, pace: Pace, place: str, folder: Path
+) -> tuple[Results, dict[str, str]]:
+    """Run a row with the server that is near, or at the other end of the row's link.
+
+    :raises Unavailable: the link cannot be had here.
+    """
+    if row.link is None:
+        return run_row(row, peers, server, pace, place, show_progress)
+    with run_far_server(row.link, folder) as passage:
+        done = run_row(row, peers, passage.server, pace, place, show_progress)
+    show_progress("")
+    print(f"{row.name}: {passage.describe()}")
+    return done
 
 
 def show_progress(text: str) -> None:

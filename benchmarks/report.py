@@ -9,6 +9,8 @@ from typing import Any
 from .rows import METRICS
 from .summary import Line, Ratio, RowSummary, Verdict
 
+#: What the CPU time is that of, beside a metric.
+_CPU_OF = {"rate": "message", "throughput": "megabyte"}
 _WORDS = {True: "holds", False: "misses", None: "not measured"}
 
 
@@ -103,9 +105,9 @@ def _row_table(row: RowSummary) -> str:
     what, _, more_is_better = METRICS[row.metric]
     title = f"{row.title}: {what}"
     head = ["", what, f"{row.subject} is better by", "lowest to highest"]
-    if row.metric == "rate":
-        head += ["CPU a message", "better by"]
-    if row.metric in ("rate", "cpu"):
+    if row.metric in _CPU_OF:
+        head += [f"CPU a {_CPU_OF[row.metric]}", "better by"]
+    if row.metric in _CPU_OF or row.metric == "cpu":
         head += ["busy"]
     lines = [head]
     ordered = sorted(row.lines, key=lambda line: line.value, reverse=more_is_better)
@@ -124,12 +126,12 @@ def _row_line(line: Line, metric: str) -> list[str]:
         _format_ratio(ratio),
         f"{ratio.worst:.2f} to {ratio.best:.2f}" if ratio else "",
     ]
-    if metric == "rate":
+    if metric in _CPU_OF:
         cells += [
             format_value(line.cpu, "µs") if line.cpu is not None else "",
             _format_ratio(line.cpu_ratio),
         ]
-    if metric in ("rate", "cpu"):
+    if metric in _CPU_OF or metric == "cpu":
         cells.append(f"{line.busy:.0%}" if line.busy is not None else "")
     return cells
 

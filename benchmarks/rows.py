@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 
+from .link import Link
 from .peers import Peer
 
 #: The title of each metric, its unit, and whether more is better.
 METRICS = {
     "rate": ("messages a second", "1/s", True),
+    "throughput": ("megabytes a second", "MB/s", True),
+    "cpu-of-megabyte": ("CPU time a megabyte", "µs", False),
     "cpu": ("CPU time each", "µs", False),
     "memory": ("memory a connection", "KiB", False),
     "time": ("time for all", "ms", False),
@@ -42,6 +46,7 @@ class Row:
     :param options: the options of the task.
     :param subject: the peer that the bars are about.
     :param rivals: the families that take part; empty: all families.
+    :param link: the link between client and server; None: loopback.
     """
 
     name: str
@@ -54,6 +59,7 @@ class Row:
     needs: frozenset[str] = frozenset()
     subject: str = "greenws"
     rivals: frozenset[str] = frozenset()
+    link: Link | None = None
 
     @property
     def is_tls(self) -> bool:
@@ -79,6 +85,15 @@ _MANY = frozenset({"many"})
 _DEFLATE = frozenset({"deflate"})
 _WISHES = frozenset({"deflate", "wishes"})
 _SEQUENTIAL = frozenset({"greenws", "websockets", "websockets-sync", "websocket-client"})
+#: Who is compared over a slow link.
+_FAR = frozenset({"greenws-no-busy-poll", "websockets", "aiohttp"})
+#: 50 ms each way, without loss, and with 1 % of the packets lost.
+_CLEAN = Link(delay=0.05)
+_LOSSY = Link(delay=0.05, loss=0.01)
+#: A connection takes a second or two to fill the link, so each measurement is longer than others.
+_FILL = {"kind": "binary", "size": 64 * 1024, "is_far": True, "seconds": 4.0, "warmup": 2.5}
+#: Level with the peers, as far as runs can tell.
+_LEVEL = (Bar("websockets", 0.9), Bar("aiohttp", 0.9))
 _JSON = {"kind": "json", "size": 1024}
 _LARGE_JSON = {"kind": "json", "size": 64 * 1024}
 
@@ -357,20 +372,97 @@ ROWS: tuple[Row, ...] = (
         subject="greenws-locust",
         rivals=frozenset({"websocket-client-locust"}),
     ),
+    Row(
+        "open-receive",
+        "receive 64 KiB, 50 ms away",
+        "receive",
+        "throughput",
+        _LEVEL,
+        Bar("aiohttp"),
+        _FILL,
+        rivals=_FAR,
+        link=_CLEAN,
+    ),
+    Row(
+        "open-receive-loss",
+        "receive 64 KiB, 50 ms away, 1 % of packets lost",
+        "receive",
+        "throughput",
+        _LEVEL,
+        Bar("aiohttp"),
+        _FILL,
+        rivals=_FAR,
+        link=_LOSSY,
+    ),
+    Row(
+        "open-send",
+        "send 64 KiB, 50 ms away",
+        "upload",
+        "throughput",
+        _LEVEL,
+        Bar("aiohttp"),
+        {**_FILL, "batch": 8},
+        rivals=_FAR,
+        link=_CLEAN,
+    ),
+    Row(
+        "open-send-loss",
+        "send 64 KiB, 50 ms away, 1 % of packets lost",
+        "upload",
+        "throughput",
+        _LEVEL,
+        Bar("aiohttp"),
+        {**_FILL, "batch": 8},
+        rivals=_FAR,
+        link=_LOSSY,
+    ),
+    Row(
+        "open-ping-pong",
+        "ping-pong 32 B, 50 ms away",
+        "echo",
+        "cpu",
+        _LEVEL,
+        Bar("aiohttp"),
+        {"size": 32, "seconds": 3.0, "warmup": 0.5},
+        rivals=_FAR,
+        link=_CLEAN,
+    ),
+    Row(
+        "open-echo-many",
+        "200 connections echoing 64 B, 50 ms away",
+        "echo",
+        "cpu",
+        _LEVEL,
+        Bar("aiohttp"),
+        {"connections": 200, "seconds": 3.0, "warmup": 0.5},
+        _MANY,
+        rivals=_FAR,
+        link=_CLEAN,
+    ),
+    Row(
+        "open-idle",
+        "100 connections that wait, each second of one",
+        "rest",
+        "cpu",
+        (Bar(limit=100.0),),
+        Bar(limit=20.0),
+        {"connections": 100, "seconds": 3.0, "warmup": 0.5},
+        rivals=_FAR,
+        link=_CLEAN,
+    ),
 )
 
 
 def find_rows(wanted: list[str] | None) -> list[Row]:
-    """Find rows by name; None: all rows.
+    """Find rows by name or pattern, such as ``open-*``; None: all rows.
 
-    :raises ValueError: a name is unknown.
+    :raises ValueError: a name is unknown, or a pattern fits no row.
     """
     if not wanted:
         return list(ROWS)
-    names = {row.name for row in ROWS}
     for name in wanted:
-        if name not in names:
+        if not any(fnmatchcase(row.name, name) for row in ROWS):
             raise ValueError(
                 f"unknown row: {name}; there are {', '.join(row.name for row in ROWS)}"
             )
-    return [row for row in ROWS if row.name in wanted]
+    return [row for row in ROWS if any(fnmatchcase(row.name, name) for name in wanted)]

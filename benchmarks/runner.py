@@ -45,16 +45,21 @@ class Pace:
 
 @dataclass(frozen=True)
 class Server:
-    """The running server: its ports by scheme, its loop, and the authority of its certificate."""
+    """The running server: its ports by scheme, its loop, and the authority of its certificate.
+
+    :param prefix: the beginning of the command of a client that can reach the server.
+    """
 
     ports: dict[str, int]
     loop: str
     cafile: str | None
+    host: str = "127.0.0.1"
+    prefix: tuple[str, ...] = ()
 
     def find_url(self, row: Row) -> str:
         """Return scheme, host and port for a row."""
         scheme = "wss" if row.is_tls else "ws"
-        return f"{scheme}://127.0.0.1:{self.ports[scheme]}"
+        return f"{scheme}://{self.host}:{self.ports[scheme]}"
 
     def suits(self, row: Row) -> bool:
         """Tell whether the server has the TLS that a row may need."""
@@ -62,13 +67,16 @@ class Server:
 
 
 @contextlib.contextmanager
-def run_server(folder: Path) -> Iterator[Server]:
+def run_server(
+    folder: Path, host: str = "127.0.0.1", prefix: tuple[str, ...] = ()
+) -> Iterator[Server]:
     """Run the server, with TLS if trustme is installed.
 
     :param folder: the folder for the certificates.
+    :param prefix: the beginning of the server's command.
     """
     certificate, cafile = make_certificate(folder)
-    command = [sys.executable, "-m", "benchmarks.server"]
+    command = [*prefix, sys.executable, "-m", "benchmarks.server", host]
     with subprocess.Popen(
         command + ([certificate] if certificate else []),
         cwd=ROOT,
@@ -79,7 +87,7 @@ def run_server(folder: Path) -> Iterator[Server]:
         assert process.stdin is not None and process.stdout is not None
         try:
             started = json.loads(process.stdout.readline())
-            yield Server(started["ports"], started["loop"], cafile)
+            yield Server(started["ports"], started["loop"], cafile, host)
         finally:
             process.stdin.close()  # ends the server
             try:
@@ -119,7 +127,13 @@ def measure(peer: Peer, row: Row, server: Server, pace: Pace) -> dict[str, Any]:
     task["connections"] = min(int(str(task.get("connections", 1))), pace.connections)
     try:
         done = subprocess.run(
-            [sys.executable, "-m", f"benchmarks.clients.{peer.module}", json.dumps(task)],
+            [
+                *server.prefix,
+                sys.executable,
+                "-m",
+                f"benchmarks.clients.{peer.module}",
+                json.dumps(task),
+            ],
             cwd=ROOT,
             env={**os.environ, **peer.environment},
             stdin=subprocess.DEVNULL,

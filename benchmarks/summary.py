@@ -31,7 +31,8 @@ class Line:
 
     :param value: the median, in the unit of the row's metric.
     :param ratio: the ratio of the subject to this peer; None: this peer is the subject.
-    :param cpu: the median CPU time of a message, in microseconds; None: the work does not measure
+    :param cpu: the median CPU time of a message, or of a megabyte if the metric is the throughput, in
+        microseconds; None: the work does not measure
         CPU time.
     :param cpu_ratio: the ratio of the subject to this peer, by CPU time of a message.
     :param busy: the median share of the time in which the client had a core. Well below 1, the
@@ -93,6 +94,10 @@ def value_of(metric: str, result: dict[str, Any]) -> float:
     """Compute the value of a metric, in the unit of the metric."""
     if metric == "rate":
         return float(result["messages"] / result["seconds"])
+    if metric == "throughput":
+        return float(result["messages"] * result["size"] / result["seconds"] / 1e6)
+    if metric == "cpu-of-megabyte":
+        return float(result["cpu"] / (result["messages"] * result["size"]) * 1e12)
     if metric == "memory":
         return float(result["bytes"] / result["connections"] / 1024)
     if metric == "time":
@@ -111,6 +116,7 @@ def summarize(
     """
     _, unit, _ = METRICS[row.metric]
     mine = results.get(row.subject, [])
+    cpu = "cpu-of-megabyte" if row.metric == "throughput" else "cpu"
     lines = []
     for peer in peers:
         theirs = results.get(peer.name, [])
@@ -125,8 +131,8 @@ def summarize(
                 peer.family,
                 median(value_of(row.metric, result) for result in found),
                 None if is_subject else _compare(row.metric, mine, theirs),
-                median(value_of("cpu", result) for result in found) if has_cpu else None,
-                _compare("cpu", mine, theirs) if has_cpu and not is_subject else None,
+                median(value_of(cpu, result) for result in found) if has_cpu else None,
+                _compare(cpu, mine, theirs) if has_cpu and not is_subject else None,
                 median(r["cpu"] / r["seconds"] for r in found) if has_cpu else None,
             )
         )

@@ -18,7 +18,7 @@ from ..payloads import data_of, json_texts, text_of
 class Task:
     """One measurement.
 
-    :param work: receive, send, echo, connect, idle, fairness or drain.
+    :param work: receive, send, echo, connect, idle, fairness, drain, upload or rest.
     :param server: scheme, host and port of the server.
     :param seconds: the seconds to measure.
     :param warmup: the seconds to run before the measurement.
@@ -30,6 +30,7 @@ class Task:
     :param wishes: what is offered of permessage-deflate, for greenws; None: nothing in particular.
     :param cafile: the PEM file to verify the server with; None: no TLS.
     :param variant: the variant of the peer.
+    :param is_far: whether the server is far away, and a flood has to fill a long link.
     """
 
     work: str
@@ -44,6 +45,7 @@ class Task:
     wishes: dict[str, int] | None = None
     cafile: str | None = None
     variant: str = ""
+    is_far: bool = False
 
     @property
     def is_deflated(self) -> bool:
@@ -59,7 +61,8 @@ class Task:
 
     @property
     def flood_url(self) -> str:
-        return f"{self.server}/flood?kind={self.kind}&size={self.size}"
+        far = "&far=1" if self.is_far else ""
+        return f"{self.server}/flood?kind={self.kind}&size={self.size}{far}"
 
     @property
     def sink_url(self) -> str:
