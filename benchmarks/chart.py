@@ -61,7 +61,8 @@ def to_svg(report: Report) -> str:
 
 
 def _draw_panel(row: RowSummary, x: float, y: float, width: float) -> str:
-    what, unit, more_is_better = METRICS[row.metric]
+    metric = METRICS[row.metric]
+    what, unit, more_is_better = metric.title, metric.unit, metric.more_is_better
     lines = sorted(row.lines, key=lambda line: line.value, reverse=more_is_better)
     room = width - LABEL_WIDTH - VALUE_WIDTH
     longest = min(max(line.value for line in lines), _find_limit(row, more_is_better))

@@ -37,6 +37,9 @@ class Link:
     queue: int = 4 * 1024 * 1024
     seed: int = 1
 
+    def __str__(self) -> str:
+        return f"{self.delay * 1000:g} ms each way, {self.loss:.0%} of the packets lost"
+
     def to_json(self) -> dict[str, float]:
         return asdict(self)
 

@@ -92,9 +92,7 @@ def open_device(address: str) -> int:
                 (_SIOCSIFFLAGS, struct.pack("H22x", _IFF_UP)),
             ):
                 fcntl.ioctl(control, request, struct.pack("16s24s", _NAME, argument))
-            with suppress(
-                PermissionError
-            ):  # this one asks for the machine's root; 500 packets then
+            with suppress(PermissionError):  # asks for the machine's root; else 500 packets
                 length = struct.pack("16si20x", _NAME, QUEUE_LENGTH)
                 fcntl.ioctl(control, _SIOCSIFTXQLEN, length)
         undo.pop_all()
@@ -110,9 +108,9 @@ def set_tcp() -> str:
     """Set what TCP does in the namespace of this process, the same for every connection.
 
     The control of congestion is BBR, if the kernel has it. CUBIC, which most systems have by
-    default, takes 1 % of lost packets for a sign of a full link: all clients would get 0.2 MB/s. And
-    the kernel forgets what one connection has learned of the link, so that the next client begins
-    like the first one.
+    default, takes 1 % of lost packets for a sign of a full link: all clients would get 0.2 MB/s.
+    And the kernel forgets what one connection has learned of the link, so that the next client
+    begins like the first one.
 
     :returns: the name of the congestion control.
     :raises OSError: this user may not, or this system cannot.

@@ -1,8 +1,9 @@
 """The open network: the server at the other end of a slow link.
 
 With TUN devices, client and server have a network namespace each, and a process of Python between
-them. This needs Linux, root and ``/dev/net/tun``. Elsewhere a relay on loopback delays the bytes;
-it cannot lose any. All of it is gone when the process ends that made it.
+them. This needs Linux and ``/dev/net/tun``, and root or the right to make user namespaces.
+Elsewhere a relay on loopback delays the bytes; it cannot lose any. All of it is gone when the
+process ends that made it.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ import contextlib
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import TracebackType
 from typing import IO, Any
 
 from .link import Link
@@ -25,74 +27,118 @@ class Unavailable(Exception):
     """A link cannot be had on this machine. The message says why."""
 
 
-class Passage:
-    """What is between client and server, while it runs and after.
+class Passages:
+    """The servers at the other ends of links: each is started when it is first wanted.
 
-    :param server: the server, as the client reaches it.
-    :param kind: describes what is in between.
+    :param folder: the folder for the certificates.
+    :param tell: is told, at the end, what each link did to the packets.
     """
 
-    def __init__(self, server: Server, kind: str) -> None:
-        self.server = server
-        self.kind = kind
-        #: What the directions have counted, known at the end.
-        self.counts: list[dict[str, float]] = []
+    def __init__(self, folder: Path, tell: Callable[[str], object]) -> None:
+        self._folder = folder
+        self._tell = tell
+        self._stack = contextlib.ExitStack()
+        self._servers: dict[Link, Server] = {}
 
-    def describe(self) -> str:
-        """Describe what was in between, and what it did to the packets."""
-        if not self.counts:
-            return self.kind
-        total = {name: sum(count[name] for count in self.counts) for name in self.counts[0]}
-        lateness = max(count["lateness"] for count in self.counts)
-        return (
-            f"{self.kind}; {total['passed']:,} packets passed, {total['lost']:,} were lost by chance, "
-            f"{total['refused']:,} found a full queue; none was more than {lateness * 1000:.0f} ms late"
-        )
+    def __enter__(self) -> Passages:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._stack.__exit__(kind, error, traceback)
+
+    def reach(self, link: Link) -> Server:
+        """Return the server at the other end of a link.
+
+        :raises Unavailable: the link cannot be had here.
+        """
+        if link not in self._servers:
+            passage = self._stack.enter_context(run_far_server(link, self._folder, self._tell))
+            self._servers[link] = passage
+        return self._servers[link]
 
 
 @contextlib.contextmanager
-def run_far_server(link: Link, folder: Path) -> Iterator[Passage]:
+def run_far_server(link: Link, folder: Path, tell: Callable[[str], object]) -> Iterator[Server]:
     """Run the server at the other end of a link.
 
-    :param folder: the folder for the certificates.
+    :param tell: is told, at the end, what the link did to the packets.
     :raises Unavailable: the link cannot be had here.
     """
     with contextlib.ExitStack() as stack:
         try:
-            passage = stack.enter_context(_run_forwarder(link, folder))
+            server = stack.enter_context(_run_forwarder(link, folder, tell))
         except Unavailable as error:
             if link.loss:
-                raise Unavailable(f"{error}, and no relay can lose packets") from None
-            passage = stack.enter_context(_run_relay(link, folder))
-        yield passage
+                raise Unavailable(f"{error}, and a relay cannot lose packets") from None
+            tell(f"{link}: a relay on loopback, because {error}")
+            server = stack.enter_context(_run_relay(link, folder))
+        yield server
 
 
 @contextlib.contextmanager
-def _run_forwarder(link: Link, folder: Path) -> Iterator[Passage]:
-    with _run("forwarder", json.dumps(link.to_json())) as (process, started):
-        if "error" in started:
-            raise Unavailable(started["error"])
+def _run_forwarder(link: Link, folder: Path, tell: Callable[[str], object]) -> Iterator[Server]:
+    with _run("forwarder", json.dumps(link.to_json())) as process:
+        if "error" in process.started:
+            raise Unavailable(process.started["error"])
         near, far = (
-            (sys.executable, "-m", "benchmarks.namespaces", path) for path in started["namespaces"]
+            (sys.executable, "-m", "benchmarks.namespaces", path)
+            for path in process.started["namespaces"]
         )
         with run_server(folder, ADDRESSES[1], far) as server:
-            passage = Passage(replace(server, prefix=near), f"TUN devices, {started['control']}")
-            yield passage
-        passage.counts = json.loads(_end(process))
+            yield replace(server, prefix=near, helpers=(process.pid,))
+        tell(f"{link}: {process.started['control']}; {describe(json.loads(process.end()))}")
+
+
+def describe(counts: list[dict[str, float]]) -> str:
+    """Describe what a link did to the packets.
+
+    :param counts: the counts of both directions.
+    """
+    passed, lost, refused = (
+        sum(count[name] for count in counts) for name in ("passed", "lost", "refused")
+    )
+    lateness = max(count["lateness"] for count in counts)
+    return (
+        f"{passed:,} packets passed, {lost:,} were lost by chance, {refused:,} found a full queue; "
+        f"none was more than {lateness * 1000:.0f} ms late"
+    )
 
 
 @contextlib.contextmanager
-def _run_relay(link: Link, folder: Path) -> Iterator[Passage]:
+def _run_relay(link: Link, folder: Path) -> Iterator[Server]:
     with (
         run_server(folder) as server,
-        _run("relay", str(link.delay), str(server.ports["ws"])) as (_, started),
+        _run("relay", str(link.delay), str(server.ports["ws"])) as process,
     ):
-        yield Passage(replace(server, ports={"ws": started["port"]}), "a relay on loopback")
+        yield replace(server, ports={"ws": process.started["port"]}, helpers=(process.pid,))
+
+
+@dataclass(frozen=True)
+class Helper:
+    """A process that runs until its stdin ends, and what it said at its start."""
+
+    process: subprocess.Popen[str]
+    started: dict[str, Any]
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def end(self) -> str:
+        """End the process, and return the rest of its output."""
+        _opened(self.process.stdin).close()
+        self.process.wait(5)
+        return _opened(self.process.stdout).read()
 
 
 @contextlib.contextmanager
-def _run(module: str, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
-    """Run a process of this package; give what it says at its start, as JSON."""
+def _run(module: str, *arguments: str) -> Iterator[Helper]:
+    """Run a module of this package that says something at its start, as JSON."""
     with subprocess.Popen(
         [sys.executable, "-m", f"benchmarks.{module}", *arguments],
         cwd=ROOT,
@@ -101,22 +147,15 @@ def _run(module: str, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], 
         text=True,
     ) as process:
         try:
-            yield process, json.loads(_output(process).readline())
+            yield Helper(process, json.loads(_opened(process.stdout).readline()))
         finally:
+            _opened(process.stdin).close()
             try:
-                _end(process)
+                process.wait(5)
             except subprocess.TimeoutExpired:
                 process.kill()
 
 
-def _end(process: subprocess.Popen[str]) -> str:
-    """End a process that runs until its stdin ends, and return the rest of its output."""
-    assert process.stdin is not None
-    process.stdin.close()
-    process.wait(5)
-    return _output(process).read()
-
-
-def _output(process: subprocess.Popen[str]) -> IO[str]:
-    assert process.stdout is not None
-    return process.stdout
+def _opened(pipe: IO[str] | None) -> IO[str]:
+    assert pipe is not None
+    return pipe

@@ -61,7 +61,7 @@ PEERS: tuple[Peer, ...] = (
         "greenws",
         "greenws",
         ("greenws",),
-        _MANY | _TLS | _DEFLATE | _FAR | {"wishes", "drain"},
+        _MANY | _TLS | _DEFLATE | _FAR | {"wishes", "drain", "at_work"},
         "greenws",
     ),
     Peer(
