@@ -28,9 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the benchmarks, and return the exit status; 0: no bar is missed."""
     options = parse(arguments)
     try:
-        rows = find_rows(options.only)
-        if options.quick and not options.only:
-            rows = [row for row in rows if row.link is None]
+        rows = choose_rows(options)
         peers = find_peers(options.peers.split(",") if options.peers else None)
     except ValueError as error:
         print(error, file=sys.stderr)
@@ -47,6 +45,18 @@ def main(arguments: list[str] | None = None) -> int:
     write(report, folder)
     print(report.conclude())
     return int(report.count_bars()[1] > 0)
+
+
+def choose_rows(options: argparse.Namespace) -> list[Row]:
+    """Return the rows that the options ask for.
+
+    :raises ValueError: a name is unknown.
+    """
+    rows = find_rows(options.only)
+    if options.quick and not options.only:
+        # Those over a slow link take half a minute each.
+        rows = [row for row in rows if row.link is None]
+    return rows
 
 
 def choose_pace(options: argparse.Namespace) -> Pace:
@@ -76,7 +86,12 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         action="store_true",
         help="run for two minutes: shorter, and only the bars' peers",
     )
-    parser.add_argument("--only", action="append", metavar="ROW", help="run this row (repeatable)")
+    parser.add_argument(
+        "--only",
+        action="append",
+        metavar="ROW",
+        help="run this row, or those of a pattern such as open-* (repeatable)",
+    )
     parser.add_argument("--peers", metavar="A,B", help="run only these peers, by name or family")
     parser.add_argument(
         "--rounds",
