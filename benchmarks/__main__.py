@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -171,11 +172,11 @@ def run(report: Report, rows: list[Row], peers: list[Peer], pace: Pace, is_short
 
     :param is_short: whether to run only the peers named in bars and aims.
     """
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        run_server(Path(folder)) as server,
-        Passages(Path(folder), print) as passages,
-    ):
+    with ExitStack() as opened:
+        folder = Path(opened.enter_context(tempfile.TemporaryDirectory()))
+        # The servers run until the end, for the rows that run again.
+        server = opened.enter_context(run_server(folder))
+        passages = opened.enter_context(Passages(folder, print))
         report.server = server.loop
         measurements = []
         for number, row in enumerate(rows, 1):

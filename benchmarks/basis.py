@@ -12,12 +12,8 @@ from dataclasses import dataclass
 from .load import Load
 from .rows import METRICS, Row
 
-#: The metrics that depend on wall time, and that can be judged by CPU time as well.
-BY_TIME = frozenset({"rate", "time"})
-
-#: The metrics that are of wall time, whatever the load.
-WAITING = frozenset({"p99", "throughput"})
-
+#: The metrics of which waiting is a part that no CPU time stands for.
+_OF_WAITING = frozenset({"p99", "throughput"})
 _WHY = {
     "cpu": "it is the client's own, whatever else runs",
     "memory": "it does not depend on what else runs",
@@ -39,8 +35,7 @@ class Basis:
     why: str
 
     def __str__(self) -> str:
-        title = "CPU time of a message" if self.metric == "cpu" else METRICS[self.metric].title
-        return f"{title}: {self.why}"
+        return f"{METRICS[self.metric].title}: {self.why}"
 
 
 def choose_basis(row: Row, judge: str, load: Load | None) -> Basis:
@@ -49,20 +44,21 @@ def choose_basis(row: Row, judge: str, load: Load | None) -> Basis:
     :param judge: ``auto``, ``time`` or ``cpu``.
     :param load: the load by others while the row was measured; None: it is not known.
     """
-    if row.metric not in BY_TIME:
-        why = _WHY[row.metric]
-        if row.metric in WAITING and load is not None and load.is_shared:
+    metric = METRICS[row.metric]
+    if not metric.is_timed:
+        why = _WHY.get(row.metric, "there is no other measure")
+        if row.metric in _OF_WAITING and load is not None and load.is_shared:
             why += f"; the machine was shared, so it includes the work of others ({load})"
         return Basis(row.metric, why)
     if judge == "time":
         return Basis(row.metric, "as asked")
     if judge == "cpu":
-        return Basis("cpu", "as asked")
+        return Basis(metric.cpu, "as asked")
     waits = (
         f"wall time includes {row.waits}" if row.waits else "wall time includes waits for a core"
     )
     if load is None:
-        return Basis("cpu", f"whether the machine was shared is not known, and {waits}")
+        return Basis(metric.cpu, f"whether the machine was shared is not known, and {waits}")
     if load.is_shared:
-        return Basis("cpu", f"the machine was shared, and {waits} ({load})")
+        return Basis(metric.cpu, f"the machine was shared, and {waits} ({load})")
     return Basis(row.metric, f"the machine was quiet ({load})")

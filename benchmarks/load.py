@@ -79,12 +79,12 @@ class Watch:
     """Watches the machine from its creation to :meth:`stop`; everywhere but on Linux, blindly.
 
     :param server: the process of the server.
-    :param helpers: other processes that the server needs.
+    :param helpers: other processes that belong to the measurement.
     """
 
     def __init__(self, server: int, *helpers: int) -> None:
         self._server = server
-        self._helpers = helpers
+        self._running = (server, *helpers)
         self._start = self._look()
 
     def stop(self, result: dict[str, Any] | None) -> Load | None:
@@ -107,16 +107,15 @@ class Watch:
     def _look(self) -> tuple[float, ...] | None:
         try:
             busy, stolen = read_machine()
-            server = read_process(self._server)
-            helpers = sum(read_process(helper)[0] for helper in self._helpers)
+            running = sum(map(read_cpu_time, self._running))
+            _, kept = read_process(self._server)
         except (OSError, ValueError, IndexError):
             return None  # not Linux, or a kernel that does not count
         children, this = (
             resource.getrusage(whose) for whose in (resource.RUSAGE_CHILDREN, resource.RUSAGE_SELF)
         )
-        own = children.ru_utime + children.ru_stime + this.ru_utime + this.ru_stime
-        own += server[0] + helpers
-        return monotonic(), busy, stolen, own, server[1]
+        own = children.ru_utime + children.ru_stime + this.ru_utime + this.ru_stime + running
+        return monotonic(), busy, stolen, own, kept
 
 
 def read_machine(text: str | None = None) -> tuple[float, float]:
@@ -133,7 +132,14 @@ def read_machine(text: str | None = None) -> tuple[float, float]:
     return (user + nice + system) / tick, fields[7] / tick
 
 
+def read_cpu_time(pid: int | str) -> float:
+    """Return the seconds of CPU time that a process has used, with all its threads."""
+    # The name of the process, in brackets, may have spaces.
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def read_process(pid: int | str) -> tuple[float, float]:
-    """Return the seconds that a process had a core, and those that it was ready and had none."""
+    """Return the seconds that the main thread had a core, and those that it was ready without."""
     ran, waited, _ = Path(f"/proc/{pid}/schedstat").read_text(encoding="ascii").split()
     return int(ran) / 1e9, int(waited) / 1e9

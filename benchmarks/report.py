@@ -9,8 +9,6 @@ from typing import Any
 from .rows import METRICS
 from .summary import Line, Ratio, RowSummary, Verdict
 
-#: What the CPU time is that of, beside a metric.
-_CPU_OF = {"throughput": "megabyte"}
 _WORDS = {True: "held", False: "missed", None: "not measured"}
 
 
@@ -152,7 +150,7 @@ def _bars_table(rows: list[RowSummary]) -> str:
                 format_value(row.own.value, row.unit) if row.own else "failed",
                 bars,
                 format_verdict(row.aim, row.unit) if row.aim else "",
-                "CPU time" if row.basis.metric == "cpu" else METRICS[row.basis.metric].title,
+                METRICS[row.basis.metric].title,
             ]
         )
     return grid(lines)
@@ -163,19 +161,13 @@ def _row_table(row: RowSummary) -> str:
     title = f"{row.title}: {metric.title}"
     head = ["", metric.title, f"{row.subject} is better by", "lowest to highest"]
     has_cpu = any(line.cpu is not None for line in row.lines)
-    others = []
+    other = None
     if has_cpu:
-        others = ["rate"] if row.metric == "cpu" else ["cpu"]
-        head += [
-            "messages a second"
-            if others == ["rate"]
-            else f"CPU a {_CPU_OF.get(row.metric, 'message')}",
-            "better by",
-            "busy",
-        ]
+        other = "rate" if row.metric == metric.cpu else metric.cpu
+        head += [METRICS[other].title, "better by", "busy"]
     lines = [head]
     ordered = sorted(row.lines, key=lambda line: line.value, reverse=metric.more_is_better)
-    lines += [_row_line(line, row.metric, others) for line in ordered]
+    lines += [_row_line(line, row.metric, other) for line in ordered]
     lines += [[name, "failed"] + [""] * (len(head) - 2) for name in row.failures]
     parts = [title, "~" * len(title), "", f"Judged by {row.basis}; {format_stillness(row)}.", ""]
     parts += [grid(lines)]
@@ -183,7 +175,7 @@ def _row_table(row: RowSummary) -> str:
     return "\n".join(parts)
 
 
-def _row_line(line: Line, metric: str, others: list[str]) -> list[str]:
+def _row_line(line: Line, metric: str, other: str | None) -> list[str]:
     ratio = line.ratio
     cells = [
         line.peer,
@@ -191,9 +183,9 @@ def _row_line(line: Line, metric: str, others: list[str]) -> list[str]:
         _format_ratio(ratio),
         f"{ratio.worst:.2f} to {ratio.best:.2f}" if ratio else "",
     ]
-    for other in others:
+    if other is not None:
         value, ratio = (
-            (line.cpu, line.cpu_ratio) if other == "cpu" else (line.rate, line.rate_ratio)
+            (line.rate, line.rate_ratio) if other == "rate" else (line.cpu, line.cpu_ratio)
         )
         cells += [
             "" if value is None else format_value(value, METRICS[other].unit),

@@ -53,21 +53,21 @@ class Pace:
 
 @dataclass(frozen=True)
 class Server:
-    """The running server: its ports by scheme, its loop, the authority of its certificate, and the
-    number of its process.
+    """The running server: its ports by scheme, its loop, and the authority of its certificate.
 
+    :param pid: the number of its process.
+    :param helpers: the numbers of other processes that belong to the measurement, such as a relay.
     :param host: the address at which a client reaches the server.
     :param prefix: the beginning of the command of a client that can reach the server.
-    :param helpers: the numbers of other processes that the server needs.
     """
 
     ports: dict[str, int]
     loop: str
     cafile: str | None
     pid: int
+    helpers: tuple[int, ...] = ()
     host: str = "127.0.0.1"
     prefix: tuple[str, ...] = ()
-    helpers: tuple[int, ...] = ()
 
     def find_url(self, row: Row) -> str:
         """Return scheme, host and port for a row."""
@@ -100,7 +100,7 @@ def run_server(
         assert process.stdin is not None and process.stdout is not None
         try:
             started = json.loads(process.stdout.readline())
-            yield Server(started["ports"], started["loop"], cafile, process.pid, host)
+            yield Server(started["ports"], started["loop"], cafile, process.pid, host=host)
         finally:
             process.stdin.close()  # ends the server
             try:

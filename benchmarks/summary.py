@@ -238,7 +238,7 @@ def _sum_up(row: Row, peer: Peer, mine: Sequence[Result], theirs: Sequence[Resul
     def compare(metric: str) -> Ratio | None:
         return None if is_subject else _compare(metric, mine, theirs)
 
-    cpu = "cpu-of-megabyte" if row.metric == "throughput" else "cpu"
+    cpu = METRICS[row.metric].cpu
     has_cpu = all("cpu" in result for result in found)
     has_rate = all("messages" in result for result in found)
     values = [value_of(row.metric, result) for result in found]
@@ -282,7 +282,7 @@ def _judge(bar: Bar, row: Row, lines: Sequence[Line], metric: str) -> Verdict:
         ratio.median
         for line in lines
         if line.family == bar.family
-        and (ratio := line.cpu_ratio if metric == "cpu" else line.ratio) is not None
+        and (ratio := line.ratio if metric == row.metric else line.cpu_ratio) is not None
     ]
     if not ratios:
         return _unknown(bar)
