@@ -14,8 +14,6 @@ import sys
 from asyncio import StreamReader, StreamWriter
 from collections import deque
 
-from .machine import pin
-
 #: The bytes that are on their way in one direction, at most: with 50 ms, 21 MB a second, as TCP
 #: with the buffers that Linux has by default.
 WINDOW = 1024 * 1024
@@ -94,5 +92,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    pin("server")
     asyncio.run(main())
