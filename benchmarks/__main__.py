@@ -15,6 +15,7 @@ from . import machine
 from .chart import to_svg
 from .open_network import Passages, Unavailable
 from .peers import Peer, find_peers
+from .publish import add, publish
 from .report import Report, format_stillness, format_value, format_verdict, to_rst
 from .rows import ROWS, Row, find_rows
 from .runner import ROOT, Measurement, Pace, run_server
@@ -44,6 +45,10 @@ def main(arguments: list[str] | None = None) -> int:
         show_progress("")
         print("interrupted; writing the complete rows")
     write(report, folder)
+    if options.publish:
+        print(add(report))
+        for path in publish():
+            print(path)
     print(report.conclude())
     return int(report.count_bars()[1] > 0)
 
@@ -114,6 +119,12 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         default="auto",
         help="judge rates by messages a second, by CPU time a message, or (the default) by "
         "messages a second unless others used the machine meanwhile",
+    )
+    parser.add_argument(
+        "--publish",
+        action="store_true",
+        help="put the rows into docs/benchmarks/<machine>.json, and write the page of figures, the "
+        "chart and the figures in the pages from the files of all machines",
     )
     parser.add_argument(
         "--machine",
@@ -206,7 +217,7 @@ def run(report: Report, rows: list[Row], peers: list[Peer], pace: Pace, is_short
 
 def add_row(report: Report, found: Measurement) -> None:
     """Add a row to the report, in place of its earlier summary if there is one; print the row."""
-    summary = found.summarize()
+    summary = replace(found.summarize(), date=report.date, commit=report.commit)
     names = [row.name for row in report.rows]
     if summary.name in names:
         report.rows[names.index(summary.name)] = summary
@@ -243,7 +254,7 @@ def write(report: Report, folder: Path) -> None:
     for name, text in (
         ("benchmarks.rst", to_rst(report)),
         ("benchmarks.json", report.to_json()),
-        ("benchmarks.svg", to_svg(report)),
+        ("benchmarks.svg", to_svg([report])),
     ):
         folder.joinpath(name).write_text(text, encoding="utf-8")
         print(folder / name)

@@ -15,7 +15,7 @@ from .rows import METRICS, Row
 #: The metrics of which waiting is a part that no CPU time stands for.
 _OF_WAITING = frozenset({"p99", "throughput"})
 _WHY = {
-    "cpu": "it is the client's own, whatever else runs",
+    "cpu": "it is the client's own; from other work it gets nothing but colder caches",
     "memory": "it does not depend on what else runs",
     "at-work": "it does not depend on what else runs",
     "p99": "waiting is the point of the row",

@@ -58,6 +58,10 @@ def name_of(described: dict[str, str]) -> str:
     processor = described["processor"].lower()
     processor = re.sub(r"\((r|tm|c)\)|@.*|\bcpu\b|\bprocessor\b|\b\d+-core\b", " ", processor)
     words = re.findall(r"[a-z0-9]+", processor)
+    if not any(character.isdigit() for character in processor):
+        # A host may hide the name of its processor; the model still tells kinds apart.
+        words += re.findall(r"model \d+", described["kind"])[:1]
+    words = " ".join(words).split()
     return "-".join([*words, described["cores"], "core" if described["cores"] == "1" else "cores"])
 
 

@@ -101,7 +101,7 @@ class Report:
             text += f": {', '.join(names)}"
         if unknown:
             text += f"; {unknown} not measured"
-        restless = [row.name for row in self.rows if row.lines and not row.still]
+        restless = [row.name for row in self.rows if row.lines and row.rounds > 1 and not row.still]
         if restless:
             text += f"; not still: {', '.join(restless)}"
         return text + "."
@@ -128,15 +128,19 @@ def format_verdict(verdict: Verdict, unit: str) -> str:
 
 def format_stillness(row: RowSummary) -> str:
     """Say of how many rounds the figures are, and whether they stood still."""
+    if row.rounds == 1:
+        return "one round"
     if row.still:
         return f"stood still for {row.still} of {row.rounds} rounds"
-    return f"did not stand still in {row.rounds} round{'s' * (row.rounds != 1)}"
+    return f"did not stand still in {row.rounds} rounds"
 
 
 def to_rst(report: Report) -> str:
     """Write the whole report as reST: the bars first, then a table for each row."""
     parts = ["\n".join(report.describe()), report.conclude(), _bars_table(report.rows)]
-    parts += [_row_table(row) for row in report.rows]
+    for row in report.rows:
+        title = row_title(row)
+        parts += [f"{title}\n{'~' * len(title)}", row_body(row)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -156,21 +160,27 @@ def _bars_table(rows: list[RowSummary]) -> str:
     return grid(lines)
 
 
-def _row_table(row: RowSummary) -> str:
+def row_title(row: RowSummary) -> str:
+    """Return the title of the table of a row."""
+    return f"{row.title}: {METRICS[row.metric].title}"
+
+
+def row_body(row: RowSummary) -> str:
+    """Say by what a row is judged, and draw the table of its peers."""
     metric = METRICS[row.metric]
-    title = f"{row.title}: {metric.title}"
     head = ["", metric.title, f"{row.subject} is better by", "lowest to highest"]
-    has_cpu = any(line.cpu is not None for line in row.lines)
     other = None
-    if has_cpu:
+    if any(line.cpu is not None for line in row.lines):
         other = "rate" if row.metric == metric.cpu else metric.cpu
         head += [METRICS[other].title, "better by", "busy"]
     lines = [head]
     ordered = sorted(row.lines, key=lambda line: line.value, reverse=metric.more_is_better)
     lines += [_row_line(line, row.metric, other) for line in ordered]
     lines += [[name, "failed"] + [""] * (len(head) - 2) for name in row.failures]
-    parts = [title, "~" * len(title), "", f"Judged by {row.basis}; {format_stillness(row)}.", ""]
-    parts += [grid(lines)]
+    said = [f"judged by {row.basis}", format_stillness(row), row.date]
+    if row.commit:
+        said.append(f"commit {row.commit}")
+    parts = [f"{'; '.join(filter(None, said))}.", "", grid(lines)]
     parts += [f"\n{name}: {why}" for name, why in row.failures.items()]
     return "\n".join(parts)
 

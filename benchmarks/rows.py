@@ -188,7 +188,7 @@ ROWS: tuple[Row, ...] = (
         "2,000 connections echoing 64 B",
         "echo",
         "cpu",
-        (Bar("picows", 1.1), Bar("bare-gevent", 1.2), Bar("websocket-client", 4.0)),
+        (Bar("picows", 1.1), Bar("bare-gevent", 1.2), Bar("websocket-client", 3.0)),
         Bar("bare-socket"),
         {"connections": 2000},
         _MANY,

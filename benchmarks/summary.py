@@ -78,6 +78,8 @@ class RowSummary:
         the figures did not stand still, and are of all rounds.
     :param connections: the connections of each client; None: the work has one.
     :param load: what others took of the machine meanwhile; None: it is not known.
+    :param date: the day of the measurement.
+    :param commit: the commit that was measured; empty: it is not known.
     """
 
     name: str
@@ -94,6 +96,8 @@ class RowSummary:
     bars: list[Verdict] = field(default_factory=list)
     aim: Verdict | None = None
     failures: dict[str, str] = field(default_factory=dict)
+    date: str = ""
+    commit: str = ""
 
     @property
     def own(self) -> Line | None:
