@@ -12,14 +12,20 @@ from dataclasses import dataclass
 from .load import Load
 from .rows import METRICS, Row
 
-#: The metrics of which waiting is a part that no CPU time stands for.
-_OF_WAITING = frozenset({"p99", "throughput"})
 _WHY = {
-    "cpu": "it is the client's own; from other work it gets nothing but colder caches",
+    "cpu": "it is the client's own",
+    "cpu-of-waiting": "it is the client's own",
     "memory": "it does not depend on what else runs",
     "at-work": "it does not depend on what else runs",
     "p99": "waiting is the point of the row",
     "throughput": "waiting for the link is the point of the row",
+}
+
+#: What other work does to the figures that count nevertheless.
+_SUFFERS = {
+    "cpu": "so caches were colder, and messages came in smaller batches",
+    "p99": "so it includes the work of others",
+    "throughput": "so the link was later than it says",
 }
 
 
@@ -47,8 +53,8 @@ def choose_basis(row: Row, judge: str, load: Load | None) -> Basis:
     metric = METRICS[row.metric]
     if not metric.is_timed:
         why = _WHY.get(row.metric, "there is no other measure")
-        if row.metric in _OF_WAITING and load is not None and load.is_shared:
-            why += f"; the machine was shared, so it includes the work of others ({load})"
+        if load is not None and load.is_shared and row.metric in _SUFFERS:
+            why += f"; the machine was shared, {_SUFFERS[row.metric]} ({load})"
         return Basis(row.metric, why)
     if judge == "time":
         return Basis(row.metric, "as asked")

@@ -27,7 +27,9 @@ class Load:
     """What others took, during one measurement or during many.
 
     :param seconds: the length of the measurements.
-    :param others: the seconds of CPU time of other processes.
+    :param others: the seconds of CPU time of other processes. The kernel counts the machine and its
+        processes in different ways, so the difference may be a little below 0; over many
+        measurements, that evens out.
     :param stolen: the seconds of CPU time that the host of a virtual machine has kept.
     :param waited: the seconds for which the client was ready and had no core.
     :param kept_waiting: the seconds for which the server was ready and had no core.
@@ -49,7 +51,7 @@ class Load:
 
     def __str__(self) -> str:
         def share(seconds: float) -> str:
-            return f"{seconds / self.seconds if self.seconds else 0:.0%}"
+            return f"{max(0.0, seconds) / self.seconds if self.seconds else 0:.0%}"
 
         return (
             f"others used {share(self.others)} of a core, the host kept {share(self.stolen)}, the "
@@ -102,7 +104,7 @@ class Watch:
         waited = 0.0
         if result is not None and result.get("seconds"):
             waited = result.get("waited", 0.0) / result["seconds"] * seconds
-        return Load(seconds, max(0.0, busy - own), stolen, waited, kept)
+        return Load(seconds, busy - own, stolen, waited, kept)
 
     def _look(self) -> tuple[float, ...] | None:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -15,7 +16,7 @@ import pytest
 from benchmarks import machine, wire
 from benchmarks.basis import choose_basis
 from benchmarks.chart import to_svg
-from benchmarks.load import Load, add_up, read_machine
+from benchmarks.load import Load, Watch, add_up, read_cpu_time, read_machine
 from benchmarks.peers import PEERS, find_peers
 from benchmarks.report import Report, format_value, grid, to_rst
 from benchmarks.rows import ROWS, Bar, Row, find_rows
@@ -181,6 +182,38 @@ def test_load_is_added_up() -> None:
     total = add_up([load_of(others=1.0), None, load_of(others=2.0, waited=1.0)])
     assert total == Load(20.0, 3.0, 0.0, 1.0, 0.0)
     assert add_up([None, None]) is None
+
+
+def test_load_below_zero_is_told_as_none() -> None:
+    load = load_of(others=-0.1)
+    assert not load.is_shared
+    assert str(load).startswith("others used 0% of a core, ")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the load")
+def test_watch_counts_what_others_use_and_not_the_run_itself() -> None:
+    spin = "import time; end = time.process_time() + 0.3\nwhile time.process_time() < end: pass"
+    with subprocess.Popen(
+        [sys.executable, "-c", f"input()\n{spin}\nprint(flush=True); input()"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as helper:
+        assert helper.stdin is not None and helper.stdout is not None
+        knowing, other = Watch(os.getpid(), helper.pid), Watch(os.getpid())
+        before = read_cpu_time(helper.pid)
+        helper.stdin.write("\n")
+        helper.stdin.flush()
+        helper.stdout.readline()
+        loads = knowing.stop({"seconds": 1.0, "waited": 0.5}), other.stop(None)
+        used = read_cpu_time(helper.pid) - before
+        helper.communicate("\n")
+    known, unknown = loads
+    assert known is not None and unknown is not None
+    # Both watches have seen the same machine, but for the instants between their looks.
+    assert unknown.others - known.others == pytest.approx(used, abs=0.15)
+    assert used >= 0.25
+    assert (known.waited, unknown.waited) == (pytest.approx(known.seconds / 2), 0.0)
 
 
 def test_cpu_time_of_the_machine_leaves_out_idling_and_interrupts() -> None:
