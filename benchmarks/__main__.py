@@ -13,6 +13,7 @@ from pathlib import Path
 
 from . import machine
 from .chart import to_svg
+from .open_network import Passages, Unavailable
 from .peers import Peer, find_peers
 from .publish import add, publish
 from .report import Report, format_stillness, format_value, format_verdict, to_rst
@@ -29,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the benchmarks, and return the exit status; 0: no bar is missed."""
     options = parse(arguments)
     try:
-        rows = find_rows(options.only)
+        rows = choose_rows(options)
         peers = find_peers(options.peers.split(",") if options.peers else None)
     except ValueError as error:
         print(error, file=sys.stderr)
@@ -50,6 +51,18 @@ def main(arguments: list[str] | None = None) -> int:
             print(path)
     print(report.conclude())
     return int(report.count_bars()[1] > 0)
+
+
+def choose_rows(options: argparse.Namespace) -> list[Row]:
+    """Return the rows that the options ask for.
+
+    :raises ValueError: a name is unknown.
+    """
+    rows = find_rows(options.only)
+    if options.quick and not options.only:
+        # Those over a slow link take half a minute each.
+        rows = [row for row in rows if row.link is None]
+    return rows
 
 
 def choose_pace(options: argparse.Namespace) -> Pace:
@@ -80,7 +93,12 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         action="store_true",
         help="run for two minutes: shorter, and only the bars' peers",
     )
-    parser.add_argument("--only", action="append", metavar="ROW", help="run this row (repeatable)")
+    parser.add_argument(
+        "--only",
+        action="append",
+        metavar="ROW",
+        help="run this row, or those of a pattern such as open-* (repeatable)",
+    )
     parser.add_argument("--peers", metavar="A,B", help="run only these peers, by name or family")
     parser.add_argument(
         "--rounds",
@@ -170,6 +188,7 @@ def run(report: Report, rows: list[Row], peers: list[Peer], pace: Pace, is_short
         folder = Path(opened.enter_context(tempfile.TemporaryDirectory()))
         # The servers run until the end, for the rows that run again.
         server = opened.enter_context(run_server(folder))
+        passages = opened.enter_context(Passages(folder, print))
         report.server = server.loop
         measurements = []
         for number, row in enumerate(rows, 1):
@@ -178,7 +197,12 @@ def run(report: Report, rows: list[Row], peers: list[Peer], pace: Pace, is_short
                 continue
             taking_part = [p for p in peers if not is_short or p.family in row.judges]
             place = f"[{number}/{len(rows)}] {row.name}"
-            found = Measurement(row, taking_part, server, pace, place, report.judged_by)
+            try:
+                where = server if row.link is None else passages.reach(row.link)
+            except Unavailable as error:
+                print(f"{row.name}: skipped, because {error}")
+                continue
+            found = Measurement(row, taking_part, where, pace, place, report.judged_by)
             measurements.append(found)
             for _ in range(pace.rounds):
                 found.run_round(show_progress)

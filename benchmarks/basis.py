@@ -14,15 +14,18 @@ from .rows import METRICS, Row
 
 _WHY = {
     "cpu": "it is the client's own",
+    "cpu-of-waiting": "it is the client's own",
     "memory": "it does not depend on what else runs",
     "at-work": "it does not depend on what else runs",
     "p99": "waiting is the point of the row",
+    "throughput": "waiting for the link is the point of the row",
 }
 
 #: What other work does to the figures that count nevertheless.
 _SUFFERS = {
     "cpu": "so caches were colder, and messages came in smaller batches",
     "p99": "so it includes the work of others",
+    "throughput": "so the link was later than it says",
 }
 
 

@@ -50,6 +50,8 @@ def _asyncio_peers(
     )
 
 
+#: The works of the open network.
+_FAR = {"upload", "rest"}
 _TLS = {"tls"}
 _DEFLATE = {"deflate"}
 
@@ -59,7 +61,7 @@ PEERS: tuple[Peer, ...] = (
         "greenws",
         "greenws",
         ("greenws",),
-        _MANY | _TLS | _DEFLATE | {"wishes", "drain", "at_work"},
+        _MANY | _TLS | _DEFLATE | _FAR | {"wishes", "drain", "at_work"},
         "greenws",
     ),
     Peer(
@@ -70,6 +72,15 @@ PEERS: tuple[Peer, ...] = (
         _MANY | _TLS | _DEFLATE,
         "greenws-pure",
         environment={"GREENWS_PURE_PYTHON": "1"},
+    ),
+    Peer(
+        "greenws-no-busy-poll",
+        "greenws",
+        "greenws",
+        ("greenws",),
+        _MANY | _FAR,
+        "greenws-no-busy-poll",
+        environment={"GREENWS_BUSY_POLL": "0"},
     ),
     Peer(
         "greenws-connection",
@@ -105,8 +116,10 @@ PEERS: tuple[Peer, ...] = (
         "websocket-client-locust",
     ),
     *_asyncio_peers("picows", "picows", "picows", _MANY | _TLS),
-    *_asyncio_peers("aiohttp", "aiohttp", "aiohttp", _MANY | _TLS | _DEFLATE),
-    *_asyncio_peers("websockets", "websockets_asyncio", "websockets", _MANY | _TLS | _DEFLATE),
+    *_asyncio_peers("aiohttp", "aiohttp", "aiohttp", _MANY | _TLS | _DEFLATE | _FAR),
+    *_asyncio_peers(
+        "websockets", "websockets_asyncio", "websockets", _MANY | _TLS | _DEFLATE | _FAR
+    ),
     Peer(
         "websockets-sync",
         "websockets_sync",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 
+from .link import Link
 from .peers import Peer
 
 
@@ -29,7 +31,10 @@ class Metric:
 
 METRICS = {
     "rate": Metric("messages a second", "1/s", True, 0.05, is_timed=True),
+    "throughput": Metric("megabytes a second", "MB/s", True, 0.1, cpu="cpu-of-megabyte"),
     "cpu": Metric("CPU time of a message", "µs", False, 0.05),
+    "cpu-of-megabyte": Metric("CPU time of a megabyte", "µs", False, 0.1),
+    "cpu-of-waiting": Metric("CPU time of a second", "µs", False, 0.2, cpu="cpu-of-waiting"),
     "memory": Metric("memory a connection", "KiB", False, 0.02),
     "at-work": Metric("memory at work, relative to idle", "x", False, 0.02),
     "time": Metric("time for all", "ms", False, 0.15, is_timed=True),
@@ -64,6 +69,7 @@ class Row:
 
     :param bars: what greenws must reach; a run with a missed bar fails.
     :param aim: the result beyond the bars; a missed aim is only told.
+    :param link: the link between client and server; None: loopback.
     :param waits: what else the wall time of the row depends on, besides the client; empty: nothing.
         On a shared machine, a row whose metric is timed is judged by CPU time.
     :param needs: the abilities that a peer must have, besides ``work``.
@@ -82,6 +88,7 @@ class Row:
     needs: frozenset[str] = frozenset()
     subject: str = "greenws"
     rivals: frozenset[str] = frozenset()
+    link: Link | None = None
     waits: str = ""
 
     @property
@@ -108,6 +115,15 @@ _MANY = frozenset({"many"})
 _DEFLATE = frozenset({"deflate"})
 _WISHES = frozenset({"deflate", "wishes"})
 _SEQUENTIAL = frozenset({"greenws", "websockets", "websockets-sync", "websocket-client"})
+#: Who is compared over a slow link.
+_FAR = frozenset({"greenws-no-busy-poll", "websockets", "aiohttp"})
+#: 50 ms each way, without loss, and with 1 % of the packets lost.
+_CLEAN = Link(delay=0.05)
+_LOSSY = Link(delay=0.05, loss=0.01)
+#: A connection takes a second or two to fill the link, so each measurement is longer than others.
+_FILL = {"kind": "binary", "size": 64 * 1024, "is_far": True, "seconds": 4.0, "warmup": 2.5}
+#: Level with the peers, as far as runs can tell.
+_LEVEL = (Bar("websockets", 0.9), Bar("aiohttp", 0.9))
 _SERVER = "the server, on the other core"
 _WAKES = "the wake-ups of two processes on two cores"
 _JSON = {"kind": "json", "size": 1024}
@@ -406,20 +422,97 @@ ROWS: tuple[Row, ...] = (
         rivals=frozenset({"websocket-client-locust"}),
         waits=_WAKES,
     ),
+    Row(
+        "open-receive",
+        "receive 64 KiB, 50 ms away",
+        "receive",
+        "throughput",
+        _LEVEL,
+        Bar("aiohttp"),
+        _FILL,
+        rivals=_FAR,
+        link=_CLEAN,
+    ),
+    Row(
+        "open-receive-loss",
+        "receive 64 KiB, 50 ms away, 1 % of packets lost",
+        "receive",
+        "throughput",
+        _LEVEL,
+        Bar("aiohttp"),
+        _FILL,
+        rivals=_FAR,
+        link=_LOSSY,
+    ),
+    Row(
+        "open-send",
+        "send 64 KiB, 50 ms away",
+        "upload",
+        "throughput",
+        _LEVEL,
+        Bar("aiohttp"),
+        {**_FILL, "batch": 8},
+        rivals=_FAR,
+        link=_CLEAN,
+    ),
+    Row(
+        "open-send-loss",
+        "send 64 KiB, 50 ms away, 1 % of packets lost",
+        "upload",
+        "throughput",
+        _LEVEL,
+        Bar("aiohttp"),
+        {**_FILL, "batch": 8},
+        rivals=_FAR,
+        link=_LOSSY,
+    ),
+    Row(
+        "open-ping-pong",
+        "ping-pong 32 B, 50 ms away",
+        "echo",
+        "cpu",
+        _LEVEL,
+        Bar("aiohttp"),
+        {"size": 32, "seconds": 3.0, "warmup": 0.5},
+        rivals=_FAR,
+        link=_CLEAN,
+    ),
+    Row(
+        "open-echo-many",
+        "200 connections echoing 64 B, 50 ms away",
+        "echo",
+        "cpu",
+        _LEVEL,
+        Bar("aiohttp"),
+        {"connections": 200, "seconds": 3.0, "warmup": 0.5},
+        _MANY,
+        rivals=_FAR,
+        link=_CLEAN,
+    ),
+    Row(
+        "open-idle",
+        "waiting for a message, 50 ms away, one connection of 100",
+        "rest",
+        "cpu-of-waiting",
+        (Bar(limit=100.0),),
+        Bar(limit=20.0),
+        {"connections": 100, "seconds": 3.0, "warmup": 0.5},
+        rivals=_FAR,
+        link=_CLEAN,
+    ),
 )
 
 
 def find_rows(wanted: list[str] | None) -> list[Row]:
-    """Find rows by name; None: all rows.
+    """Find rows by name or pattern, such as ``open-*``; None: all rows.
 
-    :raises ValueError: a name is unknown.
+    :raises ValueError: a name is unknown, or a pattern fits no row.
     """
     if not wanted:
         return list(ROWS)
-    names = {row.name for row in ROWS}
     for name in wanted:
-        if name not in names:
+        if not any(fnmatchcase(row.name, name) for row in ROWS):
             raise ValueError(
                 f"unknown row: {name}; there are {', '.join(row.name for row in ROWS)}"
             )
-    return [row for row in ROWS if row.name in wanted]
+    return [row for row in ROWS if any(fnmatchcase(row.name, name) for name in wanted)]

@@ -57,6 +57,8 @@ class Server:
 
     :param pid: the number of its process.
     :param helpers: the numbers of other processes that belong to the measurement, such as a relay.
+    :param host: the address at which a client reaches the server.
+    :param prefix: the beginning of the command of a client that can reach the server.
     """
 
     ports: dict[str, int]
@@ -64,11 +66,13 @@ class Server:
     cafile: str | None
     pid: int
     helpers: tuple[int, ...] = ()
+    host: str = "127.0.0.1"
+    prefix: tuple[str, ...] = ()
 
     def find_url(self, row: Row) -> str:
         """Return scheme, host and port for a row."""
         scheme = "wss" if row.is_tls else "ws"
-        return f"{scheme}://127.0.0.1:{self.ports[scheme]}"
+        return f"{scheme}://{self.host}:{self.ports[scheme]}"
 
     def suits(self, row: Row) -> bool:
         """Tell whether the server has the TLS that a row may need."""
@@ -76,13 +80,16 @@ class Server:
 
 
 @contextlib.contextmanager
-def run_server(folder: Path) -> Iterator[Server]:
+def run_server(
+    folder: Path, host: str = "127.0.0.1", prefix: tuple[str, ...] = ()
+) -> Iterator[Server]:
     """Run the server, with TLS if trustme is installed.
 
     :param folder: the folder for the certificates.
+    :param prefix: the beginning of the server's command.
     """
     certificate, cafile = make_certificate(folder)
-    command = [sys.executable, "-m", "benchmarks.server"]
+    command = [*prefix, sys.executable, "-m", "benchmarks.server", host]
     with subprocess.Popen(
         command + ([certificate] if certificate else []),
         cwd=ROOT,
@@ -93,7 +100,7 @@ def run_server(folder: Path) -> Iterator[Server]:
         assert process.stdin is not None and process.stdout is not None
         try:
             started = json.loads(process.stdout.readline())
-            yield Server(started["ports"], started["loop"], cafile, process.pid)
+            yield Server(started["ports"], started["loop"], cafile, process.pid, host=host)
         finally:
             process.stdin.close()  # ends the server
             try:
@@ -133,7 +140,13 @@ def measure(peer: Peer, row: Row, server: Server, pace: Pace) -> dict[str, Any]:
     task["connections"] = count_connections(row, pace) or 1
     try:
         done = subprocess.run(
-            [sys.executable, "-m", f"benchmarks.clients.{peer.module}", json.dumps(task)],
+            [
+                *server.prefix,
+                sys.executable,
+                "-m",
+                f"benchmarks.clients.{peer.module}",
+                json.dumps(task),
+            ],
             cwd=ROOT,
             env={**os.environ, **peer.environment},
             stdin=subprocess.DEVNULL,

@@ -8,12 +8,13 @@ the URL selects its work:
 ``/flood?kind=text&size=64``
     The server sends without end, as fast as the client reads. It sends blocks of frames that were
     built beforehand, deflated if the client has offered that.
+    ``&far=1`` leaves the size of the send buffer to the system, for a link that holds megabytes.
 ``/sink?size=64&every=1000``
     The server sends ``done`` after every 1000 messages of 64 bytes. It only counts bytes, unless
     the messages are deflated.
 
-``python -m benchmarks.server [CERTIFICATE]`` listens on two ports, the second one with TLS, prints
-the ports as JSON, and runs until its stdin ends.
+``python -m benchmarks.server HOST [CERTIFICATE]`` listens on two ports, the second one with TLS,
+prints the ports as JSON, and runs until its stdin ends.
 """
 
 from __future__ import annotations
@@ -161,13 +162,15 @@ class Flood(asyncio.Protocol):
         self._block = build_block(
             options["kind"], int(options["size"]), options.get("wbits"), "forgets" in options
         )
+        self._is_far = "far" in options
         self._is_paused = False
         self._is_ended = False
 
     def begin(self, data: bytes) -> None:
         self._transport.set_write_buffer_limits(high=BLOCK_SIZE * 2)
-        sock = self._transport.get_extra_info("socket")
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+        if not self._is_far:
+            sock = self._transport.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         # Some peers lose bytes that arrive together with the answer to their request.
         asyncio.get_running_loop().call_later(HEAD_START, self._write)
 
@@ -269,15 +272,15 @@ class Sink(asyncio.BufferedProtocol):
 PROTOCOLS: dict[str, Any] = {"/echo": Echo, "/flood": Flood, "/sink": Sink}
 
 
-async def serve(certificate: str | None) -> None:
+async def serve(host: str, certificate: str | None) -> None:
     """Listen, print the ports, and serve until standard input ends."""
     loop = asyncio.get_running_loop()
-    plain = await loop.create_server(Upgrade, "127.0.0.1", 0, backlog=4096)
+    plain = await loop.create_server(Upgrade, host, 0, backlog=4096)
     ports = {"ws": plain.sockets[0].getsockname()[1]}
     if certificate is not None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate)
-        secure = await loop.create_server(Upgrade, "127.0.0.1", 0, ssl=context, backlog=4096)
+        secure = await loop.create_server(Upgrade, host, 0, ssl=context, backlog=4096)
         ports["wss"] = secure.sockets[0].getsockname()[1]
     print(json.dumps({"ports": ports, "loop": type(loop).__module__}), flush=True)
     # A thread reads stdin, because a loop may wait for a pipe but not for a file.
@@ -294,7 +297,7 @@ def main() -> None:
         run: Any = asyncio.run
     else:
         run = uvloop.run
-    run(serve(sys.argv[1] if len(sys.argv) > 1 else None))
+    run(serve(sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else None))
 
 
 if __name__ == "__main__":

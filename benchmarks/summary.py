@@ -38,7 +38,8 @@ class Line:
     :param ratio: the ratio of the subject to this peer; None: this peer is the subject.
     :param rate: the median of the messages a second, by wall time; None: the work counts none.
     :param rate_ratio: the ratio of the subject to this peer, by messages a second.
-    :param cpu: the median CPU time of a message, in microseconds; None: the work does not measure
+    :param cpu: the median CPU time of a message, in microseconds, or of a megabyte where the
+        throughput is measured; None: the work does not measure
         CPU time.
     :param cpu_ratio: the ratio of the subject to this peer, by CPU time of a message.
     :param busy: the median share of the time in which the client had a core. Well below 1, the
@@ -134,6 +135,10 @@ def value_of(metric: str, result: dict[str, Any]) -> float:
     """Compute the value of a metric, in the unit of the metric."""
     if metric == "rate":
         return float(result["messages"] / result["seconds"])
+    if metric == "throughput":
+        return float(result["messages"] * result["size"] / result["seconds"] / 1e6)
+    if metric == "cpu-of-megabyte":
+        return float(result["cpu"] / (result["messages"] * result["size"]) * 1e12)
     if metric == "memory":
         return float(result["bytes"] / result["connections"] / 1024)
     if metric == "at-work":

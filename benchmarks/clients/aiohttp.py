@@ -9,7 +9,7 @@ from typing import Any
 
 from aiohttp import ClientSession, ClientWebSocketResponse, TCPConnector
 
-from .loops import run_loops, split, weigh
+from .loops import rest_with, run_loops, split, weigh
 from .meter import Meter, RoundTrips
 from .task import Task
 
@@ -100,6 +100,28 @@ async def idle(task: Task) -> None:
     await weigh(task, lambda count: open_all(count, task, open_one), wait)
 
 
+async def upload(task: Task) -> None:
+    meter = Meter(task, task.batch)
+    ws = await opener(task)(task.sink_url)
+    message = task.payloads()[0]
+
+    async def count() -> None:
+        async for _ in ws:
+            meter.lap()
+
+    counting = asyncio.create_task(count())
+    while not counting.done():
+        await ws.send_bytes(message)
+
+
+async def rest(task: Task) -> None:
+    async def wait(ws: ClientWebSocketResponse) -> None:
+        async for message in ws:
+            _ = message.data
+
+    await rest_with(await open_all(task.connections, task, opener(task)), wait, task)
+
+
 async def fairness(task: Task) -> None:
     trips = RoundTrips(task)
     text = "x" * task.size
@@ -122,4 +144,4 @@ async def fairness(task: Task) -> None:
 
 
 if __name__ == "__main__":
-    run_loops(receive, send, echo, connect, idle, fairness)
+    run_loops(receive, send, echo, connect, idle, fairness, upload, rest)

@@ -13,7 +13,7 @@ from gevent.event import Event
 import greenws
 
 from ..payloads import JSON_SIZE, joined_json, json_texts
-from .meter import MemoryMeter, Meter, RoundTrips, report
+from .meter import MemoryMeter, Meter, RestMeter, RoundTrips, report
 from .task import Task, run_client
 
 
@@ -211,6 +211,29 @@ def drain(task: Task) -> None:
     close_all(partial(greenws.drain, 10), task)
 
 
+def upload(task: Task) -> None:
+    meter = Meter(task, task.batch)
+
+    class Sender(greenws.Client):
+        def on_text(self, event: greenws.events.Text) -> None:
+            meter.lap()
+
+    client = Sender(task.sink_url, **options(task)).start()
+    client.wait_ready()
+    message = task.payloads()[0]
+    while True:
+        client.send_binary(message)
+
+
+def rest(task: Task) -> None:
+    clients = open_all(greenws.Client, task.connections, task)
+    gevent.sleep(task.warmup)
+    meter = RestMeter(task)
+    gevent.sleep(task.seconds)
+    assert all(client.is_ready for client in clients)
+    meter.end()
+
+
 def fairness(task: Task) -> None:
     trips = RoundTrips(task)
     text = "x" * task.size
@@ -237,4 +260,4 @@ def fairness(task: Task) -> None:
 
 
 if __name__ == "__main__":
-    run_client(receive, send, echo, connect, idle, at_work, fairness, drain)
+    run_client(receive, send, echo, connect, idle, at_work, fairness, drain, upload, rest)

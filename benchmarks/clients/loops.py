@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Iterator, Sequence
 from functools import wraps
 from typing import Any
 
-from .meter import MemoryMeter
+from .meter import MemoryMeter, RestMeter
 from .task import Task, run_client
 
 #: The largest number of connections that a client opens at the same time.
@@ -45,6 +45,18 @@ def split(count: int) -> Iterator[int]:
     while count > 0:
         yield min(count, AT_ONCE)
         count -= AT_ONCE
+
+
+async def rest_with(
+    opened: Sequence[Any], wait: Callable[[Any], Coroutine[Any, Any, None]], task: Task
+) -> None:
+    """Do nothing, with open connections, and report the CPU time of it."""
+    waiting = [asyncio.create_task(wait(connection)) for connection in opened]
+    await asyncio.sleep(task.warmup)
+    meter = RestMeter(task)
+    await asyncio.sleep(task.seconds)
+    assert not any(waiter.done() for waiter in waiting)
+    meter.end()
 
 
 async def weigh(

@@ -87,6 +87,7 @@ class Meter:
         elif elapsed >= self._task.seconds:
             report(
                 messages=self._count,
+                size=self._task.size,
                 seconds=elapsed,
                 cpu=process_time() - self._cpu_start,
                 waited=waited() - self._waited,
@@ -145,6 +146,20 @@ def _resident() -> int:
             return int(statm.read().split()[1]) * resource.getpagesize()
     except OSError:  # not Linux: the peak, which is the current value while the process grows
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+class RestMeter:
+    """Counts the CPU time of connections on which nothing happens."""
+
+    def __init__(self, task: Task) -> None:
+        self._connections = task.connections
+        self._began = perf_counter()
+        self._cpu = process_time()
+
+    def end(self) -> NoReturn:
+        """Report, a second of a connection for a message."""
+        cpu, seconds = process_time() - self._cpu, perf_counter() - self._began
+        report(messages=self._connections * seconds, seconds=seconds, cpu=cpu)
 
 
 class RoundTrips:

@@ -31,6 +31,7 @@ class Task:
     :param wishes: what is offered of permessage-deflate, for greenws; None: nothing in particular.
     :param cafile: the PEM file to verify the server with; None: no TLS.
     :param variant: the variant of the peer.
+    :param is_far: whether the server is far away, and a flood has to fill a long link.
     """
 
     work: str
@@ -45,6 +46,7 @@ class Task:
     wishes: dict[str, int] | None = None
     cafile: str | None = None
     variant: str = ""
+    is_far: bool = False
 
     @property
     def is_deflated(self) -> bool:
@@ -60,7 +62,8 @@ class Task:
 
     @property
     def flood_url(self) -> str:
-        return f"{self.server}/flood?kind={self.kind}&size={self.size}"
+        far = "&far=1" if self.is_far else ""
+        return f"{self.server}/flood?kind={self.kind}&size={self.size}{far}"
 
     @property
     def sink_url(self) -> str:

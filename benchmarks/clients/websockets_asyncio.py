@@ -9,7 +9,7 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as ws_connect
 
-from .loops import run_loops, split, weigh
+from .loops import rest_with, run_loops, split, weigh
 from .meter import Meter, RoundTrips
 from .task import Task
 from .websockets_options import options
@@ -91,6 +91,28 @@ async def idle(task: Task) -> None:
     await weigh(task, lambda count: open_all(count, task), wait)
 
 
+async def upload(task: Task) -> None:
+    meter = Meter(task, task.batch)
+    ws = await ws_connect(task.sink_url, **options(task))
+    message = task.payloads()[0]
+
+    async def count() -> None:
+        async for _ in ws:
+            meter.lap()
+
+    counting = asyncio.create_task(count())
+    while not counting.done():
+        await ws.send(message)
+
+
+async def rest(task: Task) -> None:
+    async def wait(ws: ClientConnection) -> None:
+        async for _ in ws:
+            pass
+
+    await rest_with(await open_all(task.connections, task), wait, task)
+
+
 async def fairness(task: Task) -> None:
     trips = RoundTrips(task)
     text = "x" * task.size
@@ -111,4 +133,4 @@ async def fairness(task: Task) -> None:
 
 
 if __name__ == "__main__":
-    run_loops(receive, send, echo, connect, idle, fairness)
+    run_loops(receive, send, echo, connect, idle, fairness, upload, rest)

@@ -4,6 +4,7 @@ cdef double _SOON
 cdef double _PAUSE
 cdef int _FAILURES
 cdef int _SAMPLE
+cdef int _FIRST_SAMPLE
 
 
 cdef class BusyPoll:
@@ -31,6 +32,6 @@ cdef class BusyPoll:
     cdef _begin(self, double now)
     cpdef _look(self)
     cdef _sleep(self)
-    @cython.locals(count=double)
+    @cython.locals(count=double, is_later=bint, is_dearer=bint)
     cdef _judge(self, double now)
     cdef _give_up(self)

@@ -40,6 +40,10 @@ _FAILURES = 6
 # Compare the cost every this many wakes: two readings of a clock among 128 wakes.
 _SAMPLE = 128
 
+# The first comparison comes after this many wakes. So few are enough to end an attempt where bytes
+# come no sooner and cost too much of the processor as well: where a network decides when they come.
+_FIRST_SAMPLE = 32
+
 # After this many wakes, sleep for _PATIENCE wakes to measure again. Short at first: one lucky
 # sample must not decide. It doubles up to the second number, of which the sleeping ones are 0.4 %.
 _TERM = 512
@@ -130,7 +134,7 @@ class BusyPoll:
                 self._is_awake = True
                 self._idle.start(self._look)
             self._wakes += 1
-            if self._wakes % _SAMPLE == 0:
+            if self._wakes % _SAMPLE == 0 or self._wakes == _FIRST_SAMPLE:
                 self._judge(now)
         elif now - self._noted > _SOON:
             self._wakes = 0
@@ -184,10 +188,13 @@ class BusyPoll:
 
     def _judge(self, now: float) -> None:
         count = self.received - self._received_at
-        if (
-            now - self._time_at > self._time_of_byte * count * _TIME
-            or thread_time() - self._cpu_at > self._cpu_of_byte * count * _PROCESSOR_TIME
-        ):
+        is_later = now - self._time_at > self._time_of_byte * count * _TIME
+        is_dearer = thread_time() - self._cpu_at > self._cpu_of_byte * count * _PROCESSOR_TIME
+        if self._wakes == _FIRST_SAMPLE:
+            if is_later and is_dearer:
+                self._give_up()
+            return
+        if is_later or is_dearer:
             self._give_up()
             return
         self._patience = max(self._patience // 2, _PATIENCE)
