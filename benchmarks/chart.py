@@ -46,7 +46,7 @@ def to_svg(report: Report) -> str:
     top = max(bottoms)
     notes = [
         f'<text class="note" x="{GAP}" y="{top + 13 * number:.0f}">{escape(line)}</text>'
-        for number, line in enumerate(_wrap(described, 150))
+        for number, line in enumerate(wrap(described, 150))
     ]
     height = top + 13 * len(notes) + 6
     return (
@@ -105,7 +105,8 @@ def _find_limit(row: RowSummary, more_is_better: bool) -> float:
     return max((6 * line.value for line in row.lines if line.peer == row.subject), default=math.inf)
 
 
-def _wrap(lines: list[str], width: int) -> list[str]:
+def wrap(lines: list[str], width: int) -> list[str]:
+    """Break lines that are longer than ``width`` characters."""
     wrapped = []
     for line in lines:
         words = line.split(" ")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import resource
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -40,6 +41,13 @@ def describe() -> dict[str, str]:
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "python": f"{platform.python_implementation()} {platform.python_version()}",
     }
+
+
+def name() -> str:
+    """Return a short name of the kind of machine, for names of files: ``intel-xeon-2``."""
+    processor = re.sub(r"\((?:r|tm)\)|\bcpu\b|\bprocessor\b|@.*", " ", _processor().lower())
+    words = re.findall(r"[a-z0-9]+", processor)
+    return "-".join([*words, str(os.cpu_count())])
 
 
 def _processor() -> str:

@@ -8,6 +8,8 @@ from importlib.util import find_spec
 
 _ONE = frozenset({"receive", "send", "echo", "connect"})
 _MANY = _ONE | {"many", "idle", "fairness"}
+#: The works of ``benchmarks.growth`` alone.
+_GROWTH = frozenset({"beat", "ramp"})
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ PEERS: tuple[Peer, ...] = (
         "greenws",
         "greenws",
         ("greenws",),
-        _MANY | _TLS | _DEFLATE | {"wishes", "drain"},
+        _MANY | _TLS | _DEFLATE | _GROWTH | {"wishes", "drain", "ping"},
         "greenws",
     ),
     Peer(
@@ -92,7 +94,7 @@ PEERS: tuple[Peer, ...] = (
         "locust_users",
         "locust",
         ("locust",),
-        frozenset({"locust_echo", "many"}),
+        frozenset({"locust_echo", "locust_idle", "many"}),
         "greenws-locust",
         "greenws",
     ),
@@ -101,10 +103,10 @@ PEERS: tuple[Peer, ...] = (
         "locust_users",
         "websocket-client",
         ("locust", "websocket"),
-        frozenset({"locust_echo", "many"}),
+        frozenset({"locust_echo", "locust_idle", "many"}),
         "websocket-client-locust",
     ),
-    *_asyncio_peers("picows", "picows", "picows", _MANY | _TLS),
+    *_asyncio_peers("picows", "picows", "picows", _MANY | _TLS | _GROWTH),
     *_asyncio_peers("aiohttp", "aiohttp", "aiohttp", _MANY | _TLS | _DEFLATE),
     *_asyncio_peers("websockets", "websockets_asyncio", "websockets", _MANY | _TLS | _DEFLATE),
     Peer(
@@ -147,7 +149,7 @@ PEERS: tuple[Peer, ...] = (
         "bare_socket",
         "",
         (),
-        _ONE | _TLS | _DEFLATE | {"many"},
+        _ONE | _TLS | _DEFLATE | _GROWTH | {"many"},
         "bare-socket",
     ),
 )

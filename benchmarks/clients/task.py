@@ -18,7 +18,7 @@ from ..payloads import data_of, json_texts, text_of
 class Task:
     """One measurement.
 
-    :param work: receive, send, echo, connect, idle, fairness or drain.
+    :param work: receive, send, echo, connect, idle, fairness, drain, beat, ramp or ping.
     :param server: scheme, host and port of the server.
     :param seconds: the seconds to measure.
     :param warmup: the seconds to run before the measurement.
@@ -64,6 +64,10 @@ class Task:
     @property
     def sink_url(self) -> str:
         return f"{self.server}/sink?size={self.size}&every={self.batch}"
+
+    @property
+    def beat_url(self) -> str:
+        return f"{self.server}/beat?size={self.size}"
 
     @property
     def host(self) -> str:
