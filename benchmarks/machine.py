@@ -44,10 +44,14 @@ def describe() -> dict[str, str]:
 
 
 def name() -> str:
-    """Return a short name of the kind of machine, for names of files: ``intel-xeon-2``."""
-    processor = re.sub(r"\((?:r|tm)\)|\bcpu\b|\bprocessor\b|@.*", " ", _processor().lower())
-    words = re.findall(r"[a-z0-9]+", processor)
-    return "-".join([*words, str(os.cpu_count())])
+    """Return a short name of the kind of machine, for names of files: ``intel-xeon``."""
+    return slug(_processor())
+
+
+def slug(processor: str) -> str:
+    """Make a name of files of what a processor calls itself."""
+    plain = re.sub(r"\((?:r|tm)\)|\bcpu\b|\bprocessor\b|@.*", " ", processor.lower())
+    return "-".join(re.findall(r"[a-z0-9]+", plain))
 
 
 def _processor() -> str:

@@ -137,7 +137,7 @@ def run_point(
 ) -> None:
     """Measure one point of one client. A client that fails does not run again."""
     try:
-        result = measure(peer, curve.row(quantity), server, pace)
+        result = measure(peer, curve.row(quantity), server, curve.pace(pace, quantity))
     except ClientFailure as error:
         results.failures[peer.name] = f"at {quantity:,}: {error}"
     else:

@@ -7,10 +7,11 @@ kernel's or the processor's.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..clients.meter import marks_up_to
 from ..rows import Bar, Row
+from ..runner import Pace
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -32,9 +33,11 @@ class Curve:
 
     :param unit: of the values: µs or KiB.
     :param of: the quantity on the axis: connections, bytes or connects.
-    :param peers: greenws, one other client, and the floor.
+    :param peers: greenws, and where it says something one other client and the floor.
     :param points: computes the quantities to measure, up to a largest one.
     :param options: computes the options of the task for a quantity.
+    :param each: seconds to warm up, and to measure, for each connection or connect under way: all
+        of them are to have had their turn more than once.
     :param is_drawn: whether the picture has a panel for the curve.
     """
 
@@ -47,11 +50,17 @@ class Curve:
     points: Callable[[int], list[int]]
     options: Callable[[int], Options]
     largest: int
+    each: float = 0.0
     is_drawn: bool = True
 
     def row(self, quantity: int) -> Row:
         """Return the work at one point, as the runner takes it."""
         return Row(self.name, self.title, self.work, "cpu", (), Bar(), self.options(quantity))
+
+    def pace(self, pace: Pace, quantity: int) -> Pace:
+        """Return the pace of one point: a longer one for many connections."""
+        least = self.each * quantity
+        return replace(pace, seconds=max(pace.seconds, least), warmup=max(pace.warmup, least))
 
 
 def sizes_up_to(limit: int) -> list[int]:
@@ -95,6 +104,7 @@ CURVES: tuple[Curve, ...] = (
         marks_up_to,
         _connections,
         MOST_CONNECTIONS,
+        each=1e-4,
     ),
     Curve(
         "beat",
@@ -106,6 +116,7 @@ CURVES: tuple[Curve, ...] = (
         marks_up_to,
         _connections,
         MOST_CONNECTIONS,
+        each=1e-4,
     ),
     Curve(
         "receive",
@@ -135,7 +146,7 @@ CURVES: tuple[Curve, ...] = (
         "ramp",
         "KiB",
         "connections",
-        _OWN_AND_FLOOR,
+        ("greenws", "picows+uvloop"),
         only_last,  # the client itself stops and weighs on its way
         _connections,
         MOST_CONNECTIONS,
@@ -150,6 +161,7 @@ CURVES: tuple[Curve, ...] = (
         under_way_up_to,
         _connections,
         1000,
+        each=1e-3,
     ),
     Curve(
         "ping",

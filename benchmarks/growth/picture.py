@@ -12,7 +12,7 @@ WIDTH = 860
 COLUMNS = 2
 GAP = 22
 #: The height of the head of a panel, of its plot, and of the labels below.
-HEAD, PLOT, FOOT = 22, 150, 24
+HEAD, PLOT, FOOT = 34, 150, 20
 #: The width of the labels on the left.
 LEFT = 46
 #: The least height of a plot, as a ratio: noise is not to look like a mountain.
@@ -114,18 +114,15 @@ class Panel:
         return parts
 
     def _draw_legend(self) -> list[str]:
-        """Name the peers, in the corner that the lines leave free."""
-        line = next(iter(self._lines.values()))
-        values = [line[quantity] for quantity in sorted(line)]
-        grows = len(values) > 1 and values[-1] > values[0]
-        x = self._x + LEFT + 8 if grows else self._right - 130
+        """Name the peers, in a line above the plot."""
         parts = []
-        for number, peer in enumerate(self._lines):
-            y = self._y + HEAD + 12 + 14 * number
+        x, y = self._x, self._y + 25
+        for peer in self._lines:
             parts += [
                 f'<path class="line {kind_of(peer)}" d="M{x:.1f} {y - 4:.1f}h18"/>',
                 text("note", x + 23, y, peer),
             ]
+            x += 45 + 6 * len(peer)
         return parts
 
     def _draw_line(self, peer: str) -> list[str]:

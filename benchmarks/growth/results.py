@@ -65,7 +65,7 @@ class CurveResults:
 
         CPU time is the least of the rounds, as others can only add to it; memory is the median.
         """
-        best = min if self.unit == "µs" else median
+        best = median if self.unit == "KiB" else min
         return {quantity: best(values) for quantity, values in self.values.get(peer, {}).items()}
 
     def last(self, peer: str) -> tuple[int, float] | None:
