@@ -7,20 +7,22 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import asdict
+from contextlib import ExitStack
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from . import machine
 from .chart import to_svg
 from .peers import Peer, find_peers
-from .report import Report, format_value, format_verdict, to_rst
+from .publish import add, publish
+from .report import Report, format_stillness, format_value, format_verdict, to_rst
 from .rows import ROWS, Row, find_rows
-from .runner import ROOT, Pace, run_row, run_server
-from .summary import RowSummary, summarize
+from .runner import ROOT, Measurement, Pace, run_server
+from .summary import RowSummary
 
-#: The usual pace, and a pace that ends in two minutes on two cores.
-PACE = Pace(rounds=5, seconds=1.0, warmup=0.3)
-QUICK = Pace(rounds=2, seconds=0.3, warmup=0.1, connections=500)
+#: The usual pace, and a pace that ends in about two minutes on two cores.
+PACE = Pace(rounds=5, seconds=1.0, warmup=0.3, most_rounds=12, steady=3, extra=300.0)
+QUICK = Pace(rounds=2, seconds=0.3, warmup=0.1, most_rounds=5, steady=2, extra=30.0)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -33,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     pace = choose_pace(options)
-    report = new_report(pace, peers, options.judge)
+    report = new_report(pace, peers, options.judge, options.machine)
     folder = Path(options.output)
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -42,18 +44,26 @@ def main(arguments: list[str] | None = None) -> int:
         show_progress("")
         print("interrupted; writing the complete rows")
     write(report, folder)
-    return int(any(bar.holds is False for row in report.rows for bar in row.bars))
+    if options.publish:
+        print(add(report))
+        for path in publish():
+            print(path)
+    print(report.conclude())
+    return int(report.count_bars()[1] > 0)
 
 
 def choose_pace(options: argparse.Namespace) -> Pace:
     """Return the pace that the options ask for."""
     pace = QUICK if options.quick else PACE
     seconds = options.seconds or pace.seconds
-    return Pace(
-        rounds=options.rounds or pace.rounds,
+    rounds = options.rounds or pace.rounds
+    return replace(
+        pace,
+        rounds=rounds,
         seconds=seconds,
         warmup=min(pace.warmup, seconds),
         connections=options.connections or pace.connections,
+        most_rounds=rounds if options.rounds else pace.most_rounds,
     )
 
 
@@ -71,7 +81,13 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--only", action="append", metavar="ROW", help="run this row (repeatable)")
     parser.add_argument("--peers", metavar="A,B", help="run only these peers, by name or family")
-    parser.add_argument("--rounds", type=int, metavar="N", help=f"default: {PACE.rounds}")
+    parser.add_argument(
+        "--rounds",
+        type=int,
+        metavar="N",
+        help=f"exactly so many rounds; default: {PACE.rounds}, and up to {PACE.most_rounds} of a "
+        "row whose figures do not stand still",
+    )
     parser.add_argument(
         "--seconds",
         type=float,
@@ -81,9 +97,21 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--connections", type=int, metavar="N", help="most connections of any row")
     parser.add_argument(
         "--judge",
-        choices=["time", "cpu"],
-        default="time",
-        help="judge rates by messages a second, or by CPU time a message (for a busy machine)",
+        choices=["auto", "time", "cpu"],
+        default="auto",
+        help="judge rates by messages a second, by CPU time a message, or (the default) by "
+        "messages a second unless others used the machine meanwhile",
+    )
+    parser.add_argument(
+        "--publish",
+        action="store_true",
+        help="put the rows into docs/benchmarks/<machine>.json, and write the page of figures, the "
+        "chart and the figures in the pages from the files of all machines",
+    )
+    parser.add_argument(
+        "--machine",
+        metavar="NAME",
+        help="the name of this machine; default: of its processor and cores",
     )
     parser.add_argument(
         "--output",
@@ -94,16 +122,21 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def new_report(pace: Pace, peers: list[Peer], judged_by: str) -> Report:
+def new_report(pace: Pace, peers: list[Peer], judged_by: str, name: str | None) -> Report:
     """Begin a report."""
     distributions = [peer.distribution for peer in peers if peer.distribution]
     # No peer requires zlib-ng, but greenws deflates with zlib-ng if installed.
     distributions += ["uvloop", "gevent", "zlib-ng"]
+    described = machine.describe()
+    build, loop = find_build()
     return Report(
         date=time.strftime("%Y-%m-%d"),
-        machine=machine.describe(),
+        name=name or machine.name_of(described),
+        machine=described,
         versions=machine.find_versions(list(dict.fromkeys(distributions))),
-        build=find_build(),
+        build=build,
+        commit=machine.find_commit(ROOT),
+        loop=loop,
         server="",
         pace=asdict(pace),
         judged_by=judged_by,
@@ -111,34 +144,64 @@ def new_report(pace: Pace, peers: list[Peer], judged_by: str) -> Report:
     )
 
 
-def find_build() -> str:
-    """Ask a fresh process which implementation of greenws it imports."""
-    code = "import greenws; print('compiled core' if greenws.COMPILED else 'pure Python build')"
+def find_build() -> tuple[str, str]:
+    """Ask a fresh process which implementation of greenws it imports, and which loop gevent has."""
+    code = (
+        "import gevent, greenws\n"
+        "print('compiled core' if greenws.COMPILED else 'pure Python build')\n"
+        "print(type(gevent.get_hub().loop).__module__.removeprefix('gevent.'))"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    return done.stdout.strip()
+    build, loop = done.stdout.splitlines()
+    return build, loop
 
 
 def run(report: Report, rows: list[Row], peers: list[Peer], pace: Pace, is_short: bool) -> None:
-    """Run the rows, and print each complete row.
+    """Run the rows, and print each row; run those again whose figures do not stand still.
+
+    The further rounds come at the end, so that a burst of other work is over by then.
 
     :param is_short: whether to run only the peers named in bars and aims.
     """
-    with tempfile.TemporaryDirectory() as folder, run_server(Path(folder)) as server:
+    with ExitStack() as opened:
+        folder = Path(opened.enter_context(tempfile.TemporaryDirectory()))
+        # The servers run until the end, for the rows that run again.
+        server = opened.enter_context(run_server(folder))
         report.server = server.loop
+        measurements = []
         for number, row in enumerate(rows, 1):
             if not server.suits(row):
                 print(f"{row.name}: skipped, because trustme is not installed")
                 continue
             taking_part = [p for p in peers if not is_short or p.family in row.judges]
             place = f"[{number}/{len(rows)}] {row.name}"
-            results, failures = run_row(row, taking_part, server, pace, place, show_progress)
-            summary = summarize(row, taking_part, results, failures, report.judged_by == "cpu")
-            report.rows.append(summary)
-            report.results[row.name] = results
-            show_progress("")
-            print_row(summary)
+            found = Measurement(row, taking_part, server, pace, place, report.judged_by)
+            measurements.append(found)
+            for _ in range(pace.rounds):
+                found.run_round(show_progress)
+            add_row(report, found)
+        end = time.monotonic() + pace.extra
+        while restless := [found for found in measurements if found.is_restless]:
+            for found in restless:
+                if time.monotonic() >= end:
+                    return
+                found.run_round(show_progress)
+                add_row(report, found)
+
+
+def add_row(report: Report, found: Measurement) -> None:
+    """Add a row to the report, in place of its earlier summary if there is one; print the row."""
+    summary = replace(found.summarize(), date=report.date, commit=report.commit)
+    names = [row.name for row in report.rows]
+    if summary.name in names:
+        report.rows[names.index(summary.name)] = summary
+    else:
+        report.rows.append(summary)
+    report.results[summary.name] = found.results
+    show_progress("")
+    print_row(summary)
 
 
 def show_progress(text: str) -> None:
@@ -158,6 +221,7 @@ def print_row(row: RowSummary) -> None:
         print(f"    aim {format_verdict(row.aim, row.unit)}")
     for name, why in row.failures.items():
         print(f"    {name} failed: {why}")
+    print(f"    judged by {row.basis}; {format_stillness(row)}")
     sys.stdout.flush()
 
 
@@ -166,7 +230,7 @@ def write(report: Report, folder: Path) -> None:
     for name, text in (
         ("benchmarks.rst", to_rst(report)),
         ("benchmarks.json", report.to_json()),
-        ("benchmarks.svg", to_svg(report)),
+        ("benchmarks.svg", to_svg([report])),
     ):
         folder.joinpath(name).write_text(text, encoding="utf-8")
         print(folder / name)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from statistics import fmean
 from xml.sax.saxutils import escape
 
 from .report import Report, format_value
@@ -31,19 +33,22 @@ text { fill: #e4e8ec } .note { fill: #a7b0b9 } .back { fill: #16191d }
 """
 
 
-def to_svg(report: Report) -> str:
-    """Draw a panel for each row, with a bar for each peer; the best peer comes first."""
-    panels = [row for row in report.rows if row.lines]
+def to_svg(reports: Sequence[Report]) -> str:
+    """Draw a panel for each row, with a bar for each peer and machine; the best peer is first."""
+    names = list(dict.fromkeys(row.name for report in reports for row in report.rows if row.lines))
     width = (WIDTH - GAP * (COLUMNS + 1)) / COLUMNS
     bottoms = [float(GAP + 20)] * COLUMNS
     drawn = []
-    for row in panels:
+    for name in names:
+        panel = _Panel([find_row(report, name) for report in reports])
         column = bottoms.index(min(bottoms))
-        x = GAP + column * (width + GAP)
-        drawn.append(_draw_panel(row, x, bottoms[column], width))
-        bottoms[column] += HEAD_HEIGHT + BAR_HEIGHT * len(row.lines) + GAP
-    described = report.describe()
+        drawn.append(panel.draw(GAP + column * (width + GAP), bottoms[column], width))
+        bottoms[column] += panel.height + GAP
     top = max(bottoms)
+    described = [line for report in reports for line in report.describe()]
+    if len(reports) > 1:
+        order = ", ".join(report.name for report in reports)
+        described.insert(0, f"The bars of a peer, from top to bottom: {order}.")
     notes = [
         f'<text class="note" x="{GAP}" y="{top + 13 * number:.0f}">{escape(line)}</text>'
         for number, line in enumerate(wrap(described, 150))
@@ -60,49 +65,98 @@ def to_svg(report: Report) -> str:
     )
 
 
-def _draw_panel(row: RowSummary, x: float, y: float, width: float) -> str:
-    what, unit, more_is_better = METRICS[row.metric]
-    lines = sorted(row.lines, key=lambda line: line.value, reverse=more_is_better)
-    room = width - LABEL_WIDTH - VALUE_WIDTH
-    longest = min(max(line.value for line in lines), _find_limit(row, more_is_better))
-    hint = "more is better" if more_is_better else "less is better"
-    parts = [
-        f'<text class="title" x="{x:.0f}" y="{y + 10:.0f}">{escape(row.title)}</text>',
-        f'<text class="note" x="{x:.0f}" y="{y + 23:.0f}">{escape(what)}, {hint}</text>',
-    ]
-    for number, line in enumerate(lines):
-        top = y + HEAD_HEIGHT + number * BAR_HEIGHT
-        length = max(1.0, room * min(line.value, longest) / longest)
-        cut = " …" if line.value > longest else ""
-        kind = "own" if line.peer == row.subject else "peer"
-        if line.family.startswith("bare"):
-            kind = "bare"
-        start = x + LABEL_WIDTH
-        parts += [
-            (
-                f'<text x="{start - 5:.0f}" y="{top + 10:.0f}" text-anchor="end">'
-                f"{escape(line.peer)}</text>"
-            ),
-            (
-                f'<rect class="{kind}" x="{start:.0f}" y="{top + 1:.0f}" width="{length:.1f}" '
-                f'height="{BAR_HEIGHT - 4}"/>'
-            ),
-            (
-                f'<text x="{start + length + 4:.0f}" y="{top + 10:.0f}">'
-                f"{format_value(line.value, unit)}{cut}</text>"
-            ),
+def find_row(report: Report, name: str) -> RowSummary | None:
+    """Find a row of a machine; None: the machine has not measured it."""
+    return next((row for row in report.rows if row.name == name and row.lines), None)
+
+
+class _Panel:
+    """The panel of a row: for each peer a group of bars, one for each machine.
+
+    :param rows: the row on each machine; None: the machine has not measured it.
+    """
+
+    def __init__(self, rows: Sequence[RowSummary | None]) -> None:
+        found = [row for row in rows if row is not None]
+        self._row = found[0]
+        self._metric = METRICS[self._row.metric]
+        # The values of each peer, machine by machine.
+        self._values: dict[str, list[float | None]] = {}
+        self._families = {line.peer: line.family for row in found for line in row.lines}
+        for peer in self._families:
+            self._values[peer] = [_value_on(row, peer) for row in rows]
+        self._bar_height = (BAR_HEIGHT - 4) if len(rows) == 1 else max(4, 14 // len(rows))
+        self._group_height = self._bar_height * len(rows) + 4
+
+    @property
+    def height(self) -> int:
+        return HEAD_HEIGHT + self._group_height * len(self._values)
+
+    def draw(self, x: float, y: float, width: float) -> str:
+        """Draw the panel with its left upper corner at ``x`` and ``y``."""
+        metric = self._metric
+        hint = "more is better" if metric.more_is_better else "less is better"
+        note = f"{metric.title}, {hint}"
+        parts = [
+            f'<text class="title" x="{x:.0f}" y="{y + 10:.0f}">{escape(self._row.title)}</text>',
+            f'<text class="note" x="{x:.0f}" y="{y + 23:.0f}">{escape(note)}</text>',
         ]
-    return "\n".join(parts)
+        ordered = sorted(self._values, key=self._middle, reverse=metric.more_is_better)
+        room = width - LABEL_WIDTH - VALUE_WIDTH
+        for number, peer in enumerate(ordered):
+            top = y + HEAD_HEIGHT + number * self._group_height
+            parts += self._draw_peer(peer, x + LABEL_WIDTH, top, room)
+        return "\n".join(parts)
+
+    def _draw_peer(self, peer: str, start: float, top: float, room: float) -> list[str]:
+        longest = self._find_longest()
+        kind = "own" if peer == self._row.subject else "peer"
+        if self._families[peer].startswith("bare"):
+            kind = "bare"
+        base = top + self._group_height / 2 + 2.5
+        parts = [
+            (f'<text x="{start - 5:.0f}" y="{base:.0f}" text-anchor="end">{escape(peer)}</text>')
+        ]
+        end = start
+        for number, value in enumerate(self._values[peer]):
+            if value is None:
+                continue
+            length = max(1.0, room * min(value, longest) / longest)
+            end = max(end, start + length)
+            y = top + 1 + number * self._bar_height
+            parts.append(
+                f'<rect class="{kind}" x="{start:.0f}" y="{y:.0f}" '
+                f'width="{length:.1f}" height="{self._bar_height}"/>'
+            )
+        values = self._measured(peer)
+        unit = self._metric.unit
+        ends = dict.fromkeys(format_value(value, unit) for value in (min(values), max(values)))
+        cut = " …" if max(values) > longest else ""
+        parts.append(f'<text x="{end + 4:.0f}" y="{base:.0f}">{" to ".join(ends)}{cut}</text>')
+        return parts
+
+    def _measured(self, peer: str) -> list[float]:
+        return [value for value in self._values[peer] if value is not None]
+
+    def _middle(self, peer: str) -> float:
+        return fmean(self._measured(peer))
+
+    def _find_longest(self) -> float:
+        """Find the length at which bars are cut off: one long bar would make dots of the others."""
+        highest = max(max(self._measured(peer)) for peer in self._values)
+        if self._metric.more_is_better:  # the bare sockets may be far ahead
+            shown = [p for p in self._values if not self._families[p].startswith("bare")]
+            factor = 3
+        else:
+            shown = [peer for peer in self._values if peer == self._row.subject]
+            factor = 6
+        return min(highest, max((factor * max(self._measured(p)) for p in shown), default=math.inf))
 
 
-def _find_limit(row: RowSummary, more_is_better: bool) -> float:
-    """Find the length at which bars are cut off: one long bar would make dots of the others."""
-    if more_is_better:  # the bare sockets may be far ahead
-        return 3 * max(
-            (line.value for line in row.lines if not line.family.startswith("bare")),
-            default=math.inf,
-        )
-    return max((6 * line.value for line in row.lines if line.peer == row.subject), default=math.inf)
+def _value_on(row: RowSummary | None, peer: str) -> float | None:
+    if row is None:
+        return None
+    return next((line.value for line in row.lines if line.peer == peer), None)
 
 
 def wrap(lines: list[str], width: int) -> list[str]:

@@ -61,7 +61,7 @@ PEERS: tuple[Peer, ...] = (
         "greenws",
         "greenws",
         ("greenws",),
-        _MANY | _TLS | _DEFLATE | _GROWTH | {"wishes", "drain", "ping"},
+        _MANY | _TLS | _DEFLATE | _GROWTH | {"wishes", "drain", "at_work", "ping"},
         "greenws",
     ),
     Peer(

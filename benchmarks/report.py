@@ -9,24 +9,32 @@ from typing import Any
 from .rows import METRICS
 from .summary import Line, Ratio, RowSummary, Verdict
 
-_WORDS = {True: "holds", False: "misses", None: "not measured"}
+_WORDS = {True: "held", False: "missed", None: "not measured"}
 
 
 @dataclass
 class Report:
     """The circumstances and the results of a run.
 
-    :param judged_by: ``time`` or ``cpu``: the measure by which rates are judged.
+    :param name: the name of the machine.
+    :param commit: the commit that was measured, and whether files had changed; empty: unknown.
+    :param loop: the event loop that gevent ran on.
+    :param judged_by: ``auto``, ``time`` or ``cpu``: the option ``--judge``.
+    :param note: what else a reader has to know; empty: nothing.
     """
 
     date: str
+    name: str
     machine: dict[str, str]
     versions: dict[str, str]
     build: str
+    commit: str
+    loop: str
     server: str
     pace: dict[str, Any]
-    judged_by: str = "time"
+    judged_by: str = "auto"
     is_pinned: bool = True
+    note: str = ""
     rows: list[RowSummary] = field(default_factory=list)
     results: dict[str, Any] = field(default_factory=dict)
 
@@ -42,19 +50,61 @@ class Report:
         return cls(**data)
 
     def describe(self) -> list[str]:
-        """Describe the run in a few lines."""
+        """Describe the machine and the run in a few lines."""
         machine = self.machine
         versions = ", ".join(f"{name} {version}" for name, version in self.versions.items())
         pinned = "client and server on a core each" if self.is_pinned else "not pinned to cores"
-        return [
+        commit = f", commit {self.commit}" if self.commit else ""
+        lines = [
             (
-                f"{self.date}; {machine['python']}; {machine['system']}; {machine['processor']}, "
-                f"{machine['cores']} cores; {pinned}."
+                f"{machine['processor']} ({machine['kind']}), {machine['cores']} cores, "
+                f"caches {machine['caches']}, {machine['virtual']}; {machine['system']}; {pinned}."
             ),
-            f"greenws: {self.build}. {versions}. Server on {self.server}.",
-            f"{self.pace['rounds']} rounds of {self.pace['seconds']:g} s; rates are judged by "
-            + ("messages a second." if self.judged_by == "time" else "CPU time a message."),
+            (
+                f"{self.date}{commit}; greenws: {self.build}; {machine['python']}, gevent on "
+                f"{self.loop}, server on {self.server}. {versions}."
+            ),
+            f"{self._describe_pace()}; {self._describe_judge()}.",
         ]
+        return [*lines, self.note] if self.note else lines
+
+    def _describe_pace(self) -> str:
+        pace = self.pace
+        rounds = f"{pace['rounds']}"
+        if pace["most_rounds"] > pace["rounds"]:
+            rounds += f" to {pace['most_rounds']}"
+        return f"{rounds} rounds of {pace['seconds']:g} s"
+
+    def _describe_judge(self) -> str:
+        if self.judged_by == "auto":
+            return "each row says by what it is judged"
+        return "rates are judged by " + (
+            "messages a second" if self.judged_by == "time" else "CPU time of a message"
+        )
+
+    def count_bars(self) -> tuple[int, int, int]:
+        """Count the bars that are held, that are missed, and that are not measured."""
+        found = [bar.holds for row in self.rows for bar in row.bars]
+        return found.count(True), found.count(False), found.count(None)
+
+    def conclude(self) -> str:
+        """Say in one line how many bars are held, and which are missed."""
+        held, missed, unknown = self.count_bars()
+        text = f"{held} bar{'s' * (held != 1)} held, {missed} missed"
+        if missed:
+            names = [
+                f"{row.name} ({bar.bar}{'' if bar.reached is None else f': {bar.reached:.3g}'})"
+                for row in self.rows
+                for bar in row.bars
+                if bar.holds is False
+            ]
+            text += f": {', '.join(names)}"
+        if unknown:
+            text += f"; {unknown} not measured"
+        restless = [row.name for row in self.rows if row.lines and row.rounds > 1 and not row.still]
+        if restless:
+            text += f"; not still: {', '.join(restless)}"
+        return text + "."
 
 
 def format_value(value: float, unit: str) -> str:
@@ -76,61 +126,82 @@ def format_verdict(verdict: Verdict, unit: str) -> str:
     return f"{verdict.bar}: {verdict.reached:.2f}, {_WORDS[verdict.holds]}"
 
 
+def format_stillness(row: RowSummary) -> str:
+    """Say of how many rounds the figures are, and whether they stood still."""
+    if row.rounds == 1:
+        return "one round"
+    if row.still:
+        return f"stood still for {row.still} of {row.rounds} rounds"
+    return f"did not stand still in {row.rounds} rounds"
+
+
 def to_rst(report: Report) -> str:
     """Write the whole report as reST: the bars first, then a table for each row."""
-    parts = ["\n".join(report.describe()), _bars_table(report.rows)]
-    parts += [_row_table(row) for row in report.rows]
+    parts = ["\n".join(report.describe()), report.conclude(), _bars_table(report.rows)]
+    for row in report.rows:
+        title = row_title(row)
+        parts += [f"{title}\n{'~' * len(title)}", row_body(row)]
     return "\n\n".join(parts) + "\n"
 
 
 def _bars_table(rows: list[RowSummary]) -> str:
-    lines = [["work", "greenws", "bar: reached", "aim: reached"]]
+    lines = [["work", "greenws", "bar: reached", "aim: reached", "judged by"]]
     for row in rows:
-        own = [line.value for line in row.lines if line.peer == row.subject]
         bars = "; ".join(format_verdict(bar, row.unit) for bar in row.bars)
         lines.append(
             [
                 row.title,
-                format_value(own[0], row.unit) if own else "failed",
+                format_value(row.own.value, row.unit) if row.own else "failed",
                 bars,
                 format_verdict(row.aim, row.unit) if row.aim else "",
+                METRICS[row.basis.metric].title,
             ]
         )
     return grid(lines)
 
 
-def _row_table(row: RowSummary) -> str:
-    what, _, more_is_better = METRICS[row.metric]
-    title = f"{row.title}: {what}"
-    head = ["", what, f"{row.subject} is better by", "lowest to highest"]
-    if row.metric == "rate":
-        head += ["CPU a message", "better by"]
-    if row.metric in ("rate", "cpu"):
-        head += ["busy"]
+def row_title(row: RowSummary) -> str:
+    """Return the title of the table of a row."""
+    return f"{row.title}: {METRICS[row.metric].title}"
+
+
+def row_body(row: RowSummary) -> str:
+    """Say by what a row is judged, and draw the table of its peers."""
+    metric = METRICS[row.metric]
+    head = ["", metric.title, f"{row.subject} is better by", "lowest to highest"]
+    other = None
+    if any(line.cpu is not None for line in row.lines):
+        other = "rate" if row.metric == metric.cpu else metric.cpu
+        head += [METRICS[other].title, "better by", "busy"]
     lines = [head]
-    ordered = sorted(row.lines, key=lambda line: line.value, reverse=more_is_better)
-    lines += [_row_line(line, row.metric) for line in ordered]
+    ordered = sorted(row.lines, key=lambda line: line.value, reverse=metric.more_is_better)
+    lines += [_row_line(line, row.metric, other) for line in ordered]
     lines += [[name, "failed"] + [""] * (len(head) - 2) for name in row.failures]
-    parts = [title, "~" * len(title), "", grid(lines)]
+    said = [f"judged by {row.basis}", format_stillness(row), row.date]
+    if row.commit:
+        said.append(f"commit {row.commit}")
+    parts = [f"{'; '.join(filter(None, said))}.", "", grid(lines)]
     parts += [f"\n{name}: {why}" for name, why in row.failures.items()]
     return "\n".join(parts)
 
 
-def _row_line(line: Line, metric: str) -> list[str]:
+def _row_line(line: Line, metric: str, other: str | None) -> list[str]:
     ratio = line.ratio
     cells = [
         line.peer,
-        format_value(line.value, METRICS[metric][1]),
+        format_value(line.value, METRICS[metric].unit),
         _format_ratio(ratio),
         f"{ratio.worst:.2f} to {ratio.best:.2f}" if ratio else "",
     ]
-    if metric == "rate":
+    if other is not None:
+        value, ratio = (
+            (line.rate, line.rate_ratio) if other == "rate" else (line.cpu, line.cpu_ratio)
+        )
         cells += [
-            format_value(line.cpu, "µs") if line.cpu is not None else "",
-            _format_ratio(line.cpu_ratio),
+            "" if value is None else format_value(value, METRICS[other].unit),
+            _format_ratio(ratio),
+            f"{line.busy:.0%}" if line.busy is not None else "",
         ]
-    if metric in ("rate", "cpu"):
-        cells.append(f"{line.busy:.0%}" if line.busy is not None else "")
     return cells
 
 

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .load import Load, Watch, add_up
 from .peers import Peer
 from .rows import Row
+from .summary import RowSummary, summarize
 
 #: The checkout, the working directory of ``-m benchmarks``.
 ROOT = Path(__file__).resolve().parents[1]
@@ -31,25 +33,37 @@ class ClientFailure(Exception):
 class Pace:
     """The length and the size of a run.
 
-    :param rounds: the rounds of each row.
+    :param rounds: the rounds of each row, at least.
     :param seconds: the time of one measurement.
     :param warmup: the seconds to run before the measurement.
     :param connections: the largest number of connections of a row.
+    :param most_rounds: the rounds of a row whose figures do not stand still, at most.
+    :param steady: the rounds whose figures have to be alike to stand still.
+    :param extra: the seconds that a run takes, at most, for rows whose figures do not stand still.
     """
 
     rounds: int
     seconds: float
     warmup: float
     connections: int = 10**6
+    most_rounds: int = 1
+    steady: int = 2
+    extra: float = 0.0
 
 
 @dataclass(frozen=True)
 class Server:
-    """The running server: its ports by scheme, its loop, and the authority of its certificate."""
+    """The running server: its ports by scheme, its loop, and the authority of its certificate.
+
+    :param pid: the number of its process.
+    :param helpers: the numbers of other processes that belong to the measurement, such as a relay.
+    """
 
     ports: dict[str, int]
     loop: str
     cafile: str | None
+    pid: int
+    helpers: tuple[int, ...] = ()
 
     def find_url(self, row: Row) -> str:
         """Return scheme, host and port for a row."""
@@ -79,7 +93,7 @@ def run_server(folder: Path) -> Iterator[Server]:
         assert process.stdin is not None and process.stdout is not None
         try:
             started = json.loads(process.stdout.readline())
-            yield Server(started["ports"], started["loop"], cafile)
+            yield Server(started["ports"], started["loop"], cafile, process.pid)
         finally:
             process.stdin.close()  # ends the server
             try:
@@ -116,7 +130,7 @@ def measure(peer: Peer, row: Row, server: Server, pace: Pace) -> dict[str, Any]:
         "cafile": server.cafile if row.is_tls else None,
         **row.options,
     }
-    task["connections"] = min(int(str(task.get("connections", 1))), pace.connections)
+    task["connections"] = count_connections(row, pace) or 1
     try:
         done = subprocess.run(
             [sys.executable, "-m", f"benchmarks.clients.{peer.module}", json.dumps(task)],
@@ -137,29 +151,71 @@ def measure(peer: Peer, row: Row, server: Server, pace: Pace) -> dict[str, Any]:
     return result
 
 
+def count_connections(row: Row, pace: Pace) -> int | None:
+    """Return the connections of a row; None: the row has one."""
+    wanted = row.options.get("connections")
+    return None if wanted is None else min(int(str(wanted)), pace.connections)
+
+
 Progress = Callable[[str], None]
 
 
-def run_row(
-    row: Row, peers: list[Peer], server: Server, pace: Pace, place: str, progress: Progress
-) -> tuple[dict[str, list[dict[str, Any] | None]], dict[str, str]]:
-    """Run a row: every peer once, then every peer again, and so on.
+class Measurement:
+    """The measurement of one row: every peer once, then every peer again, and so on.
 
     :param place: the beginning of each line of progress.
-    :returns: the results of each peer, round by round (None: the peer failed), and the reasons of
-        failures. A peer that has failed does not run again.
     """
-    taking_part = [peer for peer in peers if row.suits(peer)]
-    results: dict[str, list[dict[str, Any] | None]] = {peer.name: [] for peer in taking_part}
-    failures: dict[str, str] = {}
-    for number in range(1, pace.rounds + 1):
-        for peer in taking_part:
+
+    def __init__(
+        self, row: Row, peers: list[Peer], server: Server, pace: Pace, place: str, judge: str
+    ) -> None:
+        self.row = row
+        self.peers = [peer for peer in peers if row.suits(peer)]
+        #: The results of each peer, round by round; None: the peer failed.
+        self.results: dict[str, list[dict[str, Any] | None]] = {p.name: [] for p in self.peers}
+        #: The reasons of failures. A peer that has failed does not run again.
+        self.failures: dict[str, str] = {}
+        self.rounds = 0
+        self._server = server
+        self._pace = pace
+        self._place = place
+        self._judge = judge
+        self._loads: list[Load | None] = []
+
+    def run_round(self, progress: Progress) -> None:
+        """Run every peer once."""
+        self.rounds += 1
+        for peer in self.peers:
             result = None
-            if peer.name not in failures:
-                progress(f"{place}: round {number} of {pace.rounds}: {peer.name}")
+            if peer.name not in self.failures:
+                progress(f"{self._place}: round {self.rounds}: {peer.name}")
+                watch = Watch(self._server.pid, *self._server.helpers)
                 try:
-                    result = measure(peer, row, server, pace)
+                    result = measure(peer, self.row, self._server, self._pace)
                 except ClientFailure as error:
-                    failures[peer.name] = str(error)
-            results[peer.name].append(result)
-    return results, failures
+                    self.failures[peer.name] = str(error)
+                self._loads.append(watch.stop(result))
+            self.results[peer.name].append(result)
+
+    def summarize(self) -> RowSummary:
+        """Summarize the rounds so far."""
+        return summarize(
+            self.row,
+            self.peers,
+            self.results,
+            self.failures,
+            judge=self._judge,
+            load=add_up(self._loads),
+            steady=self._pace.steady,
+            connections=count_connections(self.row, self._pace),
+        )
+
+    @property
+    def is_restless(self) -> bool:
+        """Whether another round could let the figures stand still."""
+        return (
+            self.rounds < self._pace.most_rounds
+            and bool(self.results)
+            and self.row.subject not in self.failures
+            and not self.summarize().still
+        )

@@ -7,16 +7,19 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from benchmarks import wire
+from benchmarks import machine, wire
+from benchmarks.basis import choose_basis
 from benchmarks.chart import to_svg
+from benchmarks.load import Load, add_up, read_machine
 from benchmarks.peers import PEERS, find_peers
 from benchmarks.report import Report, format_value, grid, to_rst
 from benchmarks.rows import ROWS, Bar, Row, find_rows
-from benchmarks.runner import Pace, measure, run_server
+from benchmarks.runner import Measurement, Pace, Server, measure, run_server
 from benchmarks.server import build_block, choose_extension
 from benchmarks.summary import RowSummary, summarize
 
@@ -34,9 +37,18 @@ def memory(kibibytes: int) -> dict[str, int]:
     return {"bytes": kibibytes * 1024 * 10, "connections": 10}
 
 
-def sum_up(row: Row, by_cpu: bool = False, **results: list[dict[str, float] | None]) -> RowSummary:
+def sum_up(
+    row: Row,
+    judge: str = "time",
+    load: Load | None = None,
+    **results: list[dict[str, float] | None],
+) -> RowSummary:
     taking_part = [peer for peer in PEERS if peer.name in results]
-    return summarize(row, taking_part, dict(results), {}, by_cpu)
+    return summarize(row, taking_part, dict(results), {}, judge=judge, load=load)
+
+
+def load_of(others: float = 0.0, waited: float = 0.0, stolen: float = 0.0) -> Load:
+    return Load(10.0, others, stolen, waited, 0.0)
 
 
 def run_benchmarks(folder: Path, *rows: str) -> str:
@@ -54,7 +66,10 @@ def run_benchmarks(folder: Path, *rows: str) -> str:
 def test_command_runs_rows_and_writes_table_json_and_chart(tmp_path: Path) -> None:
     printed = run_benchmarks(tmp_path, "receive-text", "deflate-send", "echo-many")
     assert "failed" not in printed
+    # The peers that the bars name did not take part.
+    assert printed.splitlines()[-1].startswith("0 bars held, 0 missed; ")
     report = Report.from_json((tmp_path / "benchmarks.json").read_text(encoding="utf-8"))
+    assert report.name == machine.name_of(report.machine)
     assert [row.name for row in report.rows] == ["receive-text", "echo-many", "deflate-send"]
     for row in report.rows:
         assert {line.peer for line in row.lines} == {"greenws", "bare socket"}
@@ -63,7 +78,7 @@ def test_command_runs_rows_and_writes_table_json_and_chart(tmp_path: Path) -> No
     assert table == to_rst(report)
     assert report.machine["python"] in table
     chart = (tmp_path / "benchmarks.svg").read_text(encoding="utf-8")
-    assert chart == to_svg(report)
+    assert chart == to_svg([report])
     ElementTree.fromstring(chart)
 
 
@@ -123,11 +138,124 @@ def test_failed_round_is_left_out() -> None:
 def test_rates_may_be_judged_by_cpu_time() -> None:
     results = {"greenws": [rate(10, cpu=0.1)], "picows": [rate(10, cpu=0.5)]}
     assert sum_up(ROW, **results).bars[0].holds is False
-    assert sum_up(ROW, by_cpu=True, **results).bars[0].reached == pytest.approx(5.0)
+    assert sum_up(ROW, "cpu", **results).bars[0].reached == pytest.approx(5.0)
+
+
+def test_both_wall_time_and_cpu_time_are_kept() -> None:
+    row = sum_up(ROW, greenws=[rate(10, cpu=0.1)], picows=[rate(5, cpu=0.2)])
+    other = next(line for line in row.lines if line.peer == "picows")
+    assert other.rate_ratio is not None and other.cpu_ratio is not None
+    assert (other.rate_ratio.median, other.cpu_ratio.median) == pytest.approx((2.0, 4.0))
+
+
+@pytest.mark.parametrize(
+    ("load", "metric"),
+    [
+        (load_of(), "rate"),
+        (load_of(others=0.4), "rate"),
+        (load_of(others=0.6), "cpu"),
+        (load_of(stolen=0.6), "cpu"),
+        (load_of(waited=0.4), "cpu"),
+        (None, "cpu"),
+    ],
+)
+def test_rate_is_judged_by_cpu_time_unless_the_machine_was_quiet(
+    load: Load | None, metric: str
+) -> None:
+    basis = choose_basis(ROW, "auto", load)
+    assert basis.metric == metric
+    assert ("was shared" in basis.why) is (metric == "cpu")
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_row_says_by_what_it_is_judged(row: Row) -> None:
+    shared, quiet = load_of(others=9.0), load_of()
+    for basis in (choose_basis(row, "auto", load) for load in (shared, quiet, None)):
+        assert basis.why
+        assert basis.metric in {row.metric, "cpu"}
+    if row.waits and row.metric != "p99":
+        assert row.waits in choose_basis(row, "auto", shared).why
+
+
+def test_load_is_added_up() -> None:
+    total = add_up([load_of(others=1.0), None, load_of(others=2.0, waited=1.0)])
+    assert total == Load(20.0, 3.0, 0.0, 1.0, 0.0)
+    assert add_up([None, None]) is None
+
+
+def test_cpu_time_of_the_machine_leaves_out_idling_and_interrupts() -> None:
+    busy, stolen = read_machine("cpu  100 10 200 99999 88888 7777 6666 50 0 0\ncpu0 ...\n")
+    assert busy / stolen == pytest.approx(310 / 50)
+
+
+def test_figures_stand_still_when_the_last_ones_are_alike() -> None:
+    calm = sum_up(
+        ROW, greenws=[rate(5), rate(100), rate(101)], picows=[rate(5), rate(50), rate(50)]
+    )
+    assert (calm.still, calm.rounds) == (2, 3)
+    # The figures are those of the rounds that were alike.
+    assert calm.own is not None
+    assert (calm.own.value, calm.own.low, calm.own.high) == (100.5, 100.0, 101.0)
+    wild = sum_up(ROW, greenws=[rate(100), rate(80)], picows=[rate(50), rate(40)])
+    assert wild.still == 0
+    assert wild.own is not None
+    assert wild.own.value == 90.0
+
+
+def test_row_whose_peer_wavers_does_not_stand_still() -> None:
+    row = sum_up(ROW, greenws=[rate(100), rate(100)], picows=[rate(50), rate(60)])
+    assert row.still == 0
+
+
+def test_peer_that_no_bar_names_may_waver() -> None:
+    row = sum_up(ROW, greenws=[rate(100)] * 2, picows=[rate(50)] * 2, lomond=[rate(5), rate(9)])
+    assert row.still == 2
+
+
+class Scripted(Measurement):
+    """A measurement whose clients give the scripted results, without running."""
+
+    def __init__(self, pace: Pace, script: list[int]) -> None:
+        (peer,) = find_peers(["greenws"])
+        super().__init__(ROW, [peer], Server({}, "", None, 0), pace, "", "auto")
+        self.script = script
+
+    def run(self) -> list[bool]:
+        restless = []
+        for messages in self.script:
+            self.rounds += 1
+            self.results["greenws"].append(rate(messages))
+            restless.append(self.is_restless)
+        return restless
+
+
+def test_rounds_are_repeated_until_figures_stand_still_or_the_rounds_are_spent() -> None:
+    pace = Pace(1, 0.1, 0.1, most_rounds=4, steady=2)
+    assert Scripted(pace, [10, 50, 51]).run() == [True, True, False]
+    assert Scripted(pace, [10, 20, 30, 40]).run() == [True, True, True, False]
+
+
+def test_row_whose_subject_failed_is_not_repeated() -> None:
+    found = Scripted(Pace(1, 0.1, 0.1, most_rounds=9), [])
+    found.failures["greenws"] = "no result"
+    assert not found.is_restless
+
+
+@pytest.mark.parametrize(
+    ("processor", "cores", "name"),
+    [
+        ("Intel(R) Xeon(R) Processor", "2", "intel-xeon-model-167-2-cores"),
+        ("Intel(R) Core(TM) i7-8700K CPU @ 3.70GHz", "12", "intel-core-i7-8700k-12-cores"),
+        ("AMD EPYC 7B13 64-Core Processor", "1", "amd-epyc-7b13-1-core"),
+    ],
+)
+def test_machine_is_named_by_its_processor_and_cores(processor: str, cores: str, name: str) -> None:
+    described = {"processor": processor, "kind": "family 6 model 167 stepping 1", "cores": cores}
+    assert machine.name_of(described) == name
 
 
 def test_summary_survives_json() -> None:
-    row = sum_up(ROW, greenws=[rate(10)], picows=[rate(5)])
+    row = sum_up(ROW, "auto", load_of(others=1.0), greenws=[rate(10)], picows=[rate(5)])
     assert RowSummary.from_json(json.loads(json.dumps(row.to_json()))) == row
 
 
@@ -216,6 +344,27 @@ def test_weighed_connections_have_exchanged_messages(name: str, tmp_path: Path) 
     assert result["connections"] >= 60
     # The resident set is in pages, and noisy; large messages without context leave no window.
     assert (result["bytes"] / result["connections"] > 40_000) is (name == "deflate-memory")
+
+
+def test_connections_are_weighed_idle_and_at_work(tmp_path: Path) -> None:
+    (row,), (peer,) = find_rows(["memory-at-work"]), find_peers(["greenws"])
+    with run_server(tmp_path) as server:
+        result = measure(peer, row, server, Pace(1, 0.1, 0.1, connections=100))
+    assert result["connections"] == 100
+    # The resident set is in pages: the bar itself needs thousands of connections.
+    assert 0.5 < result["bytes"] / result["idle_bytes"] < 2
+
+
+def test_conclusion_names_the_missed_bars() -> None:
+    rows = [
+        sum_up(ROW, greenws=[rate(30)] * 2, picows=[rate(10)] * 2),
+        sum_up(replace(ROW, name="other"), greenws=[rate(15)] * 2, picows=[rate(10)] * 2),
+        sum_up(replace(ROW, name="third"), greenws=[rate(15), rate(1)]),
+    ]
+    report = Report("", "", {}, {}, "", "", "", "", {}, rows=rows)
+    assert report.conclude() == (
+        "1 bar held, 1 missed: other (2 x picows: 1.5); 1 not measured; not still: third."
+    )
 
 
 def test_deflated_block_may_be_sent_over_and_over() -> None:

@@ -17,7 +17,6 @@ from benchmarks.growth.million import find_costs, million_tables
 from benchmarks.growth.picture import find_span, find_ticks, to_svg
 from benchmarks.growth.results import CurveResults, Growth, format_quantity
 from benchmarks.kernel import grown
-from benchmarks.machine import slug
 from benchmarks.peers import PEERS
 from benchmarks.runner import Pace
 
@@ -63,17 +62,17 @@ def make_growth() -> Growth:
 
 def test_command_measures_curves_and_writes_picture_tables_and_json(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "benchmarks.growth", "--rounds", "1", "--seconds", "0.01"]
-    command += ["--largest", "40", "--machine", "here", "--output", str(tmp_path)]
-    for name in ("echo", "beat", "ramp"):
+    command += ["--largest", "10", "--machine", "here", "--output", str(tmp_path)]
+    for name in ("beat", "ramp"):
         command += ["--only", name]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=50)
     assert run.returncode == 0, run.stdout + run.stderr
     growth = Growth.from_json((tmp_path / "growth-here.json").read_text(encoding="utf-8"))
-    assert [curve.name for curve in growth.curves] == ["echo", "beat", "ramp"]
+    assert [curve.name for curve in growth.curves] == ["beat", "ramp"]
     for curve in growth.curves:
         assert curve.failures == {}
         assert "greenws" in curve.values
-        assert all(sorted(points) == [10, 30, 40] for points in curve.values.values())
+        assert all(sorted(points) == [10] for points in curve.values.values())
     assert (tmp_path / "growth-here.svg").read_text(encoding="utf-8") == to_svg(growth)
     tables = (tmp_path / "growth-here.rst").read_text(encoding="utf-8")
     assert tables == to_rst(growth, "growth-here")
@@ -143,18 +142,6 @@ def test_only_caches_that_grow_with_the_connections_count() -> None:
     after = {"TCP": (300, 2000), "dentry": (1050, 200), "filp": (200, 256)}
     assert grown(before, after, 100) == 200 * 2000 + 200 * 256
     assert grown({}, {}, 100) is None
-
-
-@pytest.mark.parametrize(
-    ("processor", "name"),
-    [
-        ("Intel(R) Xeon(R) Processor", "intel-xeon"),
-        ("AMD EPYC 7763 64-Core Processor", "amd-epyc-7763-64-core"),
-        ("Intel(R) Core(TM) i5-8250U CPU @ 1.60GHz", "intel-core-i5-8250u"),
-    ],
-)
-def test_machine_has_a_short_name(processor: str, name: str) -> None:
-    assert slug(processor) == name
 
 
 # The picture

@@ -164,6 +164,47 @@ def idle(task: Task) -> None:
     meter.end(len(clients))
 
 
+def at_work(task: Task) -> None:
+    """Weigh connections that are idle, and again after ``task.exchanges`` echoes each."""
+    meter = MemoryMeter()
+    text = task.texts()[0]
+    talking = 0
+    quiet = Event()
+
+    class Worker(greenws.Client):
+        left = 0
+
+        def on_text(self, event: greenws.events.Text) -> None:
+            nonlocal talking
+            self.left -= 1
+            if self.left:
+                self.send_text(event.text)
+                return
+            talking -= 1
+            if not talking:
+                quiet.set()
+
+    def work(clients: list[greenws.Client]) -> None:
+        nonlocal talking
+        talking = len(clients)
+        quiet.clear()
+        for client in clients:
+            client.left = task.exchanges
+            client.send_text(text)
+        quiet.wait()
+
+    first = open_all(Worker, meter.WARMUP, task)
+    work(first)
+    meter.begin()
+    clients: list[greenws.Client] = []
+    while len(clients) < task.connections:
+        clients += open_all(Worker, 50, task)
+    meter.rest()
+    work(clients)
+    assert all(client.is_ready for client in first + clients)
+    meter.end(len(clients))
+
+
 def close_all(drain: Callable[[], int], task: Task) -> None:
     """Report how long ``drain`` takes to close all connections in good order."""
     began, cpu = perf_counter(), process_time()
@@ -244,4 +285,4 @@ def fairness(task: Task) -> None:
 
 
 if __name__ == "__main__":
-    run_client(receive, send, echo, connect, idle, fairness, drain, beat, ramp, ping)
+    run_client(receive, send, echo, connect, idle, at_work, fairness, drain, beat, ramp, ping)

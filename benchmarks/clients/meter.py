@@ -17,10 +17,19 @@ from time import perf_counter, process_time
 from typing import Any, NoReturn
 
 from ..kernel import grown, read_caches
+from ..load import read_process
 from .task import Task
 
 #: The number of times in a measurement that a meter reads the clock.
 LOOKS = 25
+
+
+def waited() -> float:
+    """Return the seconds for which this process was ready and had no core; 0: it is not known."""
+    try:
+        return read_process("self")[1]
+    except (OSError, ValueError):
+        return 0.0  # not Linux, or a kernel that does not count
 
 
 def report(**result: Any) -> NoReturn:
@@ -52,6 +61,7 @@ class Meter:
         self._count = 0
         self._phase_start: float | None = None
         self._cpu_start = 0.0
+        self._waited = 0.0
         self._is_warm = False
 
     def lap(self) -> int:
@@ -69,6 +79,7 @@ class Meter:
                     rate = self._count / elapsed
                     self._lap = max(1, int(rate * self._task.seconds / LOOKS))
                 self._count = 0
+                self._waited = waited()
                 self._phase_start = perf_counter()
                 self._cpu_start = process_time()
             elif self._step is None:
@@ -78,6 +89,7 @@ class Meter:
                 messages=self._count,
                 seconds=elapsed,
                 cpu=process_time() - self._cpu_start,
+                waited=waited() - self._waited,
                 rss=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
             )
         return self._lap
@@ -87,6 +99,7 @@ class MemoryMeter:
     """Weighs open connections by the growth of the resident set.
 
     The client opens a few connections before :meth:`begin`, so that modules and caches are loaded.
+    A client that weighs its connections at work, too, calls :meth:`rest` while they are still idle.
     """
 
     #: The number of connections to open before :meth:`begin`.
@@ -94,15 +107,21 @@ class MemoryMeter:
 
     def __init__(self) -> None:
         self._before = 0
+        self._idle: int | None = None
 
     def begin(self) -> None:
         """Begin: the client opens the connections to weigh after this call."""
         self._before = settle()
 
+    def rest(self) -> None:
+        """Weigh the connections, which are open and have exchanged nothing."""
+        self._idle = settle() - self._before
+
     def end(self, connections: int) -> NoReturn:
         """Report: the connections are open and idle."""
         after = settle()
-        report(connections=connections, bytes=after - self._before, rss=after)
+        idle = {} if self._idle is None else {"idle_bytes": self._idle}
+        report(connections=connections, bytes=after - self._before, rss=after, **idle)
 
 
 class RampMeter:

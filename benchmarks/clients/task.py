@@ -18,7 +18,8 @@ from ..payloads import data_of, json_texts, text_of
 class Task:
     """One measurement.
 
-    :param work: receive, send, echo, connect, idle, fairness, drain, beat, ramp or ping.
+    :param work: the name of a function of the client: receive, send, echo, connect, idle, at_work,
+        fairness, drain or another one.
     :param server: scheme, host and port of the server.
     :param seconds: the seconds to measure.
     :param warmup: the seconds to run before the measurement.

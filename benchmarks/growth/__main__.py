@@ -70,7 +70,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         metavar="N",
         help="the largest quantity of any curve: connections, connects under way, or bytes",
     )
-    parser.add_argument("--machine", default=machine.name(), help="the name in names of files")
+    parser.add_argument(
+        "--machine", default=machine.name_of(machine.describe()), help="the name in names of files"
+    )
     parser.add_argument(
         "--output",
         default=str(ROOT / "build" / "benchmarks"),
@@ -88,7 +90,7 @@ def new_growth(pace: Pace, curves: list[Curve]) -> Growth:
         date=time.strftime("%Y-%m-%d"),
         machine=machine.describe(),
         versions=machine.find_versions(list(dict.fromkeys([*distributions, "gevent", "uvloop"]))),
-        build=find_build(),
+        build=" on ".join(find_build()),
         server="",
         pace=asdict(pace),
         is_pinned=machine.is_pinnable(),
