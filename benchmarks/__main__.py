@@ -64,6 +64,7 @@ def choose_pace(options: argparse.Namespace) -> Pace:
         warmup=min(pace.warmup, seconds),
         connections=options.connections or pace.connections,
         most_rounds=rounds if options.rounds else pace.most_rounds,
+        steady=min(pace.steady, max(2, rounds)),
     )
 
 

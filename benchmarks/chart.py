@@ -19,6 +19,8 @@ HEAD_HEIGHT = 30
 GAP = 22
 LABEL_WIDTH = 138
 VALUE_WIDTH = 68
+#: The width of a value that is a range over several machines.
+RANGE_WIDTH = 112
 
 _STYLE = """
 text { font: 11px "DejaVu Sans", Verdana, sans-serif; fill: #24292f }
@@ -85,6 +87,8 @@ class _Panel:
         self._families = {line.peer: line.family for row in found for line in row.lines}
         for peer in self._families:
             self._values[peer] = [_value_on(row, peer) for row in rows]
+        self._count = len(rows)
+        self._by_cpu = any(row.basis.metric != row.metric for row in found)
         self._bar_height = (BAR_HEIGHT - 4) if len(rows) == 1 else max(4, 14 // len(rows))
         self._group_height = self._bar_height * len(rows) + 4
 
@@ -97,12 +101,14 @@ class _Panel:
         metric = self._metric
         hint = "more is better" if metric.more_is_better else "less is better"
         note = f"{metric.title}, {hint}"
+        if self._by_cpu:
+            note += f"; judged by {METRICS[metric.cpu].title}"
         parts = [
             f'<text class="title" x="{x:.0f}" y="{y + 10:.0f}">{escape(self._row.title)}</text>',
             f'<text class="note" x="{x:.0f}" y="{y + 23:.0f}">{escape(note)}</text>',
         ]
         ordered = sorted(self._values, key=self._middle, reverse=metric.more_is_better)
-        room = width - LABEL_WIDTH - VALUE_WIDTH
+        room = width - LABEL_WIDTH - (RANGE_WIDTH if self._count > 1 else VALUE_WIDTH)
         for number, peer in enumerate(ordered):
             top = y + HEAD_HEIGHT + number * self._group_height
             parts += self._draw_peer(peer, x + LABEL_WIDTH, top, room)
@@ -126,11 +132,15 @@ class _Panel:
             y = top + 1 + number * self._bar_height
             parts.append(
                 f'<rect class="{kind}" x="{start:.0f}" y="{y:.0f}" '
-                f'width="{length:.1f}" height="{self._bar_height}"/>'
+                f'width="{length:.1f}" height="{self._bar_height - (self._count > 1)}"/>'
             )
         values = self._measured(peer)
         unit = self._metric.unit
-        ends = dict.fromkeys(format_value(value, unit) for value in (min(values), max(values)))
+        ends = [format_value(value, unit) for value in (min(values), max(values))]
+        if ends[0].split()[1:] == ends[1].split()[1:]:
+            ends[0] = ends[0].split()[0]  # the unit is told once
+        if ends[1].startswith(f"{ends[0]} "):
+            ends = ends[1:]
         cut = " …" if max(values) > longest else ""
         parts.append(f'<text x="{end + 4:.0f}" y="{base:.0f}">{" to ".join(ends)}{cut}</text>')
         return parts

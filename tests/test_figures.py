@@ -162,7 +162,7 @@ def test_each_machine_has_its_column_and_its_bars() -> None:
     assert "not measured" in page
     chart = to_svg([FAST, SLOW])
     ElementTree.fromstring(chart)
-    assert "4 µs to 8.5 µs" in chart
+    assert "4 to 8.5 µs" in chart
     assert "from top to bottom: fast, slow" in chart
 
 

@@ -6,6 +6,8 @@ tears down its connections is not measured.
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import gc
 import json
 import os
@@ -111,7 +113,7 @@ class MemoryMeter:
 
     def begin(self) -> None:
         """Begin: the client opens the connections to weigh after this call."""
-        self._before = settle()
+        self._before = settle_first()
 
     def rest(self) -> None:
         """Weigh the connections, which are open and have exchanged nothing."""
@@ -141,7 +143,7 @@ class RampMeter:
 
     def steps(self) -> Iterator[int]:
         """Yield the numbers of connections to open, one after the other; then report."""
-        before, caches = settle(), read_caches()
+        before, caches = settle_first(), read_caches()
         opened, cpu = 0, 0.0
         for mark in self._marks:
             while opened < mark:
@@ -167,10 +169,26 @@ def marks_up_to(limit: int) -> list[int]:
     return [mark for mark in marks if mark < limit] + [limit]
 
 
+def settle_first() -> int:
+    """Return the resident set before the first connection, in bytes.
+
+    What start-up has freed would take the first hundreds of connections, and hide them.
+    """
+    gc.collect()
+    _give_back()
+    return settle()
+
+
 def settle() -> int:
     """Collect the garbage, and return the resident set of this process, in bytes."""
     gc.collect()
     return _resident()
+
+
+def _give_back() -> None:
+    """Give freed memory back to the system, where the C library can (glibc)."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _resident() -> int:
