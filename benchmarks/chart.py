@@ -53,7 +53,7 @@ def to_svg(reports: Sequence[Report]) -> str:
         described.insert(0, f"The bars of a peer, from top to bottom: {order}.")
     notes = [
         f'<text class="note" x="{GAP}" y="{top + 13 * number:.0f}">{escape(line)}</text>'
-        for number, line in enumerate(_wrap(described, 150))
+        for number, line in enumerate(wrap(described, 150))
     ]
     height = top + 13 * len(notes) + 6
     return (
@@ -169,7 +169,8 @@ def _value_on(row: RowSummary | None, peer: str) -> float | None:
     return next((line.value for line in row.lines if line.peer == peer), None)
 
 
-def _wrap(lines: list[str], width: int) -> list[str]:
+def wrap(lines: list[str], width: int) -> list[str]:
+    """Break lines that are longer than ``width`` characters."""
     wrapped = []
     for line in lines:
         words = line.split(" ")

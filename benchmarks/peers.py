@@ -8,6 +8,8 @@ from importlib.util import find_spec
 
 _ONE = frozenset({"receive", "send", "echo", "connect"})
 _MANY = _ONE | {"many", "idle", "fairness"}
+#: The works of ``benchmarks.growth`` alone.
+_GROWTH = frozenset({"beat", "ramp"})
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ PEERS: tuple[Peer, ...] = (
         "greenws",
         "greenws",
         ("greenws",),
-        _MANY | _TLS | _DEFLATE | _FAR | {"wishes", "drain", "at_work"},
+        _MANY | _TLS | _DEFLATE | _FAR | _GROWTH | {"wishes", "drain", "at_work", "ping"},
         "greenws",
     ),
     Peer(
@@ -103,7 +105,7 @@ PEERS: tuple[Peer, ...] = (
         "locust_users",
         "locust",
         ("locust",),
-        frozenset({"locust_echo", "many"}),
+        frozenset({"locust_echo", "locust_idle", "many"}),
         "greenws-locust",
         "greenws",
     ),
@@ -112,10 +114,10 @@ PEERS: tuple[Peer, ...] = (
         "locust_users",
         "websocket-client",
         ("locust", "websocket"),
-        frozenset({"locust_echo", "many"}),
+        frozenset({"locust_echo", "locust_idle", "many"}),
         "websocket-client-locust",
     ),
-    *_asyncio_peers("picows", "picows", "picows", _MANY | _TLS),
+    *_asyncio_peers("picows", "picows", "picows", _MANY | _TLS | _GROWTH),
     *_asyncio_peers("aiohttp", "aiohttp", "aiohttp", _MANY | _TLS | _DEFLATE | _FAR),
     *_asyncio_peers(
         "websockets", "websockets_asyncio", "websockets", _MANY | _TLS | _DEFLATE | _FAR
@@ -160,7 +162,7 @@ PEERS: tuple[Peer, ...] = (
         "bare_socket",
         "",
         (),
-        _ONE | _TLS | _DEFLATE | {"many"},
+        _ONE | _TLS | _DEFLATE | _GROWTH | {"many"},
         "bare-socket",
     ),
 )

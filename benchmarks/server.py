@@ -12,6 +12,9 @@ the URL selects its work:
 ``/sink?size=64&every=1000``
     The server sends ``done`` after every 1000 messages of 64 bytes. It only counts bytes, unless
     the messages are deflated.
+``/beat?size=64``
+    The server sends a message of 64 bytes on each connection of this path, and again each time that
+    a message comes on any of them.
 
 ``python -m benchmarks.server HOST [CERTIFICATE]`` listens on two ports, the second one with TLS,
 prints the ports as JSON, and runs until its stdin ends.
@@ -26,7 +29,7 @@ import socket
 import ssl
 import sys
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 from urllib.parse import parse_qsl, urlsplit
 
 from . import wire
@@ -269,7 +272,30 @@ class Sink(asyncio.BufferedProtocol):
         return count
 
 
-PROTOCOLS: dict[str, Any] = {"/echo": Echo, "/flood": Flood, "/sink": Sink}
+class Beat(asyncio.Protocol):
+    """Sends one message on each connection, each time that anything comes on one of them."""
+
+    # In the order of opening; of one client at a time.
+    _all: ClassVar[dict[asyncio.Transport, bytes]] = {}
+
+    def __init__(self, transport: asyncio.Transport, options: dict[str, str]) -> None:
+        self._transport = transport
+        payload = text_of(int(options["size"])).encode()
+        self._all[transport] = wire.server_frame(wire.TEXT, payload)
+
+    def begin(self, data: bytes) -> None:
+        if data:
+            self.data_received(data)
+
+    def data_received(self, data: bytes) -> None:
+        for transport, frame in self._all.items():
+            transport.write(frame)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        del self._all[self._transport]
+
+
+PROTOCOLS: dict[str, Any] = {"/echo": Echo, "/flood": Flood, "/sink": Sink, "/beat": Beat}
 
 
 async def serve(host: str, certificate: str | None) -> None:

@@ -22,6 +22,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "native.buffers",
         "native.references",
         "native.utf8",
+        "native.wholes",
         "version",
         "implementation",
         "status",

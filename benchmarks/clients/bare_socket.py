@@ -12,7 +12,7 @@ from typing import Any
 
 from .. import wire
 from .bare import READ_SIZE, client_frames, close, upgrade
-from .meter import Meter
+from .meter import Meter, RampMeter
 from .task import Task, run_client
 
 #: The bytes of one write of several frames; greenws also sends a queue of this size.
@@ -134,5 +134,41 @@ def connect(task: Task) -> None:
             left = meter.lap()
 
 
+def beat(task: Task) -> None:
+    meter = Meter(task, task.connections)
+    left = task.connections
+    opened = {}
+    poll = select.epoll()
+    go = wire.client_frame(wire.TEXT, b"")
+    for _ in range(task.connections):
+        sock, _rest = open_one(task, task.beat_url)
+        opened[sock.fileno()] = sock.recv
+        poll.register(sock.fileno(), select.EPOLLIN)
+    sock.sendall(go)
+    while True:
+        for fileno, _event in poll.poll():
+            opened[fileno](4096)
+            left -= 1
+            if not left:
+                left = meter.lap()
+                sock.sendall(go)
+
+
+def ramp(task: Task) -> None:
+    meter = RampMeter(task)
+    poll = select.epoll()
+    opened = []
+
+    def open_more(count: int) -> None:
+        for _ in range(count):
+            sock, _rest = open_one(task, task.echo_url)
+            opened.append(sock)
+            poll.register(sock.fileno(), select.EPOLLIN)
+
+    open_more(meter.WARMUP)
+    for count in meter.steps():
+        open_more(count)
+
+
 if __name__ == "__main__":
-    run_client(receive, send, echo, connect)
+    run_client(receive, send, echo, connect, beat, ramp)

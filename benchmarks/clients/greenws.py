@@ -13,13 +13,18 @@ from gevent.event import Event
 import greenws
 
 from ..payloads import JSON_SIZE, joined_json, json_texts
-from .meter import MemoryMeter, Meter, RestMeter, RoundTrips, report
+from .meter import MemoryMeter, Meter, RampMeter, RestMeter, RoundTrips, report
 from .task import Task, run_client
 
 
 def options(task: Task) -> dict[str, Any]:
     compress = task.is_deflated if task.wishes is None else task.wishes
-    return {"ssl_cafile": task.cafile, "proxies": {}, "compress": compress}
+    return {
+        "ssl_cafile": task.cafile,
+        "proxies": {},
+        "compress": compress,
+        "max_size": max(task.size, greenws.constants.MAX_MESSAGE_SIZE),
+    }
 
 
 def receive(task: Task) -> None:
@@ -90,8 +95,11 @@ def echo(task: Task) -> None:
     clients[0].join()
 
 
-def open_all(kind: type[greenws.Client], count: int, task: Task) -> list[greenws.Client]:
-    clients = [kind(task.echo_url, **options(task)).start() for _ in range(count)]
+def open_all(
+    kind: type[greenws.Client], count: int, task: Task, url: str = "", **more: Any
+) -> list[greenws.Client]:
+    chosen = {**options(task), **more}
+    clients = [kind(url or task.echo_url, **chosen).start() for _ in range(count)]
     for client in clients:
         assert client.wait_ready(30)
     return clients
@@ -234,6 +242,46 @@ def rest(task: Task) -> None:
     meter.end()
 
 
+def beat(task: Task) -> None:
+    meter = Meter(task, task.connections)
+    left = task.connections
+
+    class Listener(greenws.Client):
+        def on_text(self, event: greenws.events.Text) -> None:
+            nonlocal left
+            _ = event.text
+            left -= 1
+            if not left:
+                left = meter.lap()
+                clients[0].send_text("")
+
+    clients: list[greenws.Client] = []
+    while len(clients) < task.connections:
+        count = min(RampMeter.AT_ONCE, task.connections - len(clients))
+        clients += open_all(Listener, count, task, task.beat_url)
+    clients[0].send_text("")
+    clients[0].join()
+
+
+def ramp(task: Task) -> None:
+    meter = RampMeter(task)
+    clients = open_all(greenws.Client, meter.WARMUP, task)
+    for count in meter.steps():
+        clients += open_all(greenws.Client, count, task)
+
+
+def ping(task: Task) -> None:
+    """Report the CPU time of the pings that idle connections send by themselves."""
+    period, periods = 1.0, 3
+    clients = open_all(greenws.Client, task.connections, task, ping_rate=period)
+    gevent.sleep(period)  # the first ones are behind
+    began, cpu = perf_counter(), process_time()
+    gevent.sleep(periods * period)
+    seconds, cpu = perf_counter() - began, process_time() - cpu
+    assert all(client.is_ready for client in clients)
+    report(messages=task.connections * periods, seconds=seconds, cpu=cpu)
+
+
 def fairness(task: Task) -> None:
     trips = RoundTrips(task)
     text = "x" * task.size
@@ -260,4 +308,6 @@ def fairness(task: Task) -> None:
 
 
 if __name__ == "__main__":
-    run_client(receive, send, echo, connect, idle, at_work, fairness, drain, upload, rest)
+    run_client(
+        receive, send, echo, connect, idle, at_work, fairness, drain, upload, rest, beat, ramp, ping
+    )

@@ -8,9 +8,10 @@ import logging
 from time import perf_counter, time
 from typing import Any
 
+import gevent
 from locust.env import Environment
 
-from .meter import Meter
+from .meter import MemoryMeter, Meter
 from .task import Task, run_client
 
 
@@ -32,6 +33,32 @@ def locust_echo(task: Task) -> None:
     runner = Environment(user_classes=[user]).create_local_runner()
     runner.start(task.connections, spawn_rate=task.connections)
     runner.greenlet.join()
+
+
+def locust_idle(task: Task) -> None:
+    """Weigh users with an open connection that have echoed once and have nothing more to do."""
+    meter = MemoryMeter()
+    echoed = 0
+
+    def rest() -> None:
+        nonlocal echoed
+        echoed += 1
+        gevent.sleep(3600)
+
+    make = _make_greenws if task.variant == "greenws" else _make_websocket_client
+    user: Any = make(task.echo_url, "x", rest)
+    logging.disable()
+    runner = Environment(user_classes=[user]).create_local_runner()
+
+    def have(users: int) -> None:
+        runner.start(users, spawn_rate=users)
+        while echoed < users:
+            gevent.sleep(0.01)
+
+    have(meter.WARMUP)
+    meter.begin()
+    have(meter.WARMUP + task.connections)
+    meter.end(task.connections)
 
 
 def _make_greenws(url: str, text: str, count: Any) -> Any:
@@ -76,4 +103,4 @@ def _make_websocket_client(url: str, text: str, count: Any) -> Any:
 
 
 if __name__ == "__main__":
-    run_client(locust_echo)
+    run_client(locust_echo, locust_idle)

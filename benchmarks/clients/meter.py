@@ -14,9 +14,11 @@ import os
 import resource
 import signal
 import sys
+from collections.abc import Iterator
 from time import perf_counter, process_time
 from typing import Any, NoReturn
 
+from ..kernel import grown, read_caches
 from ..load import read_process
 from .task import Task
 
@@ -112,25 +114,76 @@ class MemoryMeter:
 
     def begin(self) -> None:
         """Begin: the client opens the connections to weigh after this call."""
-        gc.collect()
-        # What start-up has freed would take the first hundreds of connections, and hide them.
-        _give_back()
-        self._before = self._settle()
+        self._before = settle_first()
 
     def rest(self) -> None:
         """Weigh the connections, which are open and have exchanged nothing."""
-        self._idle = self._settle() - self._before
+        self._idle = settle() - self._before
 
     def end(self, connections: int) -> NoReturn:
         """Report: the connections are open and idle."""
-        after = self._settle()
+        after = settle()
         idle = {} if self._idle is None else {"idle_bytes": self._idle}
         report(connections=connections, bytes=after - self._before, rss=after, **idle)
 
-    @staticmethod
-    def _settle() -> int:
-        gc.collect()
-        return _resident()
+
+class RampMeter:
+    """Weighs connections while their number grows, in the process and in the kernel.
+
+    The client opens a few connections before :meth:`steps`, so that modules and caches are loaded.
+    """
+
+    #: The number of connections to open before the ramp.
+    WARMUP = 30
+    #: The largest number of connections to open at the same time.
+    AT_ONCE = 50
+
+    def __init__(self, task: Task) -> None:
+        self._marks = marks_up_to(task.connections)
+        self._points: list[dict[str, Any]] = []
+
+    def steps(self) -> Iterator[int]:
+        """Yield the numbers of connections to open, one after the other; then report."""
+        before, caches = settle_first(), read_caches()
+        opened, cpu = 0, 0.0
+        for mark in self._marks:
+            while opened < mark:
+                count = min(self.AT_ONCE, mark - opened)
+                began = process_time()
+                yield count
+                cpu += process_time() - began
+                opened += count
+            self._points.append(
+                {
+                    "connections": mark,
+                    "bytes": settle() - before,
+                    "kernel": grown(caches, read_caches(), mark),
+                    "cpu": cpu,
+                }
+            )
+        report(points=self._points, base=before)
+
+
+def marks_up_to(limit: int) -> list[int]:
+    """Return 10, 30, 100, 300 and so on, up to ``limit``, which is the last one."""
+    marks = [base * 10**power for power in range(1, 7) for base in (1, 3)]
+    return [mark for mark in marks if mark < limit] + [limit]
+
+
+def settle_first() -> int:
+    """Return the resident set before the first connection, in bytes.
+
+    What start-up has freed would take the first hundreds of connections, and hide them.
+    """
+    gc.collect()
+    _give_back()
+    return settle()
+
+
+def settle() -> int:
+    """Collect the garbage, and return the resident set of this process, in bytes."""
+    gc.collect()
+    return _resident()
 
 
 def _give_back() -> None:

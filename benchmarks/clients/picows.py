@@ -9,8 +9,11 @@ from typing import Any
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
 from .loops import run_loops, split
-from .meter import MemoryMeter, Meter, RoundTrips
+from .meter import MemoryMeter, Meter, RampMeter, RoundTrips
 from .task import Task
+
+#: The largest frame that picows takes unless it is told otherwise, in bytes.
+LARGEST = 10 * 1024 * 1024
 
 
 class Listener(WSListener):
@@ -28,8 +31,8 @@ class Listener(WSListener):
             self.resumed = None
 
 
-async def open_one(listener: type[WSListener], url: str, context: Any) -> WSTransport:
-    transport, _ = await ws_connect(listener, url, ssl_context=context)
+async def open_one(listener: type[WSListener], url: str, context: Any, **more: Any) -> WSTransport:
+    transport, _ = await ws_connect(listener, url, ssl_context=context, **more)
     return transport
 
 
@@ -54,7 +57,8 @@ async def receive(task: Task) -> None:
                 left = meter.lap()
 
     listener = BinaryReceiver if task.is_binary else Receiver
-    transport = await open_one(listener, task.flood_url, task.ssl_context())
+    more = {"max_frame_size": task.size + 64} if task.size > LARGEST else {}
+    transport = await open_one(listener, task.flood_url, task.ssl_context(), **more)
     await transport.wait_disconnected()
 
 
@@ -106,11 +110,13 @@ async def echo(task: Task) -> None:
     await transports[0].wait_disconnected()
 
 
-async def open_all(listener: type[WSListener], count: int, task: Task) -> list[WSTransport]:
+async def open_all(
+    listener: type[WSListener], count: int, task: Task, url: str = ""
+) -> list[WSTransport]:
     transports: list[WSTransport] = []
     context = task.ssl_context()
     for piece in split(count):
-        coroutines = [open_one(listener, task.echo_url, context) for _ in range(piece)]
+        coroutines = [open_one(listener, url or task.echo_url, context) for _ in range(piece)]
         transports += await asyncio.gather(*coroutines)
     return transports
 
@@ -149,6 +155,31 @@ async def idle(task: Task) -> None:
     meter.end(len(transports))
 
 
+async def beat(task: Task) -> None:
+    meter = Meter(task, task.connections)
+    left = task.connections
+
+    class Beating(Listener):
+        def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+            nonlocal left
+            frame.get_payload_as_utf8_text()
+            left -= 1
+            if not left:
+                left = meter.lap()
+                transports[0].send(WSMsgType.TEXT, b"")
+
+    transports = await open_all(Beating, task.connections, task, task.beat_url)
+    transports[0].send(WSMsgType.TEXT, b"")
+    await transports[0].wait_disconnected()
+
+
+async def ramp(task: Task) -> None:
+    meter = RampMeter(task)
+    transports = await open_all(Listener, meter.WARMUP, task)
+    for count in meter.steps():
+        transports += await open_all(Listener, count, task)
+
+
 async def fairness(task: Task) -> None:
     trips = RoundTrips(task)
     payload = b"x" * task.size
@@ -176,4 +207,4 @@ async def fairness(task: Task) -> None:
 
 
 if __name__ == "__main__":
-    run_loops(receive, send, echo, connect, idle, fairness)
+    run_loops(receive, send, echo, connect, idle, fairness, beat, ramp)

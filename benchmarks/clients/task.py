@@ -70,6 +70,10 @@ class Task:
         return f"{self.server}/sink?size={self.size}&every={self.batch}"
 
     @property
+    def beat_url(self) -> str:
+        return f"{self.server}/beat?size={self.size}"
+
+    @property
     def host(self) -> str:
         return self.server.partition("://")[2].partition(":")[0]
 

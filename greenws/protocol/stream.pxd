@@ -2,6 +2,7 @@ cimport cython
 
 cimport greenws.native.references as references
 cimport greenws.native.utf8 as utf8
+cimport greenws.native.wholes as wholes
 from greenws.events cimport Binary, Event, Text
 from greenws.protocol.allowance cimport Allowance
 
@@ -13,6 +14,8 @@ cdef Py_ssize_t _SLICE
 cdef long long _HOLD_SIZE
 cdef Py_ssize_t _HEADROOM
 cdef Py_ssize_t _PIECE
+cdef Py_ssize_t _FIRST_ROOM
+cdef Py_ssize_t _ROOM_FACTOR
 cdef int _UNIT_BITS
 cdef Py_ssize_t _FREE
 cdef Py_ssize_t _UNLIMITED
@@ -52,6 +55,9 @@ cdef class Stream:
     cdef bint _fin
     cdef bint _message_deflated
     cdef bytearray _message
+    cdef object _whole
+    cdef Py_ssize_t _filled
+    cdef Py_ssize_t _room
     cdef long long _offset
     cdef bytes _key
     cdef bytes _utf8_rest
@@ -126,8 +132,11 @@ cdef class Stream:
 
     cdef _hand_out(self, bytes piece)
 
-    @cython.locals(taken=Py_ssize_t, piece=bytes)
+    @cython.locals(taken=Py_ssize_t, piece=bytes, message=bytearray)
     cdef _take_payload(self, Py_ssize_t pos, Py_ssize_t end)
+
+    @cython.locals(data="const unsigned char*", filled=Py_ssize_t, room=Py_ssize_t)
+    cdef _take_whole(self, Py_ssize_t pos, Py_ssize_t count)
 
     cdef _absorb(self, bytes piece, bint final)
 

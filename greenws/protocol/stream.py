@@ -7,7 +7,8 @@ payloads. What a chunk ends in the middle of is kept in one of two ways:
   in front of the next chunk;
 * of a data frame, the payload that is there is taken at once into the *message*, inflated and
   checked, so that bad UTF-8 or too many bytes are found as early as they can be. The message is
-  one buffer, whatever the number of frames and chunks it came in.
+  one buffer, whatever the number of frames and chunks it came in. If it is binary and one frame,
+  the *whole*, the buffer becomes the message without a copy.
 
 A message that lies in the chunk as one whole frame, the common case, needs none of this.
 
@@ -30,7 +31,7 @@ from ..constants import MAX_MESSAGE_SIZE
 from ..errors import CriticalProtocolError, PayloadTooLarge, ProtocolError
 from ..events import AnyEvent, Binary, Closing, Ping, Pong, Text
 from ..implementation import is_compiled
-from ..native import references, utf8
+from ..native import references, utf8, wholes
 from . import slices
 from .frame import parse_close_payload
 from .mask import mask
@@ -77,6 +78,13 @@ _FREE = 1
 # Units that are never used up: four hundred days of frames.
 _UNLIMITED = 1 << 48
 
+# A whole has room for its frame, but for so many times what has arrived at most, and for less until
+# so many bytes are there: room for nearly all would cost as much as room for all. Room takes up
+# addresses, and memory only as bytes arrive; but a peer that announces huge frames, and sends
+# little, is not to use up the addresses that a process may have.
+_ROOM_FACTOR = 64
+_FIRST_ROOM = 1024 * 1024
+
 # What a message that is joined waits for, beside bytes.
 _NOTHING = 0
 _INFLATING = 1  # a piece of it has not been inflated to its end
@@ -103,6 +111,7 @@ class Stream:
         "_error",
         "_event",
         "_export",
+        "_filled",
         "_fin",
         "_is_client",
         "_is_halted",
@@ -114,6 +123,7 @@ class Stream:
         "_need",
         "_offset",
         "_pos",
+        "_room",
         "_stage",
         "_tail",
         "_taken",
@@ -121,6 +131,7 @@ class Stream:
         "_texts",
         "_units",
         "_utf8_rest",
+        "_whole",
         "allowance",
         "binary_handler",
         "deflate",
@@ -184,6 +195,10 @@ class Stream:
         self._key: bytes = b""
         # The message that is being joined; opcode 0: there is none.
         self._message: bytearray | None = None
+        # What is put together if it is one binary frame, the bytes in there, and its room.
+        self._whole: Any = None
+        self._filled: int = 0
+        self._room: int = 0
         self._message_opcode: int = _UNBEGUN
         self._message_deflated: bool = False
         self._utf8_rest: bytes = b""
@@ -261,7 +276,7 @@ class Stream:
         self._export = None
         self._pos = self._end = 0
         self._tail = None
-        self._message = None
+        self._message = self._whole = None
         self._need = 0
         self._stage = _NOTHING
         self._texts = []
@@ -617,6 +632,9 @@ class Stream:
         """Hand out what there is of the message, and all that follows."""
         joined = self._message
         assert joined is not None
+        if self._whole is not None:
+            joined = wholes.take_out(self._whole, self._filled)
+            self._whole = None
         self._taker = taker
         self._taken = len(joined)
         self._message = bytearray()
@@ -653,14 +671,31 @@ class Stream:
                 and self._taker is None
             ):
                 # Nothing to unmask, inflate or check: the bytes go straight into the message.
-                assert self._message is not None
-                self._message += memoryview(self._chunk)[pos : pos + taken]
+                message = self._message
+                assert message is not None
+                if self._fin and not message:
+                    self._take_whole(pos, taken)
+                else:
+                    message += memoryview(self._chunk)[pos : pos + taken]
             else:
                 piece = bytes(self._chunk[pos : pos + taken])
                 if not self._is_client:
                     piece = mask(piece, self._key, self._offset)
                 self._offset += taken
                 self._absorb(piece, self._fin and self._need == 0)
+
+    def _take_whole(self, pos: int, count: int) -> None:
+        """Take bytes of a message that is one frame."""
+        filled = self._filled if self._whole is not None else 0
+        data = self._chunk
+        self._filled = filled + count
+        if self._whole is None or self._filled > self._room:
+            room = _ROOM_FACTOR * self._filled
+            if self._filled < _FIRST_ROOM:
+                room = min(room, _FIRST_ROOM)
+            self._room = min(room, self._filled + self._need)
+            self._whole = wholes.grow(self._whole, filled, self._room)
+        wholes.put(self._whole, filled, data, pos, count)
 
     def _absorb(self, piece: bytes, final: bool) -> None:
         """Take the next bytes of a message; ``final``: they are the last ones."""
@@ -765,7 +800,11 @@ class Stream:
             self._finish_pieces(opcode)
             return None
         if opcode == 2:
-            return self._emit_binary(bytes(message))
+            whole = self._whole
+            if whole is None:
+                return self._emit_binary(bytes(message))
+            self._whole = None
+            return self._emit_binary(wholes.finish(whole))
         return self._emit_text(message.decode("utf-8"), len(message))
 
     def _finish_pieces(self, opcode: int) -> None:

@@ -8,6 +8,9 @@ cdef Py_ssize_t _CHAIN
 cdef Py_ssize_t _LOOK
 cdef Py_ssize_t _BURST
 cdef double _TURN_TIME
+cdef double _EACH
+cdef double _MAX_TURN_TIME
+cdef double _PATIENCE
 
 
 cdef class Member(Alarm):
@@ -32,6 +35,8 @@ cdef class Crowd:
     cdef int _size
     cdef int _calm_turns
     cdef double _began
+    cdef double _began_work
+    cdef double _turn_time
     cdef object _check
     cdef Rota _rota
     cdef object _loop
@@ -45,6 +50,7 @@ cdef class Crowd:
     @cython.locals(wakes=Py_ssize_t)
     cpdef end_turn(self)
     cdef _gather(self)
+    @cython.locals(spent=double)
     cdef bint _is_over(self) except -1
     cdef bint _may_put_off(self) except -1
     cdef _arm(self)

@@ -211,6 +211,47 @@ def test_hub_has_a_look_after_a_chain() -> None:
     assert switches.count(gevent.getcurrent()) == 3
 
 
+def run_slow_members(monkeypatch: pytest.MonkeyPatch, wall: float, work: float) -> int:
+    """Have 48 members each take ``wall`` seconds, and ``work`` seconds of the processor.
+
+    :returns: how many of them ran in one turn.
+    """
+    clocks = {"monotonic": 100.0, "thread_time": 1.0}
+    for name in clocks:
+        monkeypatch.setattr(twin, name, lambda name=name: clocks[name])
+
+    def take_time(member: Any) -> None:
+        clocks["monotonic"] += wall
+        clocks["thread_time"] += work
+
+    crowd, check = make_crowd(4)
+    members = [make_member(crowd, take_time) for _ in range(48)]
+    gather(crowd, members[:4])
+    for member in members:
+        crowd.wake(member)
+    check.fire()
+    return sum(member.resumed for member in members)
+
+
+def test_members_have_some_milliseconds_of_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run_slow_members(monkeypatch, wall=0.0015, work=0.0015) == 8
+
+
+def test_time_that_others_had_the_processor_ends_a_turn_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Each turn that leaves members has the kernel look at all of them again.
+    assert run_slow_members(monkeypatch, wall=0.0015, work=0.0001) == 24
+    assert run_slow_members(monkeypatch, wall=0.01, work=0.0) == 8
+
+
+def test_turn_of_thousands_lasts_up_to_twice_as_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(twin, "_EACH", 1.0)
+    assert run_slow_members(monkeypatch, wall=0.0011, work=0.0011) == 16
+    monkeypatch.setattr(twin, "_EACH", 0.0)
+    assert run_slow_members(monkeypatch, wall=0.0011, work=0.0011) == 8
+
+
 def test_members_without_a_greenlet_are_left_to_the_hub() -> None:
     crowd, check = make_crowd(2)
     order: list[Any] = []

@@ -1,0 +1,1 @@
+"""Curves: what a message and a connection cost as their size and their number grow."""
