@@ -761,6 +761,7 @@ class GeventSession(HubSession):
             try:
                 raise failure or _End(
                     "the server closed the connection without answering the upgrade"
+                    + ("" if websocket.target.is_secure else "; a port with TLS needs wss://")
                 )
             finally:
                 del failure  # it refers to this frame
