@@ -22,6 +22,9 @@ _TRUST = "; ssl_cafile names whom to trust"
 
 _NO_TLS = "the peer does not speak TLS: its URL begins with ws://, or http:// for a proxy"
 
+# OpenSSL 3.2 and later say RECORD_LAYER_FAILURE for either.
+_BROKEN = "bad record mac, or bytes that are no TLS"
+
 _REASONS = {
     "WRONG_VERSION_NUMBER": _NO_TLS,
     "HTTP_REQUEST": _NO_TLS,
@@ -44,10 +47,13 @@ def is_end(error: ssl.SSLError) -> bool:
     return isinstance(error, ssl.SSLEOFError) or error.reason in _ENDED
 
 
-def explain(error: ssl.SSLError, certificate: dict[str, Any] | None = None) -> str:
-    """Return the cause of a failed handshake.
+def explain(
+    error: ssl.SSLError, certificate: dict[str, Any] | None = None, is_open: bool = False
+) -> str:
+    """Return the cause of a failed handshake, or of the failure of an open connection.
 
     :param certificate: the peer's certificate, in the form of ``getpeercert``, if known.
+    :param is_open: the handshake is over, so the peer does speak TLS.
     """
     if isinstance(error, ssl.SSLCertVerificationError):
         return _explain_verification(error, certificate or {})
@@ -55,7 +61,8 @@ def explain(error: ssl.SSLError, certificate: dict[str, Any] | None = None) -> s
         return "the peer closed the connection"
     reason = error.reason or ""
     if reason in _REASONS:
-        return _REASONS[reason]
+        words = _REASONS[reason]
+        return _BROKEN if is_open and words is _NO_TLS else words
     alert = _ALERT.fullmatch(reason)
     if alert is not None:
         return f"the peer sent the alert {alert[1].replace('_', ' ').lower()!r}"

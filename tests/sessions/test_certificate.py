@@ -137,3 +137,10 @@ def test_end_of_the_stream_is_recognised() -> None:
     assert is_end(ssl.SSLEOFError(8, "eof"))
     assert is_end(make_error("UNEXPECTED_EOF_WHILE_READING"))
     assert not is_end(make_error("WRONG_VERSION_NUMBER"))
+
+
+@pytest.mark.parametrize("reason", ["RECORD_LAYER_FAILURE", "WRONG_VERSION_NUMBER"])
+def test_open_connection_is_not_told_to_do_without_tls(reason: str) -> None:
+    words = "bad record mac, or bytes that are no TLS"
+    assert explain(make_error(reason), is_open=True) == words
+    assert explain(make_error("UNEXPECTED_EOF"), is_open=True) == "the peer closed the connection"
