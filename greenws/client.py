@@ -387,7 +387,7 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
         check_timeout(timeout)
         payload = encode_request(message)
         if self._runner is getcurrent():
-            raise RuntimeError(f"{self!r} cannot wait for itself")
+            raise RuntimeError(f"{self!r} cannot wait for itself: spawn a greenlet for it")
         self.websocket.state.check_open()
         send = self.send_text if isinstance(payload, str) else self.send_binary
         return self._get_replies().ask(
@@ -441,7 +441,12 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
         self._life = life
 
     def _begin(self) -> None:
-        if self._life not in (_IDLE, _ENDED):
+        try:
+            life = self._life
+        except AttributeError:
+            kind = type(self).__name__
+            raise TypeError(f"{kind}.__init__() has to call super().__init__(url)") from None
+        if life not in (_IDLE, _ENDED):
             if self.is_running:
                 raise RuntimeError(f"{self!r} is running already")
             # This process is a forked child, and what runs is its parent's.
@@ -487,7 +492,7 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
                 raise RuntimeError(f"the hub cannot wait for {self!r}; spawn a greenlet for that")
             return False
         if timeout is None and self._runner is getcurrent():
-            raise RuntimeError(f"{self!r} cannot wait for itself")
+            raise RuntimeError(f"{self!r} cannot wait for itself: spawn a greenlet for it")
         return True
 
     def _finish(self) -> None:

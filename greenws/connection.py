@@ -287,7 +287,10 @@ class Connection:
         elif isinstance(message, (bytes, bytearray, memoryview)):
             self.send_binary(message)
         else:
-            raise TypeError(f"a message must be str or bytes, not {type(message).__name__}")
+            kind = type(message).__name__
+            raise TypeError(
+                f"a message must be str or bytes, not {kind}; send_json() sends objects"
+            )
 
     def send_text(self, text: str, compress: bool = True) -> None:
         """Send a text message; errors as of :meth:`send`.

@@ -324,7 +324,7 @@ def _may_wait(herd: Herd, timeout: float | None, is_awaited: Callable[[Client], 
     if timeout is None:
         for client in find_members(herd):
             if client.is_caller and is_awaited(client):
-                raise RuntimeError(f"{client!r} cannot wait for itself")
+                raise RuntimeError(f"{client!r} cannot wait for itself: spawn a greenlet for it")
     return True
 
 

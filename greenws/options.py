@@ -363,7 +363,21 @@ def _check_proxies(name: str, value: Any) -> None:
         if not isinstance(key, str):
             raise TypeError(f"{name} must have keys that are str, not {type(key).__name__}")
         if key.endswith("://"):
-            raise ValueError(f"{name} has the keys 'http', 'https' and 'all', not {key[:_SHOWN]!r}")
+            raise _refuse_proxy(name, key)
+    if not _PROXY_KEYS.intersection(value):
+        for key in value:
+            # The connection would go past the proxy without a word. What urllib.request has beside
+            # the known keys, in getproxies(), may be there.
+            if key not in _OTHER_PROXY_KEYS:
+                raise _refuse_proxy(name, key)
+
+
+_PROXY_KEYS = frozenset({"http", "ws", "https", "wss", "all"})
+_OTHER_PROXY_KEYS = frozenset({"no", "ftp", "gopher"})
+
+
+def _refuse_proxy(name: str, key: str) -> ValueError:
+    return ValueError(f"{name} has the keys 'http', 'https' and 'all', not {key[:_SHOWN]!r}")
 
 
 def _check_protocols(name: str, value: object) -> None:
@@ -645,6 +659,8 @@ def refuse_option(
         hint = f"; the option is called {meant!r}"
     elif other is not None:
         hint = f"; the option is called {other!r}, and is one of {others[other]}"
+    elif name.startswith("on_"):
+        hint = "; a handler is a method of a subclass of greenws.Client"
     else:
         hint = ""
     if hint and name.lower() == "timeout":

@@ -233,6 +233,8 @@ WRONG: list[tuple[str, Any, type[Exception]]] = [
     ("proxies", {"http": False}, TypeError),
     ("proxies", {"http": b"http://proxy"}, TypeError),
     ("proxies", {"https://": "http://proxy"}, ValueError),
+    ("proxies", {"socks": "socks5h://proxy"}, ValueError),
+    ("proxies", {"no": "localhost", "httpx": "http://proxy"}, ValueError),
     ("proxies", True, TypeError),
     ("source_address", ("127.0.0.1", 65536), ValueError),
     ("source_address", ("127.0.0.1", -1), ValueError),
@@ -469,7 +471,7 @@ def test_option_of_another_call_is_named_with_the_call() -> None:
         greenws.persist(greenws.WebSocket(URL), compress=True)  # type: ignore[call-arg]
 
 
-@pytest.mark.parametrize("name", ["colour", "x", "_x", "on_text"])
+@pytest.mark.parametrize("name", ["colour", "x", "_x", "only_text"])
 def test_name_that_is_like_no_option_gets_no_hint(name: str) -> None:
     with pytest.raises(TypeError, match=f"has no option {name!r}$"):
         greenws.WebSocket(URL, **{name: 1})

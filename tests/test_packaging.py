@@ -6,8 +6,11 @@ import configparser
 import importlib
 import io
 import os
+import re
+import shutil
 import subprocess
 import sys
+import sysconfig
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -141,3 +144,35 @@ def test_license_is_an_expression() -> None:
     metadata = config["metadata"]
     assert metadata["license_expression"] == "BSD-3-Clause"
     assert "License ::" not in metadata["classifiers"]  # the registry refuses both together
+
+
+#: The C of a ``.pxd``.
+OWN_C = re.compile(r'cdef extern from \*:\n    """\n(.*?)    """', re.DOTALL)
+
+#: What Cython says before the C of a ``.pxd``, with a compiler of today and with one of C23.
+PREAMBLES = {
+    "c11": "#define CYTHON_UNUSED __attribute__((unused))",
+    "c2x": "#define CYTHON_UNUSED [[maybe_unused]]",
+}
+
+
+@pytest.mark.parametrize("standard", list(PREAMBLES))
+def test_own_c_is_valid_by_each_standard(standard: str, tmp_path: Path) -> None:
+    include = sysconfig.get_path("include")
+    compiler = shutil.which("gcc")
+    if compiler is None or not Path(include, "Python.h").exists():
+        pytest.skip("no gcc, or no headers of Python")
+    pieces = [
+        piece
+        for path in sorted(ROOT.glob("greenws/**/*.pxd"))
+        for piece in re.findall(
+            r'cdef extern from \*:\n    """\n(.*?)    """', path.read_text(), re.S
+        )
+    ]
+    assert len(pieces) == 3
+    head = ["#include <Python.h>", PREAMBLES[standard], "#define CYTHON_INLINE inline"]
+    source = tmp_path / "own.c"
+    source.write_text("\n".join([*head, *pieces]))
+    flags = [f"-std={standard}", "-D_GNU_SOURCE", "-fsyntax-only", f"-I{include}"]
+    run = subprocess.run([compiler, *flags, str(source)], stderr=subprocess.PIPE, check=False)
+    assert run.returncode == 0, run.stderr.decode()

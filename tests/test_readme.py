@@ -39,7 +39,7 @@ def test_links_lead_somewhere() -> None:
 
 def test_examples_do_what_they_show(capsys: pytest.CaptureFixture[str]) -> None:
     sequential, client = read_blocks("python")
-    host = "wss://example.org/"
+    host = "ws://127.0.0.1:8765/"
     with EchoServer() as server:
         exec(compile(sequential.replace(host, server.url), "README.rst", "exec"), {})
     assert capsys.readouterr().out == "hello\n{'id': 7, 'op': 'quote'}\n"

@@ -383,7 +383,9 @@ class ClientProtocol:
             raise errors.WebSocketClosing("data not sent; the websocket is closing")
         if phase is CLOSED:
             raise errors.WebSocketClosed("data not sent; the websocket is closed")
-        raise errors.WebSocketUnavailable("data not sent; the websocket is not ready")
+        raise errors.WebSocketUnavailable(
+            "data not sent; the websocket is not ready: wait for the event ready"
+        )
 
     def encode(self, opcode: int, payload: Payload, compress: bool = True) -> bytes:
         """Return the frame of one message, ping or pong. It has to be sent before the next one.

@@ -18,11 +18,18 @@ _ALERT = re.compile(r"(?:SSLV3|TLSV1|TLSV13)_(?:ALERT_)?([A-Z_]+)")
 
 _ENDED = frozenset({"UNEXPECTED_EOF_WHILE_READING", "UNEXPECTED_EOF"})
 
+_TRUST = "; ssl_cafile names whom to trust"
+
+_NO_TLS = "the peer does not speak TLS: its URL begins with ws://, or http:// for a proxy"
+
+# OpenSSL 3.2 and later say RECORD_LAYER_FAILURE for either.
+_BROKEN = "bad record mac, or bytes that are no TLS"
+
 _REASONS = {
-    "WRONG_VERSION_NUMBER": "the peer does not speak TLS",
-    "HTTP_REQUEST": "the peer does not speak TLS",
-    "UNKNOWN_PROTOCOL": "the peer does not speak TLS",
-    "RECORD_LAYER_FAILURE": "the peer does not speak TLS",
+    "WRONG_VERSION_NUMBER": _NO_TLS,
+    "HTTP_REQUEST": _NO_TLS,
+    "UNKNOWN_PROTOCOL": _NO_TLS,
+    "RECORD_LAYER_FAILURE": _NO_TLS,
     "UNSUPPORTED_PROTOCOL": "the peer requires a version of TLS that is switched off here",
     "NO_PROTOCOLS_AVAILABLE": "all versions of TLS are switched off here",
     "DH_KEY_TOO_SMALL": "the peer's DH key is too small",
@@ -40,10 +47,13 @@ def is_end(error: ssl.SSLError) -> bool:
     return isinstance(error, ssl.SSLEOFError) or error.reason in _ENDED
 
 
-def explain(error: ssl.SSLError, certificate: dict[str, Any] | None = None) -> str:
-    """Return the cause of a failed handshake.
+def explain(
+    error: ssl.SSLError, certificate: dict[str, Any] | None = None, is_open: bool = False
+) -> str:
+    """Return the cause of a failed handshake, or of the failure of an open connection.
 
     :param certificate: the peer's certificate, in the form of ``getpeercert``, if known.
+    :param is_open: the handshake is over, so the peer does speak TLS.
     """
     if isinstance(error, ssl.SSLCertVerificationError):
         return _explain_verification(error, certificate or {})
@@ -51,7 +61,8 @@ def explain(error: ssl.SSLError, certificate: dict[str, Any] | None = None) -> s
         return "the peer closed the connection"
     reason = error.reason or ""
     if reason in _REASONS:
-        return _REASONS[reason]
+        words = _REASONS[reason]
+        return _BROKEN if is_open and words is _NO_TLS else words
     alert = _ALERT.fullmatch(reason)
     if alert is not None:
         return f"the peer sent the alert {alert[1].replace('_', ' ').lower()!r}"
@@ -85,11 +96,12 @@ def _explain_verification(error: ssl.SSLCertVerificationError, certificate: dict
         wrong = f"certificate is for another host ({error.verify_message.rstrip('.')}"
         return f"{wrong}; it names {names})" if names else f"{wrong})"
     if code == _SELF_SIGNED:
-        return "certificate is self-signed: unknown issuer"
+        return f"certificate is self-signed: unknown issuer{_TRUST}"
     if code == _SELF_SIGNED_ISSUER:
-        return f"certificate has an unknown issuer{_name_issuer(certificate)}, which is self-signed"
+        issuer = _name_issuer(certificate)
+        return f"certificate has an unknown issuer{issuer}, which is self-signed{_TRUST}"
     if code in _UNKNOWN_ISSUER:
-        return f"certificate has an unknown issuer{_name_issuer(certificate)}"
+        return f"certificate has an unknown issuer{_name_issuer(certificate)}{_TRUST}"
     return f"certificate was refused: {error.verify_message}"
 
 

@@ -602,6 +602,7 @@ class GeventSession(CommandedSession):
             try:
                 raise failure or End(
                     "the server closed the connection without answering the upgrade"
+                    + ("" if websocket.target.is_secure else "; a port with TLS needs wss://")
                 )
             finally:
                 del failure  # it refers to this frame

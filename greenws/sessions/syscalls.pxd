@@ -8,7 +8,7 @@ cdef extern from *:
     """
     #ifdef MS_WINDOWS
 
-    static CYTHON_UNUSED PyObject *greenws_unless_blocked(PyObject *count) {
+    CYTHON_UNUSED static PyObject *greenws_unless_blocked(PyObject *count) {
         if (count == NULL && PyErr_ExceptionMatches(PyExc_BlockingIOError)) {
             PyErr_Clear();
             Py_RETURN_NONE;
@@ -16,13 +16,13 @@ cdef extern from *:
         return count;
     }
 
-    static CYTHON_UNUSED PyObject *greenws_receive(
+    CYTHON_UNUSED static PyObject *greenws_receive(
             PyObject *sock, int fileno, PyObject *buffer, Py_ssize_t size) {
         (void)fileno;
         return greenws_unless_blocked(PyObject_CallMethod(sock, "recv_into", "On", buffer, size));
     }
 
-    static CYTHON_UNUSED PyObject *greenws_send(PyObject *sock, int fileno, PyObject *data) {
+    CYTHON_UNUSED static PyObject *greenws_send(PyObject *sock, int fileno, PyObject *data) {
         (void)fileno;
         return greenws_unless_blocked(PyObject_CallMethod(sock, "send", "O", data));
     }
@@ -42,7 +42,7 @@ cdef extern from *:
 
     /* Returns the number as an object, or None if the call would have had to wait. NULL without an
        error set: call again. */
-    static CYTHON_UNUSED PyObject *greenws_result(Py_ssize_t count, int error) {
+    CYTHON_UNUSED static PyObject *greenws_result(Py_ssize_t count, int error) {
         if (count >= 0)
             return PyLong_FromSsize_t(count);
         if (error == EAGAIN || error == EWOULDBLOCK)
@@ -56,7 +56,7 @@ cdef extern from *:
         return NULL;
     }
 
-    static CYTHON_UNUSED PyObject *greenws_receive(
+    CYTHON_UNUSED static PyObject *greenws_receive(
             PyObject *sock, int fileno, PyObject *buffer, Py_ssize_t size) {
         Py_buffer view;
         PyObject *result;
@@ -77,7 +77,7 @@ cdef extern from *:
         return result;
     }
 
-    static CYTHON_UNUSED PyObject *greenws_send(PyObject *sock, int fileno, PyObject *data) {
+    CYTHON_UNUSED static PyObject *greenws_send(PyObject *sock, int fileno, PyObject *data) {
         Py_buffer view;
         PyObject *result;
         (void)sock;

@@ -358,7 +358,7 @@ class TLSTransport(Transport):
             return 0
         with contextlib.suppress(OSError):  # the peer need not get the alert
             self.flush()
-        raise ssl.SSLError(error.errno, explain(error)) from error
+        raise ssl.SSLError(error.errno, explain(error, is_open=True)) from error
 
     def _fill(self) -> bool:
         """Pass ciphertext from the lower transport to OpenSSL; False: there is none yet.
@@ -393,7 +393,7 @@ class TLSTransport(Transport):
             self._is_renegotiating = True
             return 0
         except ssl.SSLError as error:
-            raise ssl.SSLError(error.errno, explain(error)) from error
+            raise ssl.SSLError(error.errno, explain(error, is_open=True)) from error
         return count
 
     def forget_session(self) -> None:

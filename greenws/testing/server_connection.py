@@ -39,6 +39,9 @@ from .upgrade import (
 )
 from .wire import Wire
 
+# The first bytes of a client that speaks TLS: a record with a part of its handshake.
+_TLS_HELLO = b"\x16\x03"
+
 HeaderPairs = Iterable[tuple[str, str]]
 
 _GOING_AWAY = build_close_payload(Status.GOING_AWAY, "the server stops")
@@ -152,7 +155,11 @@ class ServerConnection:
                 head = None
                 with self._opening:
                     while head is None:
-                        head = reader.feed(self._read_or_end())
+                        data = self._read_or_end()
+                        if data.startswith(_TLS_HELLO):
+                            # It has no end of a line, and would be waited for.
+                            raise BadRequest("this port does not speak TLS: use ws://")
+                        head = reader.feed(data)
                 self.request = parse_request(head)
             except HeadTooLarge as error:
                 self.error = HandshakeError(str(error))

@@ -53,6 +53,11 @@ def test_unknown_option_is_a_type_error(name: str) -> None:
         Recorder(NOWHERE, **{name: 1})
 
 
+def test_handler_as_an_option_is_told_where_handlers_are() -> None:
+    with pytest.raises(TypeError, match="a handler is a method of a subclass"):
+        Client(NOWHERE, on_text=print)
+
+
 def test_client_without_a_url_is_a_type_error() -> None:
     with pytest.raises(TypeError, match="needs a url"):
         Client()

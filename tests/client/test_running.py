@@ -42,6 +42,15 @@ def test_client_that_never_started_does_nothing() -> None:
     assert feed.calls == []
 
 
+def test_init_that_forgets_that_of_the_client_is_told_so() -> None:
+    class Forgetful(Client):
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+    with pytest.raises(TypeError, match=r"Forgetful.__init__\(\) has to call super\(\)"):
+        Forgetful("a").start()
+
+
 def test_close_before_start_does_not_prevent_the_start(server: EchoServer) -> None:
     feed = FullRecorder(server.url)
     feed.close()

@@ -671,6 +671,13 @@ REFUSALS = {
     CLOSED: errors.WebSocketClosed,
 }
 
+WORDS = {
+    NEW: "wait for the event ready",
+    OPENING: "wait for the event ready",
+    CLOSING: "is closing",
+    CLOSED: "is closed",
+}
+
 
 @pytest.mark.parametrize("phase", REFUSALS)
 def test_sending_is_refused_where_it_is_not_open(phase: Phase) -> None:
@@ -681,7 +688,7 @@ def test_sending_is_refused_where_it_is_not_open(phase: Phase) -> None:
         lambda: protocol.encode(Opcode.PING, b""),
         protocol.encode_close,
     ):
-        with pytest.raises(errors.WebSocketUnavailable) as caught:
+        with pytest.raises(errors.WebSocketUnavailable, match=WORDS[phase]) as caught:
             call()
         assert type(caught.value) is REFUSALS[phase]
     assert protocol.phase is phase

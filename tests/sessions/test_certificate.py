@@ -19,6 +19,10 @@ PAST = datetime.datetime(2001, 1, 1, tzinfo=datetime.timezone.utc)
 FUTURE = datetime.datetime(2999, 1, 1, tzinfo=datetime.timezone.utc)
 
 
+#: What to do about an issuer that is not known.
+TRUST = "; ssl_cafile names whom to trust"
+
+
 def refuse(authority: Authority, server_context: ssl.SSLContext, name: str = "localhost") -> str:
     context = client_context(cafile=authority.cafile)
     with LoopbackServer(echo_bytes, server_context) as server:
@@ -65,7 +69,7 @@ def test_self_signed_certificate_is_named(authority: Authority, tmp_path: Path) 
     other.ca.private_key_pem.write_to_path(str(key))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(other.cafile, key)
-    assert refuse(authority, context) == "certificate is self-signed: unknown issuer"
+    assert refuse(authority, context) == f"certificate is self-signed: unknown issuer{TRUST}"
 
 
 def make_verification_error(code: int, text: str) -> ssl.SSLCertVerificationError:
@@ -82,8 +86,8 @@ def make_verification_error(code: int, text: str) -> ssl.SSLCertVerificationErro
         (9, None, "certificate is not yet valid"),
         (62, None, "certificate is for another host (text)"),
         (62, {"subjectAltName": ()}, "certificate is for another host (text)"),
-        (20, None, "certificate has an unknown issuer"),
-        (19, {}, "certificate has an unknown issuer, which is self-signed"),
+        (20, None, f"certificate has an unknown issuer{TRUST}"),
+        (19, {}, f"certificate has an unknown issuer, which is self-signed{TRUST}"),
         (23, None, "certificate was refused: text"),
         (
             62,
@@ -93,7 +97,7 @@ def make_verification_error(code: int, text: str) -> ssl.SSLCertVerificationErro
         (
             20,
             {"issuer": ((("organizationName", "O"),),)},
-            "certificate has an unknown issuer (O)",
+            f"certificate has an unknown issuer (O){TRUST}",
         ),
     ],
 )
@@ -115,7 +119,10 @@ def make_error(reason: str | None) -> ssl.SSLError:
         ("TLSV13_ALERT_CERTIFICATE_REQUIRED", "the peer sent the alert 'certificate required'"),
         ("SSLV3_ALERT_HANDSHAKE_FAILURE", "the peer sent the alert 'handshake failure'"),
         ("TLSV1_UNRECOGNIZED_NAME", "the peer sent the alert 'unrecognized name'"),
-        ("WRONG_VERSION_NUMBER", "the peer does not speak TLS"),
+        (
+            "WRONG_VERSION_NUMBER",
+            "the peer does not speak TLS: its URL begins with ws://, or http:// for a proxy",
+        ),
         ("UNSUPPORTED_PROTOCOL", "the peer requires a version of TLS that is switched off here"),
         ("UNEXPECTED_EOF_WHILE_READING", "the peer closed the connection"),
         ("SOME_OTHER_REASON", "some other reason"),
@@ -130,3 +137,10 @@ def test_end_of_the_stream_is_recognised() -> None:
     assert is_end(ssl.SSLEOFError(8, "eof"))
     assert is_end(make_error("UNEXPECTED_EOF_WHILE_READING"))
     assert not is_end(make_error("WRONG_VERSION_NUMBER"))
+
+
+@pytest.mark.parametrize("reason", ["RECORD_LAYER_FAILURE", "WRONG_VERSION_NUMBER"])
+def test_open_connection_is_not_told_to_do_without_tls(reason: str) -> None:
+    words = "bad record mac, or bytes that are no TLS"
+    assert explain(make_error(reason), is_open=True) == words
+    assert explain(make_error("UNEXPECTED_EOF"), is_open=True) == "the peer closed the connection"

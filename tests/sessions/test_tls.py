@@ -549,11 +549,15 @@ def test_handshake_arrives_byte_by_byte(
         theirs.close()
 
 
+#: What is said of a port that does not speak TLS.
+NO_TLS = "the peer does not speak TLS: its URL begins with ws://, or http:// for a proxy"
+
+
 @pytest.mark.parametrize(
     ("reply", "cause"),
     [
-        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "the peer does not speak TLS"),
-        (b"SSH-2.0-OpenSSH_9.0\r\n", "the peer does not speak TLS"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", NO_TLS),
+        (b"SSH-2.0-OpenSSH_9.0\r\n", NO_TLS),
         (b"", "the peer closed the connection"),
         (b"\x15\x03\x03\x00\x02\x02\x28", "the peer sent the alert 'handshake failure'"),
         (b"\x15\x03\x03\x00\x02\x02\x70", "the peer sent the alert 'unrecognized name'"),

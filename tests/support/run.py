@@ -86,7 +86,7 @@ def run_script(source: str, *args: object, seconds: float = 30.0) -> str:
 
     :returns: its output.
     """
-    command = [sys.executable, "-W", "error", "-c", textwrap.dedent(source), *map(str, args)]
+    command = [sys.executable, "-u", "-W", "error", "-c", textwrap.dedent(source), *map(str, args)]
     root = Path(greenws.__path__[0]).parent  # greenws may not be installed
     process = gevent.subprocess.Popen(
         command, cwd=root, stdout=gevent.subprocess.PIPE, stderr=gevent.subprocess.STDOUT

@@ -9,12 +9,13 @@ from typing import Any
 import gevent
 import pytest
 
-from greenws import WebSocket
-from greenws.errors import WebSocketClosed, WebSocketClosing, WebSocketUnavailable
+from greenws import WebSocket, connect
+from greenws.errors import ConnectFail, WebSocketClosed, WebSocketClosing, WebSocketUnavailable
 from greenws.events import Binary, Text
 from greenws.protocol.compression import Deflate
 from greenws.protocol.frame import build_frame
 from greenws.testing import EchoServer, ServerConnection, silent, stop_reading
+from tests.support.authority import Authority
 from tests.support.clients import RawClient
 
 
@@ -81,6 +82,23 @@ def test_invalid_request_is_refused(request_line: bytes, status: int) -> None:
         assert server.connections[0].error is not None
         assert server.connections[0].wait_ended() is None
         assert server.errors == []
+
+
+def test_client_that_speaks_tls_is_told_at_once_what_is_spoken_here() -> None:
+    with EchoServer() as server, RawClient(server) as peer:
+        peer.sock.sendall(b"\x16\x03\x01\x00\xee\x01\x00\x00\xea")
+        assert peer.read_response().status_code == 400
+        peer.read_to_end()
+        assert str(server.connections[0].error) == "this port does not speak TLS: use ws://"
+
+
+def test_client_of_the_wrong_scheme_is_told_the_right_one(authority: Authority) -> None:
+    with EchoServer() as server:
+        with pytest.raises(ConnectFail, match="its URL begins with ws://"):
+            connect(server.url.replace("ws:", "wss:"), ssl_cafile=authority.cafile, proxies={})
+    with EchoServer(ssl_context=authority.server_context("localhost")) as server:
+        with pytest.raises(ConnectFail, match="a port with TLS needs wss://"):
+            connect(server.url.replace("wss:", "ws:"), proxies={})
 
 
 def test_request_has_every_byte_of_the_client() -> None:

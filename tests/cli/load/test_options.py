@@ -172,7 +172,7 @@ def test_every_argument_is_in_the_help_and_on_the_page(capsys: pytest.CaptureFix
         main(["load", "--help"])
     assert caught.value.code == 0
     arguments = set(
-        re.findall(r"^ +(?:-\w \w+, )?(--[\w-]+)", capsys.readouterr().out, re.MULTILINE)
+        re.findall(r"^ +(?:-\w(?: \w+)?, )?(--[\w-]+)", capsys.readouterr().out, re.MULTILINE)
     )
     assert {"--duration", "--expect", "--html", "--connections"} <= arguments
     page = (ROOT / "docs" / "cli.rst").read_text(encoding="utf-8")
