@@ -402,8 +402,9 @@ def test_what_was_sent_leaves_before_the_connection_is_dropped(
     rests: bool, server: EchoServer
 ) -> None:
     connection = greenws.connect(server.url)
+    reader = connection._reader
     if rests:
-        wait_until(lambda: connection._reader._greenlet is None)
+        wait_until(lambda: reader._greenlet is None)
     connection.send("last words")
     del connection
     assert server.connections[0].wait_ended(PATIENCE) is None
