@@ -18,11 +18,14 @@ _ALERT = re.compile(r"(?:SSLV3|TLSV1|TLSV13)_(?:ALERT_)?([A-Z_]+)")
 
 _ENDED = frozenset({"UNEXPECTED_EOF_WHILE_READING", "UNEXPECTED_EOF"})
 
+#: What is said of a peer whose bytes are no TLS.
+NO_TLS = "the peer does not speak TLS"
+
 _REASONS = {
-    "WRONG_VERSION_NUMBER": "the peer does not speak TLS",
-    "HTTP_REQUEST": "the peer does not speak TLS",
-    "UNKNOWN_PROTOCOL": "the peer does not speak TLS",
-    "RECORD_LAYER_FAILURE": "the peer does not speak TLS",
+    "WRONG_VERSION_NUMBER": NO_TLS,
+    "HTTP_REQUEST": NO_TLS,
+    "UNKNOWN_PROTOCOL": NO_TLS,
+    "RECORD_LAYER_FAILURE": NO_TLS,
     "UNSUPPORTED_PROTOCOL": "the peer requires a version of TLS that is switched off here",
     "NO_PROTOCOLS_AVAILABLE": "all versions of TLS are switched off here",
     "DH_KEY_TOO_SMALL": "the peer's DH key is too small",
