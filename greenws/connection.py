@@ -9,7 +9,6 @@ nobody refers to any more is collected, and ends.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Mapping
 from time import monotonic
@@ -392,7 +391,7 @@ class Connection:
         if timeout is not None:
             check_timeout(timeout)
         message = self._reader.mailbox.take(timeout)
-        return message.json if message.name == "text" else json.loads(message.data)
+        return message.json
 
     def __iter__(self) -> Iterator[Message]:
         """Iterate over the messages to come.
@@ -916,13 +915,20 @@ class _Reader:
             return
 
     def _drop(self) -> None:
-        """Drop the connection now; called by the hub."""
-        greenlet = self._greenlet
-        if greenlet is not None:
-            # At once: a kill() would come later, when the session may rest.
-            greenlet.throw(GreenletExit)
-        if greenlet is None or greenlet.dead:
-            self._conclude(_Last())
+        """Drop the connection now; called by the hub. What was sent before has one attempt to
+        leave.
+        """
+        session = self._websocket.session
+        try:
+            if self.end is None and isinstance(session, GeventSession):
+                Regulator(session).flush()
+        finally:
+            greenlet = self._greenlet
+            if greenlet is not None:
+                # At once: a kill() would come later, when the session may rest.
+                greenlet.throw(GreenletExit)
+            if greenlet is None or greenlet.dead:
+                self._conclude(_Last())
 
     def disown(self) -> None:
         """Let go of a connection that is the parent's, as this process is a forked child."""

@@ -302,10 +302,10 @@ class Text(Event):
     def json(self) -> Any:
         """The text decoded as JSON, once.
 
-        :raises ValueError: if it is not JSON.
+        :raises ValueError: if it is not JSON, or has too many levels for Python.
         """
         if self._json is None:
-            self._json = json.loads(self.text)
+            self._json = _decode_json(self.text)
         return self._json
 
     def __repr__(self) -> str:
@@ -334,9 +334,9 @@ class Binary(Event):
     def json(self) -> Any:
         """The bytes decoded as JSON, at each call.
 
-        :raises ValueError: if it is not JSON.
+        :raises ValueError: if it is not JSON, or has too many levels for Python.
         """
-        return json.loads(self.data)
+        return _decode_json(self.data)
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}(data={_summarize(self.data, 'bytes')})"
@@ -382,6 +382,14 @@ AnyEvent = (
 
 #: A message, as ``request()``, its ``match`` and ``reply_key`` have it.
 AnyMessage = Text | Binary
+
+
+def _decode_json(message: str | bytes) -> Any:
+    try:
+        return json.loads(message)
+    except RecursionError:
+        # A few thousand brackets of a peer's do that, and nobody expects anything but a ValueError.
+        raise ValueError("JSON with too many levels") from None
 
 
 def _summarize(payload: str | bytes, unit: str) -> str:

@@ -178,6 +178,13 @@ def test_bytes_that_are_no_json_are_a_value_error() -> None:
             _ = events.Binary(data).json
 
 
+def test_json_with_too_many_levels_is_a_value_error() -> None:
+    for deep in ("[" * 200_000, '{"a":' * 200_000):
+        for event in (events.Text(deep), events.Binary(deep.encode())):
+            with pytest.raises(ValueError, match="too many levels"):
+                _ = event.json
+
+
 @pytest.mark.parametrize("event", [events.Text("a"), events.Binary(b"a"), events.Ping(b"a")])
 def test_attributes_may_be_changed(event: Any) -> None:
     name = "text" if event.name == "text" else "data"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -100,7 +99,7 @@ class Answer:
         :raises ValueError: it is not JSON.
         """
         event = self._get_event()
-        return event.json if event.name == "text" else json.loads(event.data)
+        return event.json
 
     def success(self) -> None:
         """Make it a success."""

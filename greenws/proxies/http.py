@@ -47,7 +47,7 @@ class ReplyReader:
 
     def __init__(self, proxy: str, limit: int = MAX_HEAD_SIZE) -> None:
         self._proxy = proxy
-        self._limit = limit
+        self._most = self._limit = limit
         self._head = HeadReader(limit, RESPONSE_START)
         #: The bytes after the reply, which are the first bytes of the tunnel. Valid after
         #: :meth:`feed` has returned the reply.
@@ -75,7 +75,8 @@ class ReplyReader:
                 raise ProxyFail(f"proxy {self._proxy} {message}") from None
             except HeadTooLarge as error:
                 raise ProxyFail(
-                    f"proxy {self._proxy} sent a reply that is too long: {error}"
+                    f"proxy {self._proxy} sent a reply that is too long: its heads are larger than "
+                    f"{self._most} bytes"
                 ) from error
             if head is None:
                 return None

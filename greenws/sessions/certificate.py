@@ -20,16 +20,17 @@ _ENDED = frozenset({"UNEXPECTED_EOF_WHILE_READING", "UNEXPECTED_EOF"})
 
 _TRUST = "; ssl_cafile names whom to trust"
 
-_NO_TLS = "the peer does not speak TLS: its URL begins with ws://, or http:// for a proxy"
+#: What is said of a peer whose bytes are no TLS.
+NO_TLS = "the peer does not speak TLS: its URL begins with ws://, or http:// for a proxy"
 
 # OpenSSL 3.2 and later say RECORD_LAYER_FAILURE for either.
 _BROKEN = "bad record mac, or bytes that are no TLS"
 
 _REASONS = {
-    "WRONG_VERSION_NUMBER": _NO_TLS,
-    "HTTP_REQUEST": _NO_TLS,
-    "UNKNOWN_PROTOCOL": _NO_TLS,
-    "RECORD_LAYER_FAILURE": _NO_TLS,
+    "WRONG_VERSION_NUMBER": NO_TLS,
+    "HTTP_REQUEST": NO_TLS,
+    "UNKNOWN_PROTOCOL": NO_TLS,
+    "RECORD_LAYER_FAILURE": NO_TLS,
     "UNSUPPORTED_PROTOCOL": "the peer requires a version of TLS that is switched off here",
     "NO_PROTOCOLS_AVAILABLE": "all versions of TLS are switched off here",
     "DH_KEY_TOO_SMALL": "the peer's DH key is too small",
@@ -62,7 +63,7 @@ def explain(
     reason = error.reason or ""
     if reason in _REASONS:
         words = _REASONS[reason]
-        return _BROKEN if is_open and words is _NO_TLS else words
+        return _BROKEN if is_open and words is NO_TLS else words
     alert = _ALERT.fullmatch(reason)
     if alert is not None:
         return f"the peer sent the alert {alert[1].replace('_', ' ').lower()!r}"

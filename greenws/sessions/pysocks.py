@@ -50,10 +50,29 @@ def _load() -> ModuleType:
 
 def _derive_socket(base: Any) -> type:
     class WaitingSocket(base):  # type: ignore[misc]
+        # Why a send has failed. The proxy may have said before why it has closed, so the failure
+        # counts only when nothing more can be read.
+        failure: OSError | None = None
+
+        # PySocks sends by send only.
+        def send(self, data: Any, *args: Any) -> int:
+            try:
+                sent: int = super().send(data, *args)
+            except OSError as error:
+                self.failure = error
+                return memoryview(data).nbytes
+            return sent
+
         # PySocks reads by recv_into only. gevent's own wait would go on in a forked child.
         def recv_into(self, *args: Any) -> Any:
             wait_read(self.fileno())
-            return super().recv_into(*args)
+            try:
+                count = super().recv_into(*args)
+            except OSError as error:
+                raise self.failure or error from None
+            if not count and self.failure is not None:
+                raise self.failure
+            return count
 
     return WaitingSocket
 

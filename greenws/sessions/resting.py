@@ -239,6 +239,10 @@ class Regulator:
         """Whether the connection was found broken by a write."""
         return self._session._has_broken()
 
+    def flush(self) -> None:
+        """Send what is queued, as far as it is taken at once."""
+        self._session._outbox.flush()
+
     def begin_pieces(self) -> None:
         """Have other messages wait for one that is sent in pieces; waits for its turn."""
         self._session._outbox.begin_pieces()

@@ -15,6 +15,7 @@ cdef class TLSTransport(Transport):
     cdef object _error
     cdef bint _offered
     cdef bint _has_begun
+    cdef bint _has_heard
     cdef bint _has_data
     cdef bint _is_ended
     cdef bint _is_over

@@ -23,7 +23,7 @@ from functools import lru_cache
 from typing import Any
 
 from ..url import encode_host
-from .certificate import explain, is_end, read_certificate
+from .certificate import NO_TLS, explain, is_end, read_certificate
 from .resumption import SessionKeeper, keeper_for
 from .transport import Transport, copy_out
 from .wait import READ, WRITE, wait
@@ -46,6 +46,9 @@ _MAX_EMPTY = 4
 
 # Bytes of answers to the peer that it does not take. An honest peer demands a few in an hour.
 _MAX_UNSENT = 64 * 1024
+
+# The bytes that the records of a server can begin with: of an alert, or of a handshake.
+_FIRST = (0x15, 0x16)
 
 # Buffers for reading ciphertext. A reader takes one and puts it back, without a switch in between,
 # so there are as many as threads, and levels of TLS in TLS, that read at the same time.
@@ -70,6 +73,7 @@ class TLSTransport(Transport):
         "_error",
         "_has_begun",
         "_has_data",
+        "_has_heard",
         "_incoming",
         "_is_ended",
         "_is_full",
@@ -110,6 +114,8 @@ class TLSTransport(Transport):
         self._error: ssl.SSLError | None = None
         self._has_begun = False
         self._has_data = False
+        # Whether the peer has said anything.
+        self._has_heard = False
         # Nothing more can be read: the peer has ended the stream, or TLS has failed.
         self._is_over = False
         # The peer renegotiates, on a user's context that allows that, and we wait for its answer.
@@ -375,6 +381,11 @@ class TLSTransport(Transport):
             count = self._lower.recv_into(buffer, self._step)
             self._is_full = count == self._step
             if count:
+                if not self._has_heard:
+                    self._has_heard = True
+                    if buffer[0] not in _FIRST:
+                        # OpenSSL would wait for five bytes, which a short greeting does not have.
+                        raise ssl.SSLError(ssl.SSL_ERROR_SSL, NO_TLS)
                 self._incoming.write(buffer[:count])
             elif count is None:
                 return False

@@ -397,6 +397,38 @@ def test_collected_connection_is_dropped(server: EchoServer) -> None:
     wait_until(lambda: reader.end is not None)
 
 
+@pytest.mark.parametrize("rests", [False, True])
+def test_what_was_sent_leaves_before_the_connection_is_dropped(
+    rests: bool, server: EchoServer
+) -> None:
+    connection = greenws.connect(server.url)
+    reader = connection._reader
+    if rests:
+        wait_until(lambda: reader._greenlet is None)
+    connection.send("last words")
+    del connection
+    assert server.connections[0].wait_ended(PATIENCE) is None
+    assert server.messages == ["last words"]
+
+
+def test_dropping_ends_the_connection_though_an_exception_interrupts_what_leaves(
+    server: EchoServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*args: object) -> None:
+        raise KeyError
+
+    told: list[Any] = []
+    hub: Any = gevent.get_hub()
+    connection = greenws.connect(server.url)
+    reader = connection._reader
+    monkeypatch.setattr("greenws.connection.Regulator", interrupt)
+    monkeypatch.setattr(hub, "handle_error", lambda context, kind, *rest: told.append(kind))
+    del connection
+    wait_until(lambda: reader.end is not None)
+    assert told == [KeyError]
+    assert server.connections[0].wait_ended(PATIENCE) is None
+
+
 def test_connection_is_not_collected_while_a_call_waits(server: EchoServer) -> None:
     def wait() -> Any:
         connection = greenws.connect(server.url)

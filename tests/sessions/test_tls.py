@@ -558,6 +558,8 @@ NO_TLS = "the peer does not speak TLS: its URL begins with ws://, or http:// for
     [
         (b"HTTP/1.1 400 Bad Request\r\n\r\n", NO_TLS),
         (b"SSH-2.0-OpenSSH_9.0\r\n", NO_TLS),
+        (b"+OK", NO_TLS),
+        (b"\x05\xff", NO_TLS),
         (b"", "the peer closed the connection"),
         (b"\x15\x03\x03\x00\x02\x02\x28", "the peer sent the alert 'handshake failure'"),
         (b"\x15\x03\x03\x00\x02\x02\x70", "the peer sent the alert 'unrecognized name'"),
@@ -573,6 +575,16 @@ def test_peer_that_is_no_tls_server_is_named(
     with LoopbackServer(script) as server, pytest.raises(ssl.SSLError) as caught:
         open_tls(server.port, context)
     assert str(caught.value) == cause
+
+
+def test_first_byte_that_is_no_tls_is_told_at_once(context: ssl.SSLContext) -> None:
+    def script(peer: RawServerPeer) -> None:
+        peer.sock.recv(4096)
+        peer.sock.sendall(b"+")
+        peer.read_until_end()  # it waits for us, and would do so for ever
+
+    with LoopbackServer(script) as server, pytest.raises(ssl.SSLError, match="not speak TLS"):
+        open_tls(server.port, context)
 
 
 def test_failed_verification_is_told_to_the_server(server: LoopbackServer) -> None:

@@ -254,6 +254,28 @@ def test_socks_proxy_that_talks_nonsense_is_a_proxy_fail(
         open_socks_tunnel(connect(server.port), address(scheme, server.port), "127.0.0.1", 80)
 
 
+@pytest.mark.parametrize(
+    ("user", "reply", "message"),
+    [
+        (b"user", b"\x05\x02\x01\x01", "refused the authentication: SOCKS5 authentication failed"),
+        (None, b"\x05\x00\x05\x02\x00\x01", "refused the tunnel: .*not allowed"),
+        (None, b"\x05\x00\x05\x05\x00\x01", "refused the tunnel: Connection refused"),
+        (b"user", b"\x05\x02\x01", "Broken pipe|reset"),
+    ],
+)
+def test_socks_refusal_that_came_before_a_reset_is_named(
+    user: bytes | None, reply: bytes, message: str
+) -> None:
+    def script(peer: RawServerPeer) -> None:
+        peer.sock.recv(100)
+        peer.sock.sendall(reply)
+        peer.reset()  # before the next part of the negotiation can be sent
+
+    with LoopbackServer(script) as server, pytest.raises(ProxyFail, match=message):
+        proxy_address = address("socks5", server.port, user, b"password")
+        open_socks_tunnel(connect(server.port), proxy_address, "127.0.0.1", 80)
+
+
 def test_invalid_socks_host_is_a_proxy_fail() -> None:
     with SocksProxy() as proxy, pytest.raises(ProxyFail, match="is not a host name"):
         open_socks_tunnel(connect(proxy.port), address("socks5h", proxy.port), "a..b", 80)

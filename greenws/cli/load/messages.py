@@ -67,7 +67,7 @@ class Key:
         """Return the value in a message; None: the message has none."""
         try:
             return self.pick(json.loads(message))
-        except ValueError:  # it is not JSON, or not UTF-8
+        except (ValueError, RecursionError):  # it is not JSON, not UTF-8, or too deep
             return None
 
     def pick(self, value: Any) -> Hashable | None:

@@ -71,6 +71,7 @@ def test_size_is_that_of_the_largest_in_bytes() -> None:
         ("id", "[7]", None),
         ("id", "no JSON", None),
         ("id", b"\xff", None),
+        pytest.param("id", "[" * 200_000, None, id="too deep"),
     ],
 )
 def test_key_is_found(path: str, message: str | bytes, value: object) -> None:
