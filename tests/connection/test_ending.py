@@ -397,6 +397,20 @@ def test_collected_connection_is_dropped(server: EchoServer) -> None:
     wait_until(lambda: reader.end is not None)
 
 
+@pytest.mark.parametrize("compress", [False, True])
+def test_connection_opened_by_a_greenlet_is_collected_with_it(
+    compress: bool, server: EchoServer
+) -> None:
+    opening = gevent.spawn(greenws.connect, server.url, compress=compress)
+    gone = weakref.ref(opening.get(timeout=PATIENCE))
+    reader = gone()._reader  # type: ignore[union-attr]
+    wait_until(lambda: reader._greenlet is None or compress)
+    del opening
+    wait_until(lambda: gone() is None)
+    wait_until(lambda: reader.end is not None)
+    assert server.connections[0].wait_ended(PATIENCE) is None
+
+
 @pytest.mark.parametrize("rests", [False, True])
 def test_what_was_sent_leaves_before_the_connection_is_dropped(
     rests: bool, server: EchoServer
