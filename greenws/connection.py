@@ -48,7 +48,7 @@ from .sessions.resting import Regulator
 from .sessions.roster import ResidentGreenlet, Roster, get_roster
 from .sessions.session import RESTING, GeventSession
 from .status import Status
-from .websocket import WebSocket, build_user_close
+from .websocket import WebSocket, build_user_close, forget_headers
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -668,6 +668,7 @@ class _Reader:
                 self._iteration.close()
         if not is_ready:
             raise failure or errors.ConnectFail("the session has ended without a word")
+        forget_headers(websocket)
         session = websocket.session
         if isinstance(session, GeventSession):
             regulator = Regulator(session)

@@ -343,6 +343,11 @@ class WebSocket(Endpoint):
             raise TypeError(f"'value' must be bytes, not {type(value).__name__}")
         self._request.added_headers += (check_header(header, value),)
 
+    def _forget_headers(self) -> None:
+        """Let go of a callable ``headers``, which may refer to whoever has this connection."""
+        if callable(self._request.headers):
+            self._request.headers = _refuse_headers
+
     @names_options("connect()", _CONNECT_OPTIONS, dict.fromkeys(_OPTIONS, "WebSocket()"))
     def connect(
         self,
@@ -606,6 +611,13 @@ class WebSocket(Endpoint):
             self.tracer.tell(f"send_{kind}", length=len(data))
 
 
+def forget_headers(websocket: WebSocket) -> None:
+    """Let go of a callable ``headers``, which may refer to whoever has a Connection. Called when
+    that is open, and needs no more requests.
+    """
+    websocket._forget_headers()
+
+
 def build_user_close(code: int | None, reason: str | bytes) -> bytes:
     """Return the payload of the close frame for these arguments of :meth:`WebSocket.close`.
 
@@ -646,6 +658,10 @@ def _is_shorter(text: str, size: int) -> bool:
     if len(text) >= size:
         return False
     return len(text) * 4 < size or sum(map(len, slices.encode(text))) < size
+
+
+def _refuse_headers() -> HeaderSource:
+    raise RuntimeError("headers() of a Connection is called for its own opening only")
 
 
 def _check_field(option: str, header: str, value: str) -> str:

@@ -214,6 +214,9 @@ class GeventSession(CommandedSession):
                         except (End, SystemExit, KeyboardInterrupt) as error:
                             size = self._note_failure(error, is_parsed)
                         if size == _REST:
+                            # The greenlet that waited last may refer to the Connection, which would
+                            # never be collected.
+                            self._greenlet = None
                             self._is_resting = True
                             try:
                                 yield RESTING

@@ -397,6 +397,59 @@ def test_collected_connection_is_dropped(server: EchoServer) -> None:
     wait_until(lambda: reader.end is not None)
 
 
+@pytest.mark.parametrize("compress", [False, True])
+def test_connection_opened_by_a_greenlet_is_collected_with_it(
+    compress: bool, server: EchoServer
+) -> None:
+    opening = gevent.spawn(greenws.connect, server.url, compress=compress)
+    gone = weakref.ref(opening.get(timeout=PATIENCE))
+    reader = gone()._reader  # type: ignore[union-attr]
+    wait_until(lambda: reader._greenlet is None or compress)
+    del opening
+    wait_until(lambda: gone() is None)
+    wait_until(lambda: reader.end is not None)
+    assert server.connections[0].wait_ended(PATIENCE) is None
+
+
+class Owner:
+    """Has a Connection, which its method signs."""
+
+    def __init__(self, url: str, **options: Any) -> None:
+        self.connection = greenws.connect(url, headers=self.sign, **options)
+
+    def sign(self) -> dict[str, str]:
+        return {"X-Signed": "yes"}
+
+
+@pytest.mark.parametrize("compress", [False, True])
+def test_connection_whose_owner_has_made_its_headers_is_collected(
+    compress: bool, server: EchoServer
+) -> None:
+    owner = Owner(server.url, compress=compress)
+    gone, reader = weakref.ref(owner), owner.connection._reader
+    wait_until(lambda: reader._greenlet is None or compress)
+    assert server.connections[0].request.get("x-signed") == "yes"
+    del owner
+    gc.collect()
+    assert gone() is None
+    wait_until(lambda: reader.end is not None)
+    assert server.connections[0].wait_ended(PATIENCE) is None
+
+
+def test_websocket_of_a_connection_asks_nobody_for_headers_again(server: EchoServer) -> None:
+    with Owner(server.url).connection as connection:
+        websocket = connection.websocket
+    events = list(websocket.connect())
+    assert [event.name for event in events] == ["connecting", "connect_fail"]
+    assert "its own opening" in events[-1].reason
+    with greenws.connect(server.url, headers={"X-Signed": "yes"}) as connection:
+        websocket = connection.websocket
+    for event in websocket.connect():
+        if event.name == "ready":
+            websocket.close()
+    assert server.connections[-1].request.get("x-signed") == "yes"
+
+
 @pytest.mark.parametrize("rests", [False, True])
 def test_what_was_sent_leaves_before_the_connection_is_dropped(
     rests: bool, server: EchoServer
