@@ -451,7 +451,9 @@ def check_seconds(name: str, value: object) -> None:
         return
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         raise TypeError(f"{name} must be a number of seconds, or None, not {_show(value)}")
-    if not value >= 0:
+    if value != value:
+        raise ValueError(f"{name} must be a number of seconds, not nan")
+    if value < 0:
         raise ValueError(f"{name} must not be negative")
     _check_magnitude(name, value)
 

@@ -13,7 +13,7 @@ def test_page_has_every_file_of_the_examples() -> None:
     included = set(re.findall(r"literalinclude:: \.\./examples/web/(\S+)", PAGE))
     named = set(re.findall(r"^``([\w.]+)`` +\w.*$", PAGE, re.MULTILINE))
     files = {path.name for path in EXAMPLES.iterdir() if path.suffix in (".py", ".ini")}
-    assert included == files - {"service.py"}
+    assert included == files
     assert files - {"uwsgi_hooks.py"} <= named
 
 
