@@ -155,5 +155,5 @@ class Forwarder:
             while (packet := pipe.pop(now)) is not None:
                 try:
                     os.write(target, packet)
-                except BlockingIOError:
-                    pipe.refused += 1  # the device takes no more: one that has a queue loses it
+                except OSError:
+                    pipe.refused += 1  # the device takes no more, as its queue is full

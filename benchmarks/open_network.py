@@ -83,8 +83,6 @@ def run_far_server(link: Link, folder: Path, tell: Callable[[str], object]) -> I
 @contextlib.contextmanager
 def _run_forwarder(link: Link, folder: Path, tell: Callable[[str], object]) -> Iterator[Server]:
     with _run("forwarder", json.dumps(link.to_json())) as process:
-        if "error" in process.started:
-            raise Unavailable(process.started["error"])
         near, far = (
             (sys.executable, "-m", "benchmarks.namespaces", path)
             for path in process.started["namespaces"]
@@ -138,7 +136,10 @@ class Helper:
 
 @contextlib.contextmanager
 def _run(module: str, *arguments: str) -> Iterator[Helper]:
-    """Run a module of this package that says something at its start, as JSON."""
+    """Run a module of this package that says something at its start, as JSON.
+
+    :raises Unavailable: it said why it cannot run, or nothing.
+    """
     with subprocess.Popen(
         [sys.executable, "-m", f"benchmarks.{module}", *arguments],
         cwd=ROOT,
@@ -147,7 +148,11 @@ def _run(module: str, *arguments: str) -> Iterator[Helper]:
         text=True,
     ) as process:
         try:
-            yield Helper(process, json.loads(_opened(process.stdout).readline()))
+            line = _opened(process.stdout).readline()
+            started = json.loads(line) if line else {"error": f"the {module} ended at once"}
+            if "error" in started:
+                raise Unavailable(started["error"])
+            yield Helper(process, started)
         finally:
             _opened(process.stdin).close()
             try:

@@ -16,7 +16,7 @@ import pytest
 from benchmarks import __main__ as command
 from benchmarks import open_network
 from benchmarks.link import Forwarder, Link, Pipe
-from benchmarks.open_network import Helper, describe, run_far_server
+from benchmarks.open_network import Helper, Unavailable, describe, run_far_server
 from benchmarks.peers import find_peers
 from benchmarks.relay import READ_SIZE, WINDOW, Delay
 from benchmarks.rows import ROWS, Row, find_rows
@@ -195,8 +195,10 @@ def test_relay_holds_no_more_than_its_window() -> None:
 @contextmanager
 def refusing_run(module: str, *arguments: str) -> Iterator[Helper]:
     """Be a system without TUN devices."""
+    if module == "forwarder":
+        raise Unavailable("no TUN")
     with RUN(module, *arguments) as helper:
-        yield Helper(helper.process, {"error": "no TUN"}) if module == "forwarder" else helper
+        yield helper
 
 
 RUN = open_network._run
@@ -239,6 +241,22 @@ def test_relay_stands_in_where_there_are_no_devices(
     with run_far_server(link, tmp_path, told.append) as server:
         assert measure_trip(server) >= 2 * link.delay
     assert told == ["30 ms each way, 0% of the packets lost: a relay on loopback, because no TUN"]
+
+
+@pytest.mark.parametrize(
+    ("source", "why"),
+    [('print(\'{"error": "no TUN"}\')', "no TUN"), ("", "the helper ended at once")],
+)
+def test_helper_says_why_it_cannot_run(
+    source: str, why: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    package = tmp_path / "benchmarks"
+    package.mkdir()
+    for name, text in (("__init__", ""), ("helper", source)):
+        package.joinpath(f"{name}.py").write_text(text, encoding="utf-8")
+    monkeypatch.setattr(open_network, "ROOT", tmp_path)
+    with pytest.raises(Unavailable, match=f"^{why}$"), RUN("helper"):
+        pass
 
 
 def test_rows_with_loss_are_skipped_where_there_are_no_devices(
