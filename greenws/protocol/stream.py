@@ -459,7 +459,7 @@ class Stream:
                 # One whole message.
                 self._pos = stop
                 if first & 0x40:
-                    event = self._emit_inflated(opcode, bytes(data[start:stop]))
+                    event = self._emit_inflated(opcode, wholes.cut(data, start, stop))
                 else:
                     if length > self._max_size >= 0:
                         if self.is_brief:
@@ -476,7 +476,7 @@ class Stream:
                             raise self._bad_text(start, stop)
                         event = self._emit_text(text, length)
                     else:
-                        event = self._emit_binary(bytes(data[start:stop]))
+                        event = self._emit_binary(wholes.cut(data, start, stop))
                 if event is not None:
                     return event
                 # The handler may have switched and had us detached, or closed the stream.

@@ -35,3 +35,12 @@ def test_what_is_there_can_be_taken_out(count: int, is_text: bool) -> None:
     whole = wholes.grow(None, 0, 10, is_text)
     wholes.put(whole, 0, bytearray(b"abc"), 0, 3, is_text)
     assert wholes.take_out(whole, count, is_text) == b"abc"[:count]
+
+
+@given(st.binary(max_size=40), st.integers(0, 40), st.integers(0, 40))
+def test_cut_takes_a_piece(data: bytes, start: int, stop: int) -> None:
+    start = min(start, len(data))
+    stop = min(max(start, stop), len(data))
+    for chunk in (data, bytearray(data)):
+        piece = wholes.cut(chunk, start, stop)
+        assert type(piece) is bytes and piece == data[start:stop]
