@@ -87,6 +87,10 @@ def _received(size: int) -> Options:
     return {"kind": "binary", "size": size}
 
 
+def _received_text(size: int) -> Options:
+    return {"kind": "text", "size": size}
+
+
 def _sent(size: int) -> Options:
     return {**_received(size), "batch": min(BATCH, max(1, BATCH_BYTES // size))}
 
@@ -120,7 +124,7 @@ CURVES: tuple[Curve, ...] = (
     ),
     Curve(
         "receive",
-        "a received message, by its size",
+        "a received binary message, by its size",
         "receive",
         "µs",
         "bytes",
@@ -130,8 +134,19 @@ CURVES: tuple[Curve, ...] = (
         LARGEST,
     ),
     Curve(
+        "receive-text",
+        "a received text, by its size",
+        "receive",
+        "µs",
+        "bytes",
+        ("greenws", "picows+uvloop"),
+        sizes_up_to,
+        _received_text,
+        LARGEST,
+    ),
+    Curve(
         "send",
-        "a sent message, by its size",
+        "a sent binary message, by its size",
         "send",
         "µs",
         "bytes",

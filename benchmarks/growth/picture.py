@@ -57,7 +57,8 @@ def to_svg(growth: Growth) -> str:
         f'viewBox="0 0 {WIDTH} {height:.0f}" role="img">\n<title>What a message and a connection '
         f"cost as their size and number grow</title>\n<style>{_STYLE}</style>\n"
         f'<rect class="back" width="{WIDTH}" height="{height:.0f}"/>\n'
-        f'<text class="title" x="{GAP}" y="{GAP}">greenws: cost and growth</text>\n'
+        f'<text class="title" x="{GAP}" y="{GAP}">'
+        "greenws: cost and growth; all axes are logarithmic</text>\n"
         + "\n".join([*drawn, *notes])
         + "\n</svg>\n"
     )

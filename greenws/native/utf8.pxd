@@ -1,5 +1,7 @@
 # REPLACES the functions of utf8.py in every compiled module that cimports this file.
 
+from libc.string cimport memcpy
+
 cdef extern from "Python.h":
     unsigned char *PyUnicode_1BYTE_DATA(object text) noexcept
     str PyUnicode_New(Py_ssize_t size, Py_UCS4 largest)
@@ -33,6 +35,18 @@ cdef inline str decode(const unsigned char *data, Py_ssize_t start, Py_ssize_t s
         return PyUnicode_DecodeUTF8(<const char *>data, size, NULL)
     except UnicodeDecodeError:
         return None
+
+
+cdef inline bint is_ascii(const unsigned char *data, Py_ssize_t start, Py_ssize_t count) noexcept:
+    cdef Py_ssize_t i, words = count // 8
+    cdef unsigned long long word, seen = 0
+    data += start
+    for i in range(words):
+        memcpy(&word, data + 8 * i, 8)
+        seen |= word
+    for i in range(8 * words, count):
+        seen |= data[i]
+    return not seen & 0x8080808080808080ULL
 
 
 # With Python's own method, which has to be looked up, a 64-byte text that is sent costs 23 % more.

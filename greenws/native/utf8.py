@@ -11,6 +11,11 @@ def decode(data: bytes | bytearray, start: int, stop: int) -> str | None:
         return None
 
 
+def is_ascii(data: bytes | bytearray, start: int, count: int) -> bool:
+    """Tell whether ``data[start : start + count]`` is ASCII."""
+    return data[start : start + count].isascii()
+
+
 def encode(text: str) -> bytes:
     """Return ``text`` in UTF-8.
 

@@ -54,6 +54,7 @@ cdef class Stream:
     cdef list _texts
     cdef bint _fin
     cdef bint _message_deflated
+    cdef bint _is_ascii
     cdef bytearray _message
     cdef object _whole
     cdef Py_ssize_t _filled
@@ -132,10 +133,15 @@ cdef class Stream:
 
     cdef _hand_out(self, bytes piece)
 
-    @cython.locals(taken=Py_ssize_t, piece=bytes, message=bytearray)
+    @cython.locals(taken=Py_ssize_t, piece=bytes)
     cdef _take_payload(self, Py_ssize_t pos, Py_ssize_t end)
 
-    @cython.locals(data="const unsigned char*", filled=Py_ssize_t, room=Py_ssize_t)
+    @cython.locals(data="const unsigned char*", message=bytearray)
+    cdef bint _take_directly(self, Py_ssize_t pos, Py_ssize_t count) except -1
+
+    @cython.locals(
+        data="const unsigned char*", filled=Py_ssize_t, room=Py_ssize_t, is_text=bint
+    )
     cdef _take_whole(self, Py_ssize_t pos, Py_ssize_t count)
 
     cdef _absorb(self, bytes piece, bint final)

@@ -7,8 +7,8 @@ payloads. What a chunk ends in the middle of is kept in one of two ways:
   in front of the next chunk;
 * of a data frame, the payload that is there is taken at once into the *message*, inflated and
   checked, so that bad UTF-8 or too many bytes are found as early as they can be. The message is
-  one buffer, whatever the number of frames and chunks it came in. If it is binary and one frame,
-  the *whole*, the buffer becomes the message without a copy.
+  one buffer, whatever the number of frames and chunks it came in. If it is one frame, of binary
+  or of ASCII, the buffer is the *whole*, which becomes the message without a copy.
 
 A message that lies in the chunk as one whole frame, the common case, needs none of this.
 
@@ -113,6 +113,7 @@ class Stream:
         "_export",
         "_filled",
         "_fin",
+        "_is_ascii",
         "_is_client",
         "_is_halted",
         "_key",
@@ -195,13 +196,16 @@ class Stream:
         self._key: bytes = b""
         # The message that is being joined; opcode 0: there is none.
         self._message: bytearray | None = None
-        # What is put together if it is one binary frame, the bytes in there, and its room.
+        # What is put together if it is one frame, of binary or of ASCII; the bytes in there, and
+        # its room.
         self._whole: Any = None
         self._filled: int = 0
         self._room: int = 0
         self._message_opcode: int = _UNBEGUN
         self._message_deflated: bool = False
         self._utf8_rest: bytes = b""
+        # Whether it is a text that is ASCII so far.
+        self._is_ascii: bool = True
         self._stage: int = _NOTHING
         # Who takes it in pieces, and the bytes of these; None: it is joined.
         self._taker: PieceHandler | None = None
@@ -455,7 +459,7 @@ class Stream:
                 # One whole message.
                 self._pos = stop
                 if first & 0x40:
-                    event = self._emit_inflated(opcode, bytes(data[start:stop]))
+                    event = self._emit_inflated(opcode, wholes.cut(data, start, stop))
                 else:
                     if length > self._max_size >= 0:
                         if self.is_brief:
@@ -472,7 +476,7 @@ class Stream:
                             raise self._bad_text(start, stop)
                         event = self._emit_text(text, length)
                     else:
-                        event = self._emit_binary(bytes(data[start:stop]))
+                        event = self._emit_binary(wholes.cut(data, start, stop))
                 if event is not None:
                     return event
                 # The handler may have switched and had us detached, or closed the stream.
@@ -603,6 +607,7 @@ class Stream:
             self._message_deflated = bool(first & 0x40)
             self._message = bytearray()
             self._utf8_rest = b""
+            self._is_ascii = True
             if self.find_taker is not None:
                 taker = self.find_taker(False)
                 if taker is not None:
@@ -632,13 +637,13 @@ class Stream:
         """Hand out what there is of the message, and all that follows."""
         joined = self._message
         assert joined is not None
+        is_text = self._message_opcode == 1
         if self._whole is not None:
-            joined = wholes.take_out(self._whole, self._filled)
+            joined = wholes.take_out(self._whole, self._filled, is_text)
             self._whole = None
         self._taker = taker
         self._taken = len(joined)
         self._message = bytearray()
-        is_text = self._message_opcode == 1
         if is_text and self._utf8_rest:
             del joined[-len(self._utf8_rest) :]  # the beginning of the next piece
         if joined:
@@ -665,28 +670,42 @@ class Stream:
         if taken:
             self._need -= taken
             if (
-                self._message_opcode == 2
+                not self._message_deflated
                 and self._is_client
-                and not self._message_deflated
                 and self._taker is None
+                and self._take_directly(pos, taken)
             ):
-                # Nothing to unmask, inflate or check: the bytes go straight into the message.
-                message = self._message
-                assert message is not None
-                if self._fin and not message:
-                    self._take_whole(pos, taken)
-                else:
-                    message += memoryview(self._chunk)[pos : pos + taken]
-            else:
-                piece = bytes(self._chunk[pos : pos + taken])
-                if not self._is_client:
-                    piece = mask(piece, self._key, self._offset)
-                self._offset += taken
-                self._absorb(piece, self._fin and self._need == 0)
+                return
+            piece = bytes(self._chunk[pos : pos + taken])
+            if not self._is_client:
+                piece = mask(piece, self._key, self._offset)
+            self._offset += taken
+            self._absorb(piece, self._fin and self._need == 0)
+
+    def _take_directly(self, pos: int, count: int) -> bool:
+        """Take bytes as they are into the message, with nothing to unmask or inflate.
+
+        :returns: False if they are text that has to be checked.
+        """
+        message = self._message
+        assert message is not None
+        if self._message_opcode == 1:
+            data = self._chunk
+            if not self._is_ascii or not utf8.is_ascii(data, pos, count):
+                if self._whole is not None:
+                    message += wholes.take_out(self._whole, self._filled, True)
+                    self._whole = None
+                return False
+        if self._fin and not message:
+            self._take_whole(pos, count)
+        else:
+            message += memoryview(self._chunk)[pos : pos + count]
+        return True
 
     def _take_whole(self, pos: int, count: int) -> None:
         """Take bytes of a message that is one frame."""
         filled = self._filled if self._whole is not None else 0
+        is_text = self._message_opcode == 1
         data = self._chunk
         self._filled = filled + count
         if self._whole is None or self._filled > self._room:
@@ -694,8 +713,8 @@ class Stream:
             if self._filled < _FIRST_ROOM:
                 room = min(room, _FIRST_ROOM)
             self._room = min(room, self._filled + self._need)
-            self._whole = wholes.grow(self._whole, filled, self._room)
-        wholes.put(self._whole, filled, data, pos, count)
+            self._whole = wholes.grow(self._whole, filled, self._room, is_text)
+        wholes.put(self._whole, filled, data, pos, count, is_text)
 
     def _absorb(self, piece: bytes, final: bool) -> None:
         """Take the next bytes of a message; ``final``: they are the last ones."""
@@ -729,7 +748,9 @@ class Stream:
         if self._taker is not None:
             self._hand_out(piece)
         elif not self.is_closed:
-            if self._message_opcode == 1:
+            # Text without other characters needs no text made of it to be checked.
+            if self._message_opcode == 1 and (self._utf8_rest or not piece.isascii()):
+                self._is_ascii = False
                 self._check_utf8(piece)
             message += piece
 
@@ -785,6 +806,13 @@ class Stream:
         opcode = self._message_opcode
         message = self._message
         assert message is not None
+        whole = self._whole
+        if whole is not None:
+            self._message = self._whole = None
+            self._message_opcode = 0
+            if opcode == 1:
+                return self._emit_text(wholes.finish(whole, True), self._filled)
+            return self._emit_binary(wholes.finish(whole, False))
         if opcode == 1:
             if self._utf8_rest:
                 raise CriticalProtocolError(
@@ -800,11 +828,7 @@ class Stream:
             self._finish_pieces(opcode)
             return None
         if opcode == 2:
-            whole = self._whole
-            if whole is None:
-                return self._emit_binary(bytes(message))
-            self._whole = None
-            return self._emit_binary(wholes.finish(whole))
+            return self._emit_binary(bytes(message))
         return self._emit_text(message.decode("utf-8"), len(message))
 
     def _finish_pieces(self, opcode: int) -> None:

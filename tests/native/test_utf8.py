@@ -22,3 +22,10 @@ def test_encode_refuses_lone_surrogates() -> None:
     assert utf8.encode("é") == b"\xc3\xa9"
     with pytest.raises(UnicodeEncodeError):
         utf8.encode("\ud800")
+
+
+@given(st.binary(max_size=40), st.integers(0, 40), st.integers(0, 40))
+def test_ascii_is_told_from_other_bytes(data: bytes, start: int, count: int) -> None:
+    start = min(start, len(data))
+    count = min(count, len(data) - start)
+    assert utf8.is_ascii(data, start, count) == data[start : start + count].isascii()

@@ -1,25 +1,25 @@
-"""Binary messages of one frame that arrive in several chunks: they are put together only once."""
+"""Messages of one frame that arrive in several chunks: they are put together only once."""
 
 from __future__ import annotations
 
 import tracemalloc
 from random import Random
+from typing import Any
 
 import pytest
 
 import greenws
-from greenws.errors import PayloadTooLarge
-from greenws.events import Binary
+from greenws.errors import CriticalProtocolError, PayloadTooLarge
 from greenws.protocol.stream import Stream
 from tests.protocol.stream.checks import drain
 from tests.protocol.stream.test_pieces import Taker
 from tests.support.streams import frame
 
-BINARY, CONTINUATION = 2, 0
+TEXT, BINARY, CONTINUATION = 1, 2, 0
 MIB = 1024 * 1024
 
 
-def feed(stream: Stream, data: bytes, size: int) -> list[Binary]:
+def feed(stream: Stream, data: bytes, size: int) -> list[Any]:
     """Feed data in chunks of a size, and return the events of it."""
     events = []
     for start in range(0, len(data), size):
@@ -34,6 +34,48 @@ def test_message_is_the_same_however_it_is_cut(length: int, size: int) -> None:
     first, second = feed(Stream(), 2 * frame(BINARY, payload), size)
     assert first.data == second.data == payload
     assert type(first.data) is bytes
+
+
+@pytest.mark.parametrize("size", [5 * MIB, 700_000, 65_537])
+@pytest.mark.parametrize("length", [100_000, MIB - 1, MIB, MIB + 1, 3 * MIB])
+@pytest.mark.parametrize("place", [None, 0, 0.02, 0.7, 1])
+def test_text_is_the_same_wherever_it_ceases_to_be_ascii(
+    length: int, size: int, place: float | None
+) -> None:
+    text = Random(length).randbytes(length // 2).hex()
+    if place is not None:
+        at = int(length * place)
+        text = f"{text[:at]}€𝄞{text[at:]}"
+    first, second = feed(Stream(), 2 * frame(TEXT, text.encode()), size)
+    assert first.text == second.text == text
+    assert first.text.isascii() is (place is None)
+
+
+@pytest.mark.parametrize("size", [1, 3, 7, 1000])
+@pytest.mark.parametrize("bad", [b"\xff", b"\xe2\x82", b"\xed\xa0\x80"])
+def test_text_that_is_no_utf8_behind_ascii_is_refused(bad: bytes, size: int) -> None:
+    for data in (frame(TEXT, b"a" * 500 + bad), frame(TEXT, b"a" * 500 + bad + b"a" * 500)):
+        with pytest.raises(CriticalProtocolError):
+            feed(Stream(), data, size)
+
+
+@pytest.mark.parametrize("end", ["plain", "€ and 𝄞"])
+def test_frames_of_a_text_are_put_behind_each_other(end: str) -> None:
+    data = frame(TEXT, b"abc" * 1000, fin=False) + frame(CONTINUATION, b"", fin=False)
+    data += frame(CONTINUATION, b"def" * 1000 + end.encode())
+    assert [event.text for event in feed(Stream(), data, 777)] == [
+        "abc" * 1000 + "def" * 1000 + end
+    ]
+
+
+def test_text_may_be_taken_in_pieces_from_its_middle_on() -> None:
+    text = Random(3).randbytes(MIB).hex()
+    data = frame(TEXT, text.encode())
+    taker = Taker(max_size=4 * MIB)
+    taker.feed(data[:MIB])
+    taker.start()
+    taker.feed(data[MIB:])
+    taker.check(text)
 
 
 def test_message_that_outgrows_its_room_twice_is_right() -> None:
@@ -102,14 +144,14 @@ def test_message_beyond_the_limit_is_refused_by_its_head() -> None:
 
 
 @pytest.mark.skipif(not greenws.COMPILED, reason="without C, the message is copied at its end")
-def test_large_message_is_in_memory_once() -> None:
-    data = frame(BINARY, bytes(16 * MIB))
+@pytest.mark.parametrize("opcode", [TEXT, BINARY])
+def test_large_message_is_in_memory_once(opcode: int) -> None:
+    data = frame(opcode, b"a" * (16 * MIB))
     stream = Stream()
-    drain(stream, b"")
     tracemalloc.start()
     try:
         (event,) = feed(stream, data, 256 * 1024)
-        assert len(event.data) == 16 * MIB
+        assert len(event.message) == 16 * MIB
         assert tracemalloc.get_traced_memory()[1] < 18 * MIB
     finally:
         tracemalloc.stop()
