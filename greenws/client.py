@@ -39,7 +39,7 @@ from .replies import Replies, build_closed, check_request, check_timeout, encode
 from .sessions import forks
 from .sessions.contract import SessionClass
 from .sessions.lomond import is_gone
-from .sessions.mailbox import wait_for_ticket
+from .sessions.mailboxes import wait_for_ticket
 from .sessions.roster import ResidentGreenlet, Roster, get_roster, is_in_hub
 from .sessions.session import GeventSession
 from .status import Status

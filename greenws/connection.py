@@ -1,8 +1,8 @@
 """Sequential code: a connection whose messages are sent and received by calls.
 
 :func:`connect` returns a :class:`Connection`. Behind it the *reader* iterates over the WebSocket.
-The messages go from the parser to a :class:`~.sessions.mailbox.Mailbox`, from which the calls take.
-While nothing but messages comes, the hub reads, and the reader has no greenlet;
+The messages go from the parser to a :class:`~.sessions.mailboxes.Mailbox`. The calls take from
+there. While nothing but messages comes, the hub reads, and the reader has no greenlet;
 docs/architecture.rst says when one comes. The reader does not know the Connection, so that one that
 nobody refers to any more is collected, and ends.
 """
@@ -43,7 +43,7 @@ from .replies import (
 from .sessions import forks
 from .sessions.contract import Session, SessionClass
 from .sessions.lifecycle import OF_THE_PARENT
-from .sessions.mailbox import Gate, Mailbox, Ticket, measure
+from .sessions.mailboxes import Gate, Mailbox, Ticket, measure
 from .sessions.resting import Regulator
 from .sessions.roster import ResidentGreenlet, Roster, get_roster
 from .sessions.session import RESTING, GeventSession

@@ -13,7 +13,7 @@ from .protocol import slices
 from .protocol.frame import Payload, build_frame
 from .protocol.opcode import Opcode
 from .protocol.stream import PieceHandler, Stream
-from .sessions.mailbox import Mailbox, Ticket
+from .sessions.mailboxes import Mailbox, Ticket
 from .sessions.resting import Regulator
 from .sessions.session import GeventSession
 

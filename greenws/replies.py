@@ -12,7 +12,7 @@ from gevent import Timeout
 from . import errors
 from .constants import LONGEST_WAIT, SHORTEST_WAIT
 from .options import check_seconds
-from .sessions.mailbox import Ticket
+from .sessions.mailboxes import Ticket
 
 if TYPE_CHECKING:
     from .events import Binary, Text

@@ -93,6 +93,13 @@ def test_pure_twin_is_another_module_from_source() -> None:
     assert twin.Text is not greenws.events.Text
 
 
+def test_no_compiled_module_has_the_name_of_one_of_the_interpreter() -> None:
+    """Up to Python 3.12, a traceback through the compiled module shows lines of the other one."""
+    compiled = {path.stem for path in Path(greenws.__path__[0]).rglob("*.pxd")}
+    assert "mailboxes" in compiled
+    assert not compiled & sys.stdlib_module_names
+
+
 def test_public_names_are_those_of_the_design() -> None:
     assert set(greenws.__all__) == {
         "COMPILED",

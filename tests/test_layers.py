@@ -72,7 +72,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "sessions.bulk",
         "sessions.outbox",
         "sessions.counted",
-        "sessions.mailbox",
+        "sessions.mailboxes",
         "sessions.schedule",
         "sessions.contract",
         "sessions.lomond",

@@ -7,7 +7,7 @@ cdef extern from "Python.h":
     char *PyBytes_AS_STRING(object data) noexcept
     bytearray PyByteArray_FromStringAndSize(const char *data, Py_ssize_t size)
     str PyUnicode_New(Py_ssize_t size, Py_UCS4 largest)
-    char *PyUnicode_1BYTE_DATA(object text) noexcept
+    unsigned char *PyUnicode_1BYTE_DATA(object text) noexcept
 
 
 # With bytes(data[start:stop]), the interpreter is asked to make bytes of bytes, and a binary message
@@ -33,7 +33,7 @@ cdef inline object grow(whole, Py_ssize_t filled, Py_ssize_t room, bint is_text)
 
 
 cdef inline char *place(whole, bint is_text) noexcept:
-    return PyUnicode_1BYTE_DATA(whole) if is_text else PyBytes_AS_STRING(whole)
+    return <char *>PyUnicode_1BYTE_DATA(whole) if is_text else PyBytes_AS_STRING(whole)
 
 
 cdef inline int put(

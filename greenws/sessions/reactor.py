@@ -162,7 +162,7 @@ class Reactor:
         self.read_size: int = _FIRST_READ_SIZE
         #: The session whose bytes are in the buffer and not parsed yet.
         self.holder: HubSession | None = None
-        #: A wait that is over, for the next one (:mod:`.mailbox`); or None.
+        #: A wait that is over, for the next one (:mod:`.mailboxes`); or None.
         self.spare_ticket: Any = None
         #: The sessions that run.
         self.sessions: set[HubSession] = set()

@@ -2,7 +2,7 @@ cimport cython
 
 from greenws.protocol.stream cimport Stream
 from greenws.sessions.inbox cimport Inbox
-from greenws.sessions.mailbox cimport Mailbox, Ticket
+from greenws.sessions.mailboxes cimport Mailbox, Ticket
 from greenws.sessions.outbox cimport Outbox
 from greenws.sessions.reactor cimport Deputy, Reactor
 from greenws.sessions.session cimport GeventSession

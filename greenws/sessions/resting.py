@@ -16,7 +16,7 @@ from ..protocol.frame import Payload
 from ..protocol.stream import HEADROOM, Stream
 from .inbox import NOTHING
 from .lifecycle import FAILED, READY
-from .mailbox import Mailbox
+from .mailboxes import Mailbox
 from .reactor import Deputy
 from .session import End, GeventSession
 

@@ -9,7 +9,7 @@ import gevent
 import pytest
 
 from greenws.events import Binary, Text
-from greenws.sessions.mailbox import Gate, Mailbox, Ticket, wait_for_ticket
+from greenws.sessions.mailboxes import Gate, Mailbox, Ticket, wait_for_ticket
 from greenws.sessions.reactor import get_reactor
 from tests.support.waiting import PATIENCE
 
