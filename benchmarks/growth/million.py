@@ -132,7 +132,7 @@ def find_costs(growth: Growth) -> list[Cost]:
         add(
             f"connections that fill {SHARE:.0%} of a core",
             f"{SHARE:g} / (p / {growth.ping_rate:g} s + e / {MESSAGE_EVERY:g} s)",
-            f"{most:,.3g}",
+            f"{float(f'{most:.3g}'):,.0f}",
         )
     if "source ports" in growth.limits:
         ports = growth.limits["source ports"]

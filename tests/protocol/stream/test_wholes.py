@@ -36,8 +36,8 @@ def test_message_is_the_same_however_it_is_cut(length: int, size: int) -> None:
     assert type(first.data) is bytes
 
 
-@pytest.mark.parametrize("size", [5 * MIB, 700_000, 65_537])
-@pytest.mark.parametrize("length", [100_000, MIB - 1, MIB, MIB + 1, 3 * MIB])
+@pytest.mark.parametrize("size", [2 * MIB, 65_537])
+@pytest.mark.parametrize("length", [100_000, MIB, MIB + 1])
 @pytest.mark.parametrize("place", [None, 0, 0.02, 0.7, 1])
 def test_text_is_the_same_wherever_it_ceases_to_be_ascii(
     length: int, size: int, place: float | None
