@@ -384,7 +384,8 @@ class TLSTransport(Transport):
             if count:
                 if not self._has_heard:
                     self._has_heard = True
-                    if buffer[0] not in _FIRST:
+                    # An object of a user's class may speak something else.
+                    if buffer[0] not in _FIRST and type(self._ssl) is ssl.SSLObject:
                         # OpenSSL would wait for five bytes, which a short greeting does not have.
                         raise ssl.SSLError(ssl.SSL_ERROR_SSL, NO_TLS)
                 self._incoming.write(buffer[:count])
