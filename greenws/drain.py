@@ -98,8 +98,9 @@ def drain_residents(
         late = [resident for resident in awaited if resident.is_running]
         if late:
             log.warning(
-                "%d clients did not close in time, and are killed",
+                "killed, as they did not close in time: %d of %d clients",
                 len(late),
+                len(awaited),
                 extra=build_log_fields(),
             )
             _kill_all(late)
