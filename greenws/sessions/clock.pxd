@@ -13,11 +13,17 @@ cdef class Clock:
     cdef object _loop
     cdef object _timer
     cdef double _timer_due
+    cdef Alarm _moving
 
-    @cython.locals(alarms=list, place=Py_ssize_t)
     cpdef set(self, Alarm alarm, double due)
 
-    @cython.locals(alarms=list, place=Py_ssize_t, last=Alarm)
+    @cython.locals(alarms=list, place=Py_ssize_t)
+    cdef _set(self, Alarm alarm, double due)
+
+    @cython.locals(each=Alarm, place=Py_ssize_t)
+    cdef _mend(self, Alarm alarm)
+
+    @cython.locals(alarms=list, place=Py_ssize_t, end=Py_ssize_t, last=Alarm)
     cdef _remove(self, Alarm alarm)
 
     @cython.locals(alarm=Alarm)

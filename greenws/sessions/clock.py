@@ -55,6 +55,10 @@ class Alarm:
         raise NotImplementedError
 
 
+def _read_due(alarm: Alarm) -> float:
+    return alarm._due_at
+
+
 class Clock:
     """The alarms of one loop: a binary heap in which every alarm knows its place, so that setting
     an alarm again needs no search, as it would with ``heapq``.
@@ -62,11 +66,13 @@ class Clock:
     :param loop: gevent's loop, which is kept alive while an alarm is set.
     """
 
-    __slots__ = ("_alarms", "_loop", "_timer", "_timer_due")
+    __slots__ = ("_alarms", "_loop", "_moving", "_timer", "_timer_due")
 
     def __init__(self, loop: Loop) -> None:
         self._loop = loop
         self._alarms: list[Alarm] = []
+        # The alarm that is on its way to its place, and nowhere in the heap meanwhile.
+        self._moving: Alarm | None = None
         self._timer: Watcher = None
         self._timer_due = NEVER
 
@@ -77,6 +83,13 @@ class Clock:
         """Have ``alarm`` rung at ``due``, instead of when it was due before; :data:`NEVER`: not at
         all.
         """
+        try:
+            self._set(alarm, due)
+        except BaseException:
+            self._mend(alarm)
+            raise
+
+    def _set(self, alarm: Alarm, due: float) -> None:
         alarms = self._alarms
         place = alarm._place
         alarm._due_at = due
@@ -102,14 +115,18 @@ class Clock:
         alarms = self._alarms
         place = alarm._place
         alarm._place = -1
-        last = alarms.pop()
+        end = len(alarms) - 1
+        self._moving = last = alarms[end]
+        del alarms[end]
         if last is not alarm:
             self._settle(last, place)
+        self._moving = None
 
     def _settle(self, alarm: Alarm, place: int) -> None:
         """Find the alarm's place in the heap, beginning at ``place``: a free one, or its own."""
         alarms = self._alarms
         size = len(alarms)
+        self._moving = alarm
         # Move up, past alarms that are due later.
         while place > 0:
             above = (place - 1) >> 1
@@ -134,6 +151,28 @@ class Clock:
             self._put(other, place)
             place = below
         self._put(alarm, place)
+        self._moving = None
+
+    def _mend(self, alarm: Alarm) -> None:
+        """Make a heap of the alarms again, after an exception in the midst of a move.
+
+        A signal handler may raise between any two steps, and the alarms are those of all sessions.
+
+        :param alarm: the one that was to be set or removed.
+        """
+        known = [*self._alarms, alarm]
+        if self._moving is not None:
+            known.append(self._moving)
+            self._moving = None
+        found = {}
+        for each in known:
+            each._place = -1
+            if each._due_at != NEVER:
+                found[id(each)] = each
+        self._alarms[:] = sorted(found.values(), key=_read_due)  # which is a heap
+        for place, each in enumerate(self._alarms):
+            each._place = place
+        self._arm()
 
     def _put(self, alarm: Alarm, place: int) -> None:
         self._alarms[place] = alarm
@@ -149,19 +188,20 @@ class Clock:
         first = self._alarms[0]
         if first._due_at < self._timer_due:
             self._stop()
-            self._timer_due = first._due_at
             # libuv warns of anything shorter.
             seconds = max(SHORTEST_WAIT, first._due_at - monotonic())
             self._timer = self._loop.timer(min(seconds, LONGEST_WAIT))
             # From now on, and not from the time that the loop knows: the hub may have been held
             # since, and the timer would fire too early.
             self._timer.start(self._ring, update=True)
+            self._timer_due = first._due_at
 
     def _stop(self) -> None:
-        timer, self._timer = self._timer, None
         self._timer_due = NEVER
+        timer = self._timer
         if timer is not None:
             close_watcher(timer)
+            self._timer = None
 
     def _ring(self) -> None:
         self._stop()
@@ -178,7 +218,11 @@ class Clock:
                 due = alarm._due_at
                 if due > now:
                     break
-                self._remove(alarm)
+                try:
+                    self._remove(alarm)
+                except BaseException:
+                    self._mend(alarm)
+                    raise
                 alarm._due_at = NEVER
                 alarm._ring(due, now)
         finally:

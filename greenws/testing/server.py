@@ -109,8 +109,9 @@ class EchoServer:
         if history < 0:
             raise ValueError("history must be 0 or more")
         check_seconds("close_timeout", close_timeout)
-        check_seconds("open_timeout", open_timeout)
-        if open_timeout == 0:
+        if open_timeout is not None:
+            check_number("open_timeout", open_timeout)
+        if open_timeout is not None and not open_timeout > 0:
             raise ValueError("open_timeout must be more than 0, or None")
         _check_count("receive_buffer", receive_buffer)
         _check_count("max_openings", max_openings)

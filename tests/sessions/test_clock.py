@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -12,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenws.sessions.clock import NEVER, Alarm, Clock, close_watcher
+from tests.support.pure import load_pure
 from tests.support.waiting import PATIENCE
 
 
@@ -209,3 +212,74 @@ def test_watcher_of_a_destroyed_loop_lets_go_of_what_it_calls() -> None:
     watcher.callback = print
     close_watcher(watcher)
     assert watcher.callback is None
+
+
+class Interruption(BaseException):
+    """What a signal handler raises."""
+
+
+class Interrupter:
+    """Raises in the midst of pure Python, as a signal handler may: at the n-th event of a trace."""
+
+    def __init__(self, after: int) -> None:
+        self.left = after
+
+    def trace(self, frame: Any, event: str, argument: object) -> Any:
+        if not frame.f_code.co_filename.endswith("clock.py"):
+            return None
+        self.left -= 1
+        if self.left == 0:
+            raise Interruption
+        return self.trace
+
+
+def interrupt(function: Any, after: int) -> bool:
+    """Call a function, and return whether it was interrupted."""
+    interrupter, before = Interrupter(after), sys.gettrace()
+    sys.settrace(interrupter.trace)
+    try:
+        function()
+    except Interruption:
+        return True
+    finally:
+        sys.settrace(before)
+    return False
+
+
+@pytest.mark.parametrize("deed", ["set", "put off", "take away", "ring"])
+def test_exception_in_the_midst_of_a_move_loses_no_alarm_of_others(deed: str) -> None:
+    twin: Any = load_pure("sessions.clock")
+
+    class PureBell(twin.Alarm):  # type: ignore[misc]
+        def _ring(self, due: float, now: float) -> None:
+            rung.append(self)
+
+    is_interrupted, after = True, 0
+    while is_interrupted:
+        after += 1
+        rung: list[Any] = []
+        loop = FakeLoop()
+        clock = twin.Clock(loop)
+        bells = [PureBell() for _ in range(20)]
+        for number, bell in enumerate(bells):
+            clock.set(bell, 1.0 + number * 7 % 20)
+        ours = PureBell()
+        if deed != "set":
+            clock.set(ours, 0.5)
+        deeds = {
+            "set": partial(clock.set, ours, 0.5),
+            "put off": partial(clock.set, ours, 15.5),
+            "take away": partial(clock.set, ours, NEVER),
+            "ring": loop.fire,
+        }
+        is_interrupted = interrupt(deeds[deed], after)
+        clock.set(ours, 0.25)  # whoever comes next finds all in order
+        while loop.active:
+            loop.fire()
+        assert len(clock) == 0
+        others = [bell for bell in rung if bell is not ours]
+        missing = set(bells) - set(others)
+        # The one that was about to ring, when the exception came, may not.
+        assert len(missing) <= (1 if deed == "ring" else 0), after
+        assert len(others) == len(set(others))
+    assert after > 5
