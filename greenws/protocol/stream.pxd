@@ -48,6 +48,7 @@ cdef class Stream:
     cdef readonly bint is_paused
     cdef readonly bint is_brief
     cdef bint _is_halted
+    cdef bint _is_calling
     cdef int _stage
 
     cdef public Allowance allowance
@@ -105,6 +106,8 @@ cdef class Stream:
         is_refused=bint,
     )
     cdef _parse(self)
+
+    cdef _run(self)
 
     cdef bint _may_go_on(self) except -1
 
