@@ -69,8 +69,18 @@ cdef class Stream:
     cdef object _taker
     cdef long long _taken
 
-    @cython.locals(size=Py_ssize_t, tail=bytes)
     cpdef receive(self, chunk, Py_ssize_t start, Py_ssize_t stop, double received_time)
+
+    @cython.locals(size=Py_ssize_t, tail=bytes)
+    cdef _take(self, chunk, Py_ssize_t start, Py_ssize_t stop, double received_time, export)
+
+    cdef bint digest_viewed(
+        self, chunk, Py_ssize_t start, Py_ssize_t stop, double received_time, export
+    ) except -1
+
+    cdef bint digest_viewed_briefly(
+        self, chunk, Py_ssize_t start, Py_ssize_t stop, double received_time, export
+    ) except -1
 
     cpdef detach(self)
 

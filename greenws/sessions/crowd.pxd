@@ -23,8 +23,9 @@ cdef class Member(Alarm):
     cdef bint _is_resting
     cdef bint _is_listed
 
-    @cython.locals(following=Member)
     cdef _park(self)
+    @cython.locals(following=Member)
+    cdef _park_again(self)
     cpdef _resume(self)
 
 

@@ -94,6 +94,12 @@ class Member(Alarm):
     def _park(self) -> None:
         """Wait, in the greenlet that calls it, until :meth:`_resume` is called."""
         self._greenlet = getcurrent()
+        self._park_again()
+
+    def _park_again(self) -> None:
+        """As :meth:`_park`, for a caller that knows that its greenlet is noted as the one that
+        waited last.
+        """
         following = self._crowd.pick()
         self._is_parked = True
         try:

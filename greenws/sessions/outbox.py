@@ -411,7 +411,9 @@ class Outbox(Flushable):
 
     def flush(self) -> None:
         """Hand over to the transport what it takes now; never waits."""
-        self.is_dirty: bool = False
+        if self.is_dirty:
+            self.is_dirty: bool = False
+            self._reactor.turn.unqueue(self)
         transport = self.transport
         if transport is None:
             return

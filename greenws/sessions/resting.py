@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from time import monotonic, time
+from time import monotonic
 
 from ..protocol.frame import Payload
 from ..protocol.stream import HEADROOM, Stream
+from . import ticks
 from .inbox import NOTHING
 from .lifecycle import FAILED, READY
 from .mailboxes import Mailbox
@@ -163,7 +164,9 @@ class HubReader(Deputy):
                 return False
             if size > 0:
                 self._found = size  # should the parser be interrupted
-                is_done = stream.digest_briefly(reactor.buffer, HEADROOM, HEADROOM + size, time())
+                is_done = stream.digest_viewed_briefly(
+                    reactor.buffer, HEADROOM, HEADROOM + size, ticks.epoch(), reactor.view
+                )
                 if not self._note_parsed(size, is_done):
                     return False
                 if session._is_held:

@@ -2,14 +2,17 @@ cimport cython
 
 cimport greenws.native.utf8 as utf8
 cimport greenws.sessions.threads as threads
+cimport greenws.sessions.ticks as ticks
 from greenws.protocol.stream cimport Stream
 from greenws.sessions.clock cimport Clock
 from greenws.sessions.commands cimport CommandedSession
+from greenws.sessions.crowd cimport Crowd
 from greenws.sessions.inbox cimport Inbox
 from greenws.sessions.lifecycle cimport Lifecycle
 from greenws.sessions.outbox cimport Outbox
 from greenws.sessions.reactor cimport Deputy, Reactor
 from greenws.sessions.schedule cimport Schedule
+from greenws.sessions.turn cimport Turn
 
 cdef double NEVER
 cdef Py_ssize_t HEADROOM
@@ -44,7 +47,7 @@ cdef class GeventSession(CommandedSession):
     @cython.locals(reactor=Reactor)
     cdef _note_read(self, Py_ssize_t size, double since)
     @cython.locals(inbox=Inbox, outbox=Outbox, deputy=Deputy, size=Py_ssize_t)
-    cdef Py_ssize_t _receive(self, bint may_rest=*) except? -2
+    cdef Py_ssize_t _receive(self, bint is_pumping=*) except? -2
     @cython.locals(reactor=Reactor, limit=Py_ssize_t, size=Py_ssize_t)
     cdef Py_ssize_t _read(self) except? -2
     @cython.locals(deputy=Deputy)

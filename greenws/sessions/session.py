@@ -29,10 +29,10 @@ Two exceptions steer: ``End`` leaves the loop, with the reason for ``disconnecte
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator
-from time import monotonic, time
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from gevent import get_hub
+from gevent import get_hub, getcurrent
 
 from .. import constants, errors, events
 from ..native import utf8
@@ -43,7 +43,7 @@ from ..protocol.opcode import Opcode
 from ..protocol.stream import HEADROOM, Stream
 from ..redaction import MAX_MESSAGE, printable
 from ..trace import Tracer
-from . import threads
+from . import threads, ticks
 from .approach import Approach
 from .clock import NEVER
 from .commands import HUB_IS_OVER, CommandedSession
@@ -435,6 +435,8 @@ class GeventSession(CommandedSession):
         :returns: as :meth:`_receive`: the bytes, if any, are in the stream.
         """
         reactor = self._reactor
+        # Noted once, and not by each wait: it stays the same until this returns.
+        self._greenlet = getcurrent()
         while True:
             if stream.is_paused:
                 size = self._pause()
@@ -443,7 +445,9 @@ class GeventSession(CommandedSession):
                 size = self._receive(True)
                 if size <= 0:
                     return size
-                is_done = stream.digest(reactor.buffer, HEADROOM, HEADROOM + size, time())
+                is_done = stream.digest_viewed(
+                    reactor.buffer, HEADROOM, HEADROOM + size, ticks.epoch(), reactor.view
+                )
             if not is_done:
                 if not stream.is_paused:
                     return size
@@ -483,14 +487,15 @@ class GeventSession(CommandedSession):
         reactor = self._reactor
         if size < LARGE_READ and size < reactor.read_size:
             return
-        was_quick = reactor.note_read(size, time() - since)
+        was_quick = reactor.note_read(size, ticks.epoch() - since)
         self._inbox.note_handled(size, was_quick, reactor.read_size)
 
-    def _receive(self, may_rest: bool = False) -> int:
+    def _receive(self, is_pumping: bool = False) -> int:
         """Read into the reactor's buffer, after waiting if there is nothing. Queued frames leave
-        first.
+        first; in a crowd, as soon as there is a batch of them.
 
-        :param may_rest: whether the hub may wait instead, if nothing is against it.
+        :param is_pumping: whether :meth:`_pump` calls, which has noted its greenlet, and where the
+            hub may wait instead if nothing is against it.
         :returns: the number of bytes; 0 at the end of the stream; NOTHING if woken without any;
             _REST if the hub is to wait.
         """
@@ -502,8 +507,10 @@ class GeventSession(CommandedSession):
                 self._reactor.rota.wait()
             return self._read()
         outbox = self._outbox
-        if outbox.is_dirty or outbox.is_stalled:
+        if outbox.is_stalled or (outbox.is_dirty and not self._crowd.is_crowded):
             outbox.flush()
+        elif outbox.is_dirty:
+            self._reactor.turn.flush_batch()
         if inbox.take_flow():
             size = self._read()
             if size != NOTHING:
@@ -511,9 +518,12 @@ class GeventSession(CommandedSession):
         if not self._attention and inbox.transport is not None:
             inbox.watch(self, self._reactor.is_libuv)
             deputy = self._deputy
-            if may_rest and deputy is not None and deputy.may_rest():
+            if is_pumping and deputy is not None and deputy.may_rest():
                 return _REST
-            self._park()
+            if is_pumping:
+                self._park_again()
+            else:
+                self._park()
         size = self._read()
         if size == NOTHING and self._is_over():
             raise End(HUB_IS_OVER)  # to wait for a hub that is over would be no waiting
@@ -567,12 +577,12 @@ class GeventSession(CommandedSession):
         finally:
             self._is_held = False
         schedule.note_received(monotonic())
-        now, stream = time(), self._websocket.parser
+        now, stream = ticks.epoch(), self._websocket.parser
         # Those that take the messages are resumed by callbacks, of which the loop runs many before
         # it looks at its descriptors.
         if stream is not None and now - max(stream.received_time, self._turned_at) > _LONG_CHUNK:
             take_turn()
-            self._turned_at = time()
+            self._turned_at = ticks.epoch()
         return life.state < FAILED
 
     def _go_on(self) -> None:

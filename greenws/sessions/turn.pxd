@@ -4,6 +4,9 @@ from greenws.sessions.crowd cimport Crowd
 from greenws.sessions.rota cimport Rota
 
 cdef Py_ssize_t _MAX_POOLED
+cdef Py_ssize_t _LOOK
+cdef Py_ssize_t _BATCH
+cdef double _FLUSH_TIME
 
 
 cdef class Flushable:
@@ -31,7 +34,10 @@ cdef class Turn:
     cdef object _nudge
 
     cpdef flush_later(self, Flushable item)
+    @cython.locals(queued=list)
+    cdef unqueue(self, Flushable item)
+    cdef flush_batch(self)
     cpdef stay_awake(self)
     cpdef _end(self)
-    @cython.locals(queued=list, item=Flushable)
+    @cython.locals(queued=list, item=Flushable, began=double, done=Py_ssize_t)
     cpdef _flush_all(self)

@@ -18,8 +18,12 @@ from .crowd import Crowd
 from .rota import Rota
 
 # Empty buffers that a pool keeps. Sessions take turns with a few of them: a session hands its
-# buffer back as soon as the frames have left, which is at the latest when it parks.
+# buffer back as soon as the frames have left, when it parks or with its batch.
 _MAX_POOLED = 16
+
+# Sessions of a crowd whose frames leave together. To send after each read takes the kernel and the
+# server more: with 2,000 connections an echo costs 10 % more CPU time, with 500 some 4 %.
+_BATCH = 16
 
 # Seconds of flushing in one turn, and items between two looks at the clock: an item is a system
 # call of some 10 us. When 9,000 connections are closed at once, that is a tenth of a second.
@@ -130,6 +134,19 @@ class Turn:
         if not self._is_armed:
             self._is_armed = True
             self._loop.run_callback(self._flush_once)
+
+    def unqueue(self, item: Flushable) -> None:
+        """Forget ``item``, which is flushed now, if it was queued last. Among thousands, a second
+        look at it would find it in no cache.
+        """
+        queued = self._queued
+        if queued and queued[len(queued) - 1] is item:
+            queued.pop()
+
+    def flush_batch(self) -> None:
+        """Flush if a batch of items is queued. The rest leaves at the end of the turn."""
+        if len(self._queued) >= _BATCH:
+            self._flush_all()
 
     def run_callback(self, function: Callable[[], object]) -> None:
         """Have the hub call ``function`` soon, also after this turn has run its callbacks."""

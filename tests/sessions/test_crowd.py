@@ -382,6 +382,10 @@ def test_connections_echo_with_crowds_switched_off() -> None:
     assert output == "0 500 False\n"
 
 
+#: Replies of a crowd that wait for each other at most.
+BATCH: int = load_pure("sessions.turn")._BATCH
+
+
 class Audience:
     """Many connections. Their server sends to all of them at once, round after round."""
 
@@ -485,7 +489,7 @@ in_order = pytest.mark.skipif(
 
 
 @in_order
-def test_reply_of_a_crowds_member_leaves_before_the_next_member_runs() -> None:
+def test_replies_of_a_crowd_leave_in_batches() -> None:
     waiting: list[int] = []
 
     def handle(client: Any, text: str) -> None:
@@ -496,7 +500,7 @@ def test_reply_of_a_crowds_member_leaves_before_the_next_member_runs() -> None:
     audience = Audience(handle)
     audience.run(10)
     assert audience.seen == [[str(number) for number in range(10)]] * Audience.SIZE
-    assert max(waiting) == 1
+    assert 1 < max(waiting) <= BATCH
 
 
 @in_order

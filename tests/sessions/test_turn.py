@@ -144,6 +144,38 @@ def test_item_that_was_flushed_meanwhile_is_left_alone(setup: Setup) -> None:
     assert setup.flushed == [item]
 
 
+def test_item_that_is_flushed_is_forgotten_if_it_was_the_last(setup: Setup) -> None:
+    first, last = setup.make_item(), setup.make_item()
+    setup.queue(first, last)
+    last.is_dirty = False
+    setup.turn.unqueue(last)
+    setup.turn.unqueue(last)  # not the last any more
+    last.is_dirty = True
+    setup.end()
+    assert setup.flushed == [first]
+
+
+def test_batch_leaves_when_it_is_complete(setup: Setup) -> None:
+    items = [setup.make_item() for _ in range(twin._BATCH)]
+    for item in items:
+        setup.turn.flush_batch()
+        assert setup.flushed == []
+        setup.queue(item)
+    setup.turn.flush_batch()
+    assert setup.flushed == items
+    setup.turn.flush_batch()
+    setup.end()
+    assert setup.flushed == items
+
+
+def test_incomplete_batch_leaves_at_the_end_of_the_turn(setup: Setup) -> None:
+    item = setup.make_item()
+    setup.queue(item)
+    setup.turn.flush_batch()
+    setup.end()
+    assert setup.flushed == [item]
+
+
 def test_item_queued_while_flushing_leaves_in_the_next_turn(setup: Setup) -> None:
     late = setup.make_item()
     setup.queue(setup.make_item(work=lambda: setup.queue(late)))
