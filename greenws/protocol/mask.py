@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 
 from ..implementation import is_compiled
+from ..native import buffers
 
 # Random bytes taken from the operating system at a time: one system call for 1,024 keys.
 _POOL_SIZE = 4096
@@ -68,32 +69,66 @@ def write_masked(out: bytearray, start: int, payload: bytes, key: bytes) -> None
         _write_integer(out, start, payload, key)
 
 
+def append_masked(
+    out: bytearray, payload: bytes, start: int, stop: int, key: bytes, offset: int
+) -> None:
+    """Append ``payload[start:stop]`` to ``out``, masked, without a copy in between.
+
+    :param offset: how many bytes of the frame's payload came before.
+    :raises ValueError: there are no such bytes, or the key has not four bytes.
+    """
+    if len(key) != 4:
+        raise ValueError(f"a key has 4 bytes, not {len(key)}")
+    if not 0 <= start <= stop <= len(payload):
+        raise ValueError(f"no bytes {start} to {stop} in a payload of {len(payload)}")
+    phase = offset & 3
+    if phase:
+        key = key[phase:] + key[:phase]
+    place = buffers.extend(out, stop - start)
+    if _IS_COMPILED:
+        _xor_bytes(out, place, payload, start, stop - start, key)
+    else:
+        out[place:] = _xor_integer(payload[start:stop], key)
+
+
 def _write_integer(out: bytearray, start: int, payload: bytes, key: bytes) -> None:
+    out[start : start + 4 + len(payload)] = key + _xor_integer(payload, key)
+
+
+def _xor_integer(payload: bytes, key: bytes) -> bytes:
     size = len(payload)
     pattern = (key * ((size + 3) >> 2))[:size]
     masked = int.from_bytes(payload, "little") ^ int.from_bytes(pattern, "little")
-    out[start : start + 4 + size] = key + masked.to_bytes(size, "little")
+    return masked.to_bytes(size, "little")
 
 
 def _write_bytes(out: bytearray, start: int, payload: bytes, key: bytes) -> None:
-    size = len(payload)
+    target = out  # C pointers when compiled
+    source = key
+    for i in range(4):
+        target[start + i] = source[i]
+    _xor_bytes(out, start + 4, payload, 0, len(payload), key)
+
+
+def _xor_bytes(
+    out: bytearray, start: int, payload: bytes, begin: int, size: int, key: bytes
+) -> None:
     source = payload  # C pointers when compiled
     target = out
-    key0 = target[start] = key[0]
-    key1 = target[start + 1] = key[1]
-    key2 = target[start + 2] = key[2]
-    key3 = target[start + 3] = key[3]
-    start += 4
+    key0 = key[0]
+    key1 = key[1]
+    key2 = key[2]
+    key3 = key[3]
     whole = size & ~3
     # Four statements with four constants are a shape the vectoriser knows; an index modulo four
     # into the key is not.
     for i in range(0, whole, 4):
-        target[start + i] = source[i] ^ key0
-        target[start + i + 1] = source[i + 1] ^ key1
-        target[start + i + 2] = source[i + 2] ^ key2
-        target[start + i + 3] = source[i + 3] ^ key3
+        target[start + i] = source[begin + i] ^ key0
+        target[start + i + 1] = source[begin + i + 1] ^ key1
+        target[start + i + 2] = source[begin + i + 2] ^ key2
+        target[start + i + 3] = source[begin + i + 3] ^ key3
     for i in range(whole, size):
-        target[start + i] = source[i] ^ key[i - whole]
+        target[start + i] = source[begin + i] ^ key[i - whole]
 
 
 _IS_COMPILED = is_compiled(mask)

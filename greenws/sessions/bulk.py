@@ -7,7 +7,7 @@ it have left. So a message takes up memory once, and no step is long.
 from __future__ import annotations
 
 from ..protocol.frame import append_head
-from ..protocol.mask import mask, new_key
+from ..protocol.mask import append_masked, new_key
 
 #: Payloads of at least so many bytes are frames of this kind.
 BULK = 256 * 1024
@@ -44,10 +44,10 @@ class BulkFrame:
         pieces = self._pieces
         while self._place < len(pieces) and len(out) < _SLICE:
             piece = pieces[self._place]
-            part = piece[self._start : self._start + _SLICE]
-            out += mask(part, self._key, self._masked)
-            self._masked += len(part)
-            self._start += len(part)
+            stop = min(self._start + _SLICE, len(piece))
+            append_masked(out, piece, self._start, stop, self._key, self._masked)
+            self._masked += stop - self._start
+            self._start = stop
             if self._start >= len(piece):
                 pieces[self._place] = b""  # its memory is free from here on
                 self._place += 1

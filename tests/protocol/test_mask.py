@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import threading
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenws.protocol.mask import drop_pool, mask, new_key, write_masked
+from greenws.protocol.mask import append_masked, drop_pool, mask, new_key, write_masked
 from tests.support.pure import load_pure
+
+# The other way of masking.
+twin: Any = load_pure("protocol.mask")
 
 KEY = b"\x37\xfa\x21\x3d"  # of the example in RFC 6455 section 5.7
 HELLO = b"\x7f\x9f\x4d\x51\x58"
@@ -67,17 +71,45 @@ def test_write_masked_refuses_to_write_beyond_the_end(start: int) -> None:
     assert out == bytes(12)
 
 
+@given(
+    st.binary(max_size=200),
+    st.binary(min_size=4, max_size=4),
+    st.integers(0, 200),
+    st.integers(0, 200),
+    st.integers(0, 1 << 40),
+)
+def test_append_masked_appends_a_part_of_the_payload(
+    payload: bytes, key: bytes, start: int, stop: int, offset: int
+) -> None:
+    stop = min(stop, len(payload))
+    start = min(start, stop)
+    for append in (append_masked, twin.append_masked):
+        out = bytearray(b"before")
+        append(out, payload, start, stop, key, offset)
+        assert out == b"before" + mask_plainly(payload[start:stop], key, offset)
+
+
+@pytest.mark.parametrize(("start", "stop"), [(-1, 2), (3, 2), (0, 9), (9, 9), (0, 10**12)])
+def test_append_masked_refuses_what_is_not_in_the_payload(start: int, stop: int) -> None:
+    out = bytearray(b"before")
+    with pytest.raises(ValueError, match="no bytes"):
+        append_masked(out, b"payload.", start, stop, KEY, 0)
+    assert out == b"before"
+
+
 @pytest.mark.parametrize("key", [b"", b"abc", b"abcde"])
 def test_a_key_has_four_bytes(key: bytes) -> None:
     with pytest.raises(ValueError, match="4 bytes"):
         mask(b"payload", key, 1)
+    with pytest.raises(ValueError, match="4 bytes"):
+        append_masked(bytearray(), b"payload", 0, 7, key, 1)
 
 
 @given(st.binary(max_size=100))
 def test_both_ways_of_masking_agree(payload: bytes) -> None:
     # The function of the other build is in this one, too.
     out = bytearray(b"abc" + bytes(4 + len(payload)) + b"def")
-    load_pure("protocol.mask")._write_bytes(out, 3, payload, KEY)
+    twin._write_bytes(out, 3, payload, KEY)
     assert out == b"abc" + KEY + mask_plainly(payload, KEY) + b"def"
 
 
