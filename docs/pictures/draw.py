@@ -171,7 +171,7 @@ def draw_hub() -> Picture:
     sessions = ["a session", "a session", "another 10,000"]
     for number, name in enumerate(sessions):
         x = 40 + 235 * number
-        picture.box(x, 48, 210, 76, name, "socket, greenlet, queue,", "deadlines: 11 KiB in all")
+        picture.box(x, 48, 210, 76, name, "socket, greenlet, queue,", "deadlines: 12 KiB in all")
         picture.arrow((x + 105, 124), (x + 105, 156))
     picture.box(40, 158, 680, 40, "the reactor of the hub", kind="end")
     parts = [
