@@ -11,3 +11,10 @@ cdef inline Py_ssize_t extend(bytearray out, Py_ssize_t count) except -1:
     cdef Py_ssize_t start = PyByteArray_GET_SIZE(out)
     PyByteArray_Resize(out, start + count)
     return start
+
+
+# A buffer of about the same length stays where it is. The C library may give the memory of one that
+# is emptied back to the kernel, each time, which makes a message of 64 KiB up to a third dearer.
+cdef inline Py_ssize_t renew(bytearray out, Py_ssize_t count) except -1:
+    PyByteArray_Resize(out, count)
+    return 0

@@ -1,4 +1,4 @@
-"""Room at the end of a bytearray; in the compiled build, ``buffers.pxd`` replaces this."""
+"""Room in a bytearray; in the compiled build, ``buffers.pxd`` replaces this."""
 
 from __future__ import annotations
 
@@ -11,3 +11,12 @@ def extend(out: bytearray, count: int) -> int:
     start = len(out)
     out += bytes(count)
     return start
+
+
+def renew(out: bytearray, count: int) -> int:
+    """Make ``out`` ``count`` bytes long, all of which the caller has to write.
+
+    :returns: where they begin.
+    """
+    out[:] = bytes(count)
+    return 0

@@ -18,11 +18,13 @@ def append_frame(
     rsv1: bool = False,
     masked: bool = True,
     fin: bool = True,
+    anew: bool = False,
 ) -> None:
     """Append a frame to ``out``.
 
     :param rsv1: the payload, or the message it begins, is deflated (RFC 7692 section 6).
     :param masked: as a client has to, with a fresh key; a server must not.
+    :param anew: the frame takes the place of what is in ``out``.
     """
     if type(payload) is not bytes:
         # Another thread may resize a bytearray at any moment; and the length of a memoryview may
@@ -34,7 +36,8 @@ def append_frame(
     mask_bit = 0x80 if masked else 0
     # First, as the system's random bytes may be waited for, and other threads run meanwhile.
     key = new_key() if masked else b""
-    start = buffers.extend(out, size + (4 if masked else 0) + length)
+    total = size + (4 if masked else 0) + length
+    start = buffers.renew(out, total) if anew else buffers.extend(out, total)
     data = out  # a C pointer when compiled
     data[start] = (0x80 if fin else 0) | (0x40 if rsv1 else 0) | opcode
     if size == 2:

@@ -11,6 +11,7 @@ from greenws.sessions.turn cimport Flushable, Turn
 cdef int READY
 cdef Py_ssize_t _FLUSH_SIZE
 cdef Py_ssize_t _BULK
+cdef Py_ssize_t _LARGE
 cdef int _CLOSE
 
 

@@ -44,6 +44,9 @@ from .wait import WRITE, take_turn
 # the payloads themselves.
 _FLUSH_SIZE = 64 * 1024
 
+# Bytes of a payload for which a buffer is used again as it is.
+_LARGE = 16 * 1024
+
 _BULK = BULK  # this second name is a C integer when compiled
 _CLOSE = int(Opcode.CLOSE)
 
@@ -244,9 +247,16 @@ class Outbox(Flushable):
             return
         if self._behind is not None:
             queue = self._find_end()
-        elif queue is None:
+            append_frame(queue, opcode, payload, rsv1, True)
+        elif queue is not None:
+            append_frame(queue, opcode, payload, rsv1, True)
+        elif len(payload) >= _LARGE:
+            queue = self._reactor.pool.take_large()
+            append_frame(queue, opcode, payload, rsv1, True, True, True)
+            self._queue = queue
+        else:
             queue = self._queue = self._reactor.pool.take()
-        append_frame(queue, opcode, payload, rsv1, True)
+            append_frame(queue, opcode, payload, rsv1, True)
         if not self.is_dirty:
             self.is_dirty = True
             self._reactor.turn.flush_later(self)

@@ -4,6 +4,8 @@ from greenws.sessions.crowd cimport Crowd
 from greenws.sessions.rota cimport Rota
 
 cdef Py_ssize_t _MAX_POOLED
+cdef Py_ssize_t _LARGE
+cdef Py_ssize_t _LARGEST
 cdef Py_ssize_t _LOOK
 cdef Py_ssize_t _BATCH
 cdef double _FLUSH_TIME
@@ -17,9 +19,12 @@ cdef class Flushable:
 
 cdef class BufferPool:
     cdef list _buffers
+    cdef bytearray _large
 
     @cython.locals(buffers=list)
     cdef bytearray take(self)
+    @cython.locals(buffer=bytearray)
+    cdef bytearray take_large(self)
     cdef put(self, bytearray buffer)
 
 

@@ -218,3 +218,11 @@ def test_fitted_reason_is_cut_between_characters() -> None:
 def test_reason_with_surrogates_says_so() -> None:
     with pytest.raises(ValueError, match=r"^reason must be text"):
         build_close_payload(1000, "\udcff")
+
+
+@pytest.mark.parametrize("size", [0, 5, 125, 126, 70_000])
+def test_frame_takes_the_place_of_what_was_there(size: int) -> None:
+    payload = bytes(range(256)) * (size // 256 + 1)
+    out = bytearray(b"x" * 1000)
+    append_frame(out, 2, payload[:size], False, False, True, True)
+    assert bytes(out) == build_frame(2, payload[:size], masked=False)

@@ -12,7 +12,7 @@ import pytest
 
 import greenws
 from tests.support.loopback import LoopbackServer
-from tests.support.peer import CLOSE, Frame, Inflater, RawServerPeer, build
+from tests.support.peer import CLOSE, Frame, Inflater, RawServerPeer, accept_and_echo, build
 from tests.support.ticker import Ticker
 from tests.support.waiting import PATIENCE, wait_until
 
@@ -265,3 +265,19 @@ def test_large_message_that_is_received_leaves_the_hub_its_turns(
         websocket.force_disconnect()
     assert (event.text.encode() if opcode == 1 else event.data) == payload
     assert gap < LARGEST_STEP
+
+
+def test_messages_of_sizes_up_and_down_arrive_whole() -> None:
+    """The buffer of a large frame is used again for the next one, as it is."""
+    sizes = [70_000, 20_000, 65_536, 16_384, 5, 200_000, 16_383, 100_000, 16_384, 260_000, 30_000]
+    with LoopbackServer(accept_and_echo) as server:
+        with greenws.connect(server.url, max_size=None) as connection:
+            for _ in range(2):
+                for size in sizes:
+                    connection.send(NOISE[:size])
+                    if size % 3:
+                        connection.send("between")
+                for size in sizes:
+                    assert connection.receive(PATIENCE) == NOISE[:size]
+                    if size % 3:
+                        assert connection.receive(PATIENCE) == "between"

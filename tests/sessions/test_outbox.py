@@ -89,6 +89,10 @@ class Reactor:
     def flush_later(self, item: Any) -> None:
         self.queued.append(item)
 
+    def unqueue(self, item: Any) -> None:
+        if self.queued[-1:] == [item]:
+            self.queued.pop()
+
     def stay_awake(self) -> None:
         self.awake += 1
 

@@ -349,6 +349,17 @@ def test_buffer_comes_back_empty() -> None:
     assert pool.take() is not buffer
 
 
+def test_pool_keeps_one_large_buffer_as_it_is() -> None:
+    pool = twin.BufferPool()
+    large = bytearray(b"x" * twin._LARGE)
+    pool.put(large)
+    assert pool.take() is not large  # whoever asks for an empty one does not get it
+    assert pool.take_large() is large and len(large) == twin._LARGE
+    assert pool.take_large() == b""
+    pool.put(bytearray(twin._LARGEST + 1))
+    assert pool.take_large() == b""
+
+
 def test_pool_keeps_as_many_as_leave_together() -> None:
     pool = twin.BufferPool()
     buffers = [bytearray(b"frame") for _ in range(2 * POOLED)]
