@@ -36,9 +36,11 @@ def pytest_configure(config: pytest.Config) -> None:
         # A shell has started the run in the background. Programs under test would inherit that,
         # and Ctrl-C would not end them.
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    if is_pure_forced():
+    package = Path(greenws.__path__[0])
+    # What was installed from a wheel was built together; its files have the times of the unpacking.
+    if is_pure_forced() or package.parent.name in ("site-packages", "dist-packages"):
         return
-    stale = find_stale(Path(greenws.__path__[0]))
+    stale = find_stale(package)
     if stale:
         lines = "\n".join(f"  {line}" for line in stale)
         pytest.exit(
