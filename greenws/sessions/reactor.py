@@ -260,6 +260,7 @@ class Reactor:
         # Whoever keeps a session or a client keeps the reactor, but not its memory.
         self.view = memoryview(b"")
         self.buffer = bytearray()
+        self.pool.clear()
 
     def abandon(self) -> None:
         """Let go of everything: this process is a forked child, and all of it is its parent's."""

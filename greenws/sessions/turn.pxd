@@ -25,6 +25,7 @@ cdef class BufferPool:
     cdef bytearray take(self)
     @cython.locals(buffer=bytearray)
     cdef bytearray take_large(self)
+    cdef clear(self)
     cdef put(self, bytearray buffer)
 
 

@@ -71,6 +71,11 @@ class BufferPool:
         buffer, self._large = self._large, None
         return bytearray() if buffer is None else buffer
 
+    def clear(self) -> None:
+        """Keep no buffer."""
+        self._buffers.clear()
+        self._large = None
+
     def put(self, buffer: bytearray) -> None:
         """Take a buffer back whose bytes have left."""
         if _LARGE <= len(buffer) <= _LARGEST:

@@ -358,6 +358,11 @@ def test_pool_keeps_one_large_buffer_as_it_is() -> None:
     assert pool.take_large() == b""
     pool.put(bytearray(twin._LARGEST + 1))
     assert pool.take_large() == b""
+    small = bytearray(b"x")
+    pool.put(large)
+    pool.put(small)
+    pool.clear()
+    assert pool.take_large() is not large and pool.take() is not small
 
 
 def test_pool_keeps_as_many_as_leave_together() -> None:
