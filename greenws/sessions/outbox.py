@@ -36,7 +36,7 @@ from .clock import Alarm, Watcher, close_watcher
 from .lifecycle import CLOSING, READY, Lifecycle
 from .reactor import Reactor
 from .transport import Transport
-from .turn import Flushable
+from .turn import LARGE, Flushable
 from .wait import WRITE, take_turn
 
 # Bytes that are handed to the kernel before the turn is over, while they are still in the cache.
@@ -44,10 +44,8 @@ from .wait import WRITE, take_turn
 # the payloads themselves.
 _FLUSH_SIZE = 64 * 1024
 
-# Bytes of a payload for which a buffer is used again as it is.
-_LARGE = 16 * 1024
-
-_BULK = BULK  # this second name is a C integer when compiled
+_BULK = BULK  # these second names are C integers when compiled
+_LARGE = LARGE
 _CLOSE = int(Opcode.CLOSE)
 
 # A control frame of a client: two bytes of head, the key of the mask, 125 bytes of payload.

@@ -180,7 +180,6 @@ class TLSTransport(Transport):
                 certificate = read_certificate(self._ssl)
                 raise ssl.SSLError(error.errno, explain(error, certificate)) from error
             else:
-                self._has_heard = True  # also for TLS of the user's own, which takes other bytes
                 return True
 
     def recv_into(self, buffer: bytearray | memoryview, size: int) -> int | None:

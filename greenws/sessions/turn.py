@@ -21,8 +21,10 @@ from .rota import Rota
 # buffer back as soon as the frames have left, when it parks or with its batch.
 _MAX_POOLED = 16
 
-# Bytes of the buffers of which a pool keeps one as it is. Frames beyond are sent slice by slice.
-_LARGE = 16 * 1024
+#: Bytes of a payload, and of a buffer, from which on a pool keeps one buffer as it is; and bytes of
+#: the largest such buffer. Larger frames are sent slice by slice.
+LARGE = 16 * 1024
+_LARGE = LARGE  # this second name is a C integer when compiled; modules import the first
 _LARGEST = 512 * 1024
 
 # Sessions of a crowd whose frames leave together. To send after each read takes the kernel and the
