@@ -33,7 +33,6 @@ INLINED = (
     "greenws/native/*.pxd",
     "greenws/sessions/syscalls.pxd",
     "greenws/sessions/threads.pxd",
-    "greenws/sessions/ticks.pxd",
 )
 
 DIRECTIVES = {

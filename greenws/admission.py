@@ -91,7 +91,9 @@ class Admission(Alarm):
     def _can_wake(self) -> bool:
         """Whether those that wait are of this process, and of a hub that was not destroyed."""
         reactor = self._reactor
-        return self._generation == forks.generation and reactor is not None and not reactor.is_over
+        return (
+            self._generation == forks.generation and reactor is not None and not reactor.is_over()
+        )
 
     def _is_due(self) -> bool:
         return not self._interval or monotonic() >= self._due

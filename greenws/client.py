@@ -9,7 +9,7 @@ from functools import partial
 from itertools import compress, product
 from operator import attrgetter, is_not
 from time import monotonic
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from gevent import Greenlet, GreenletExit, getcurrent
 from gevent.event import Event
@@ -56,6 +56,9 @@ ClientT = TypeVar("ClientT", bound="Client")
 
 # A plain number, not a member of Opcode, for speed: it is passed on with every message.
 _BINARY = int(Opcode.BINARY)
+
+# Bound once, as each event of each connection asks.
+_get_handler_name = HANDLER_NAMES.get
 
 
 class ClientOptions(WebSocketOptions, RunOptions, total=False):
@@ -590,7 +593,7 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
             self._step(_WAITING)
             if self._member is not None:
                 self._member.note_back_off()
-            self._dispatch(events.BackOff(delay))
+            self._dispatch(events.BackOff(delay), "back_off")
             if self._error is not None:
                 raise self._error
             if not self._is_stopping:
@@ -649,18 +652,19 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
         self._attach(self.websocket.stream)
         try:
             for event in connection:
-                if event.name == "ready":
+                name = event.name
+                if name == "ready":
                     self._take_ready()
                     if member is not None:
                         member.note_ready()
-                elif event.name == "rejected" or event.name == "connect_fail":
-                    failure = event
+                elif name in _TAKES_FAILURE:
+                    failure = cast(events.ConnectFail | events.Rejected, event)
                     if member is not None:
                         member.note_missed()
-                    self._warn(event)
-                elif event.name == "disconnected":
-                    last = event
-                self._dispatch(event)
+                    self._warn(failure)
+                elif name == "disconnected":
+                    last = cast(events.Disconnected, event)
+                self._dispatch(event, name)
                 del event  # an idle connection keeps none of its last events
         except WebSocketError:  # in a forked child, whose connection this is not
             raise
@@ -709,15 +713,7 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
         self._warned = None
         if self._life is _CONNECTING:
             self._step(_READY)
-        websocket = self.websocket
-        session = websocket.session
-        # A subclass of the session may have a send() of its own, which is to be called.
-        if (
-            type(session) is GeventSession
-            and not websocket.is_traced
-            and not websocket.supports_compression
-        ):
-            self._direct = session
+        self._direct = self.websocket._find_direct()
         if self._settled is not None:
             self._settled.set()
             self._settled = None
@@ -728,26 +724,24 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
         # By identity: 1 equals True, and is no flag.
         if not any(map(is_not, values, _WEBSOCKET_DEFAULTS)):
             return {}
-        given = zip(WEBSOCKET_OPTIONS, values, _WEBSOCKET_DEFAULTS, strict=True)
-        return {name: value for name, value, default in given if value is not default}
+        differ = map(is_not, values, _WEBSOCKET_DEFAULTS)
+        return dict(compress(zip(WEBSOCKET_OPTIONS, values, strict=True), differ))
 
     def _connect(self) -> Generator[AnyEvent, None, None]:
         """Begin a connection; the options are checked again, as they may have been changed."""
-        session_class, poll = self.session_class, self.poll
-        if not (isinstance(session_class, type) and issubclass(session_class, GeventSession)):
+        poll, ping_rate, ping_timeout = self.poll, self.ping_rate, self.ping_timeout
+        auto_pong, close_timeout = self.auto_pong, self.close_timeout
+        check_run_options(poll, ping_rate, ping_timeout, auto_pong, close_timeout)
+        session_class = self.session_class
+        if session_class is GeventSession or (
+            isinstance(session_class, type) and issubclass(session_class, GeventSession)
+        ):
+            if "poll" not in self._handled:
+                poll = 0  # no handler, so no reason to wake up
+        else:
             check_session_class(session_class)
-        elif "poll" not in self._handled:
-            poll = 0  # no handler, so no reason to wake up
-        check_run_options(
-            poll, self.ping_rate, self.ping_timeout, self.auto_pong, self.close_timeout
-        )
         return self.websocket._start(
-            session_class,
-            poll,
-            self.ping_rate,
-            self.ping_timeout,
-            self.auto_pong,
-            self.close_timeout,
+            session_class, poll, ping_rate, ping_timeout, auto_pong, close_timeout
         )
 
     def _attach(self, stream: Stream) -> None:
@@ -760,8 +754,8 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
         stream.binary_handler = binary
         stream.handler_failed = self._handler_failed
 
-    def _dispatch(self, event: AnyEvent, name: str | None = None) -> None:
-        attribute = HANDLER_NAMES.get(name or event.name)
+    def _dispatch(self, event: AnyEvent, name: str) -> None:
+        attribute = _get_handler_name(name)
         if attribute is None:  # another session class may have events of its own
             return
         # A handler that is not overridden does nothing. To call it is cheaper than to find out.

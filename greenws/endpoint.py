@@ -210,12 +210,13 @@ class Endpoint(DrivenWebSocket):
             protocol.receive(data, time())
             if is_opening:
                 event = protocol.next_event()
-                if event is not None:
-                    if event.name == "rejected":
-                        self.on_disconnect()
-                    yield event
-                if protocol.is_opening:
+                if event is None:
                     return
+                if event.name == "rejected":
+                    self.on_disconnect()
+                    yield event
+                    return
+                yield event
             yield from self.pending_events()
         except GeneratorExit:
             # The iteration was abandoned at this event. Nobody will read on, so the session must
@@ -285,8 +286,9 @@ class Endpoint(DrivenWebSocket):
         """Take note that the connection has ended, and close the session; idempotent."""
         if self._driver is not None:
             self._driver.close()
-        is_traced = self._protocol.stream.tracer is not None
-        self._protocol.end()
+        protocol = self._protocol
+        is_traced = protocol.stream.tracer is not None
+        protocol.end()  # which has the parser forget the tracer
         if not self._has_ended:
             self._has_ended = True
             if is_traced:

@@ -1,5 +1,7 @@
 cimport cython
 
+cimport greenws.native.ticks as ticks
+
 
 cdef class Event:
     cdef public double received_time

@@ -7,9 +7,9 @@ its handler ``on_<name>``. Names and attributes are lomond's.
 from __future__ import annotations
 
 import json
-import time
 from typing import TYPE_CHECKING, Any
 
+from .native import ticks
 from .redaction import redact_url
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Event:
 
     def __init__(self) -> None:
         #: Epoch seconds at which the bytes of the event were received, or it was made.
-        self.received_time: float = time.time()
+        self.received_time: float = ticks.epoch()
 
     def __repr__(self) -> str:
         shown = ", ".join([f"{name}={getattr(self, name)!r}" for name in self._shown])
@@ -62,7 +62,7 @@ class Connecting(Event):
     name = "connecting"  # type: ClassVar[Literal["connecting"]]
 
     def __init__(self, url: str) -> None:
-        Event.__init__(self)
+        self.received_time: float = ticks.epoch()
         self.url: str = url
 
     def __repr__(self) -> str:
@@ -82,7 +82,7 @@ class ConnectFail(Event):
     _shown = ("reason",)
 
     def __init__(self, reason: str, error: errors.ConnectFail | None = None) -> None:
-        Event.__init__(self)
+        self.received_time: float = ticks.epoch()
         self.reason: str = reason
         self.error: errors.ConnectFail | None = error
 
@@ -98,7 +98,7 @@ class Connected(Event):
     name = "connected"  # type: ClassVar[Literal["connected"]]
 
     def __init__(self, url: str, proxy: str | None = None) -> None:
-        Event.__init__(self)
+        self.received_time: float = ticks.epoch()
         self.url: str = url
         self.proxy: str | None = proxy
 
@@ -122,7 +122,7 @@ class Rejected(Event):
     _shown = ("response", "reason")
 
     def __init__(self, response: Response, reason: str) -> None:
-        Event.__init__(self)
+        self.received_time: float = ticks.epoch()
         self.response: Response = response
         self.reason: str = reason
 
@@ -140,7 +140,7 @@ class Ready(Event):
     _shown = ("response", "protocol", "extensions")
 
     def __init__(self, response: Response, protocol: str | None, extensions: set[str]) -> None:
-        Event.__init__(self)
+        self.received_time: float = ticks.epoch()
         self.response: Response = response
         self.protocol: str | None = protocol
         self.extensions: set[str] = extensions
@@ -158,7 +158,7 @@ class ProtocolError(Event):
     _shown = ("error", "critical")
 
     def __init__(self, error: str, critical: bool) -> None:
-        Event.__init__(self)
+        self.received_time: float = ticks.epoch()
         self.error: str = error
         self.critical: bool = critical
 
@@ -193,7 +193,7 @@ class Disconnected(Event):
         code: int = 1006,
         sent_code: int | None = None,
     ) -> None:
-        Event.__init__(self)
+        self.received_time: float = ticks.epoch()
         self.reason: str = reason
         self.graceful: bool = graceful
         self.code: int = code
@@ -207,7 +207,7 @@ class _CloseFrame(Event):
     _shown = ("code", "reason")
 
     def __init__(self, code: int | None, reason: str) -> None:
-        Event.__init__(self)
+        self.received_time: float = ticks.epoch()
         self.code: int | None = code
         self.reason: str = reason
 
@@ -244,7 +244,7 @@ class UnknownMessage(Event):
     name = "unknown"  # type: ClassVar[Literal["unknown"]]
 
     def __init__(self, message: Any) -> None:
-        Event.__init__(self)
+        self.received_time: float = ticks.epoch()
         self.message: Any = message  # another session's, of any kind
 
 
@@ -255,7 +255,7 @@ class _ControlFrame(Event):
     _shown = ("data",)
 
     def __init__(self, data: bytes) -> None:
-        Event.__init__(self)
+        self.received_time: float = ticks.epoch()
         self.data: bytes = data
 
 
@@ -289,7 +289,7 @@ class Text(Event):
     name = "text"  # type: ClassVar[Literal["text"]]
 
     def __init__(self, text: str) -> None:
-        Event.__init__(self)
+        self.received_time: float = ticks.epoch()
         self.text: str = text
         self._json: Any = None
 
@@ -322,7 +322,7 @@ class Binary(Event):
     name = "binary"  # type: ClassVar[Literal["binary"]]
 
     def __init__(self, data: bytes) -> None:
-        Event.__init__(self)
+        self.received_time: float = ticks.epoch()
         self.data: bytes = data
 
     @property
@@ -352,7 +352,7 @@ class BackOff(Event):
     name = "back_off"  # type: ClassVar[Literal["back_off"]]
 
     def __init__(self, delay: float) -> None:
-        Event.__init__(self)
+        self.received_time: float = ticks.epoch()
         self.delay: float = delay
 
     def __repr__(self) -> str:

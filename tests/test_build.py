@@ -157,6 +157,6 @@ import setup
     assert set(found) == {
         ".".join(path.relative_to(ROOT).with_suffix("").parts)
         for path in ROOT.glob("greenws/**/*.pxd")
-        if path.parent.name != "native" and path.stem not in ("syscalls", "threads", "ticks")
+        if path.parent.name != "native" and path.stem not in ("syscalls", "threads")
     }
     assert all(found.values())

@@ -21,6 +21,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     (
         "native.buffers",
         "native.references",
+        "native.ticks",
         "native.utf8",
         "native.wholes",
         "version",
@@ -55,7 +56,6 @@ ROWS: tuple[tuple[str, ...], ...] = (
     (
         "sessions.syscalls",
         "sessions.threads",
-        "sessions.ticks",
         "sessions.clock",
         "sessions.busypoll",
         "sessions.rota",

@@ -1,3 +1,7 @@
+cimport cython
+
+from greenws.events cimport _CloseFrame
+from greenws.protocol.frame cimport read_close_code
 from greenws.protocol.stream cimport Stream
 
 
@@ -20,7 +24,8 @@ cdef class ClientProtocol:
     cpdef receive(self, data, double received_time=*)
     cpdef receive_eof(self)
     cpdef next_event(self)
-    cpdef take_close(self, event)
+    @cython.locals(closed=_CloseFrame)
+    cpdef take_close(self, _CloseFrame event)
     cdef _next_of_opening(self, opening)
     cdef _upgrade(self, response, rest)
     cdef _reject(self, response, reason)

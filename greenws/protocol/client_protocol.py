@@ -37,7 +37,7 @@ from ..trace import Tracer
 from ..url import URL
 from .compression import Deflate
 from .extensions import PERMESSAGE_DEFLATE
-from .frame import Payload, build_close_payload, build_frame
+from .frame import Payload, build_close_payload, build_frame, read_close_code
 from .handshake import check_extensions
 from .opcode import Opcode
 from .opening import Opening, Outcome, Refused, RequestOptions, Upgraded
@@ -68,6 +68,9 @@ PHASE_STEPS: dict[Phase, frozenset[Phase]] = {
     CLOSING: frozenset({CLOSED}),
     CLOSED: frozenset(),
 }
+
+
+_NO_STATUS: int = Status.NO_STATUS
 
 
 class ClientProtocol:
@@ -305,7 +308,7 @@ class ClientProtocol:
             answer; None after the end.
         """
         if self.close_code is None:
-            self.close_code = Status.NO_STATUS if event.code is None else event.code
+            self.close_code = _NO_STATUS if event.code is None else event.code
             self.close_reason = event.reason
         if self.phase is CLOSED:
             return None
@@ -418,7 +421,7 @@ class ClientProtocol:
 
     def begin_close(self, payload: bytes) -> None:
         """Note that a close frame with ``payload`` goes out: nothing may be sent after it."""
-        self.sent_code = int.from_bytes(payload[:2], "big") if payload else Status.NO_STATUS
+        self.sent_code = read_close_code(payload) if payload else _NO_STATUS
         if self.phase is OPEN:
             # Where the server has closed first, our frame completes the handshake; the end comes
             # with the end of the stream all the same (RFC 6455 section 7.1.1).

@@ -16,3 +16,5 @@ from greenws.protocol.mask cimport new_key, write_masked
 cpdef append_frame(
     bytearray out, int opcode, payload, bint rsv1=*, bint masked=*, bint fin=*, bint anew=*
 )
+
+cpdef int read_close_code(bytes payload) except -1

@@ -120,6 +120,11 @@ def build_close_payload(code: int | None, reason: str | bytes = b"") -> bytes:
     return code.to_bytes(2, "big") + reason
 
 
+def read_close_code(payload: bytes) -> int:
+    """Return the code in the payload of a close frame that has one."""
+    return payload[0] << 8 | payload[1]
+
+
 def parse_close_payload(payload: bytes) -> tuple[int | None, str]:
     """Return code and reason of a received close frame; the code is None if it was empty.
 
@@ -130,7 +135,7 @@ def parse_close_payload(payload: bytes) -> tuple[int | None, str]:
         return None, ""
     if len(payload) == 1:
         raise ProtocolError("invalid close frame payload")
-    code = int.from_bytes(payload[:2], "big")
+    code = read_close_code(payload)
     if not is_sendable(code):
         # The code and the reason are the server's only word on why it closes: some servers send
         # 1006, a code that stands for the absence of a close frame.

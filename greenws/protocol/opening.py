@@ -7,6 +7,7 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any, Protocol
 from urllib.parse import quote
 
@@ -231,14 +232,8 @@ class Opening:
         self.unread = b""
         options = self._options
         target = self.target
-        lines = [
-            b"Host: " + target.host_header.encode("ascii"),
-            b"Upgrade: websocket",
-            b"Connection: Upgrade",
-            b"Sec-WebSocket-Key: " + key,
-            _VERSION_LINE,
-            b"User-Agent: " + options.agent.encode("utf-8"),
-        ]
+        before, after = _common_lines(target.resource, target.host_header, options.agent)
+        lines = [*before, b"Sec-WebSocket-Key: " + key, *after]
         if options.origin is not None:
             lines.append(b"Origin: " + options.origin.encode("utf-8"))
         if target.userinfo is not None:
@@ -262,11 +257,12 @@ class Opening:
                 custom = [pair for pair in custom if pair[0].lower() in _PORTABLE_HEADERS]
             # The user's own headers take the place of ours.
             given = {name.lower() for name, _ in custom}
+            first, *lines = lines
             lines = [line for line in lines if line.partition(b":")[0].lower() not in given]
-            lines += [b"%b: %b" % pair for pair in custom]
+            lines = [first, *lines, *(b"%b: %b" % pair for pair in custom)]
         # Every part has been checked where it came in.
-        request_line = b"GET %b HTTP/1.1" % target.resource.encode("ascii")
-        return b"\r\n".join((request_line, *lines, b"\r\n"))
+        lines.append(b"\r\n")
+        return b"\r\n".join(lines)
 
     def feed(self, data: bytes) -> Outcome | None:
         """Take bytes of the answer; return the outcome, or None while the answer is incomplete.
@@ -301,9 +297,7 @@ class Opening:
             if code is None:
                 line = quote_bytes(response.start_line.encode("latin-1"))
                 return self._refuse(response, f"the status line of the answer is malformed: {line}")
-            if (
-                code < 200 and response.is_interim
-            ):  # RFC 7231 section 6.2: any number, before the answer
+            if response.is_interim:  # RFC 7231 section 6.2: any number, before the answer
                 self._head = None
                 continue
             if self._options.cookies is not None:
@@ -389,6 +383,23 @@ class Opening:
         self.hops += 1
         self.target = target
         return ""
+
+
+# Thousands of clients use few different URLs.
+@lru_cache(maxsize=256)
+def _common_lines(
+    resource: str, host_header: str, agent: str
+) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
+    """Return the lines of a request before its key, and those after it that each request has."""
+    return (
+        (
+            b"GET %b HTTP/1.1" % resource.encode("ascii"),
+            b"Host: " + host_header.encode("ascii"),
+            b"Upgrade: websocket",
+            b"Connection: Upgrade",
+        ),
+        (_VERSION_LINE, b"User-Agent: " + agent.encode("utf-8")),
+    )
 
 
 def _decode_location(location: str) -> str:

@@ -1,5 +1,10 @@
 cimport cython
 
+cimport greenws.native.ticks as ticks
+
+
+cpdef close_watcher(watcher)
+
 
 cdef class Alarm:
     cdef readonly double _due_at

@@ -6,10 +6,10 @@ and some microseconds whenever it is set.
 
 from __future__ import annotations
 
-from time import monotonic
 from typing import Any
 
 from ..constants import LONGEST_WAIT, SHORTEST_WAIT
+from ..native import ticks
 
 #: gevent's event loop, and a watcher of that loop. Each kind of loop has classes of its own, and
 #: gevent has no public type for any of them.
@@ -189,7 +189,7 @@ class Clock:
         if first._due_at < self._timer_due:
             self._stop()
             # libuv warns of anything shorter.
-            seconds = max(SHORTEST_WAIT, first._due_at - monotonic())
+            seconds = max(SHORTEST_WAIT, first._due_at - ticks.precise())
             self._timer = self._loop.timer(min(seconds, LONGEST_WAIT))
             # From now on, and not from the time that the loop knows: the hub may have been held
             # since, and the timer would fire too early.
@@ -205,14 +205,14 @@ class Clock:
 
     def _ring(self) -> None:
         self._stop()
-        now = monotonic()
+        now = ticks.precise()
         alarms = self._alarms
         try:
             # No more than are set now: an alarm that is set again at once waits for the next time.
             for number in range(len(alarms)):
                 if not alarms:
                     break
-                if number and not number % _LOOK and monotonic() - now >= _RING_TIME:
+                if number and not number % _LOOK and ticks.precise() - now >= _RING_TIME:
                     break  # the timer fires again at once
                 alarm = alarms[0]
                 due = alarm._due_at

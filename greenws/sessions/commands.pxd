@@ -1,5 +1,6 @@
 cimport cython
 
+cimport greenws.native.ticks as ticks
 from greenws.sessions.clock cimport Clock
 from greenws.sessions.crowd cimport Crowd
 from greenws.sessions.inbox cimport Inbox
@@ -7,6 +8,7 @@ from greenws.sessions.lifecycle cimport Lifecycle
 from greenws.sessions.outbox cimport Outbox
 from greenws.sessions.reactor cimport Deputy, HubSession, Reactor
 from greenws.sessions.schedule cimport Schedule
+from greenws.sessions.transport cimport Transport
 
 cdef double NEVER
 
@@ -29,6 +31,18 @@ cdef class CommandedSession(HubSession):
     cdef object _kept
     cdef object _failure
 
+    cdef _get_websocket(self)
+    cdef bint _has_websocket(self) except -1
     @cython.locals(due=double)
     cdef _arm(self)
+    cdef _wake(self)
     cpdef _resume(self)
+    cpdef close(self)
+    cdef _fail(self, reason)
+    cdef bint _is_over(self) except -1
+    cdef _let_go(self)
+    cdef _close_transport(self, Transport transport)
+    cpdef _release(self)
+    cdef bint _hand_over(self) except -1
+    @cython.locals(reactor=Reactor)
+    cdef _leave(self)

@@ -35,10 +35,10 @@ the session. The garbage collector may run in another thread than the hub.
 from __future__ import annotations
 
 from collections.abc import Callable
-from time import monotonic
 from typing import Any
 from weakref import ref
 
+from ..native import ticks
 from ..protocol.traffic import Traffic
 from .approach import Approach
 from .clock import NEVER
@@ -96,7 +96,7 @@ class CommandedSession(HubSession):
         driven = adapt_websocket(websocket)
         # The WebSocket that made this session, ours or lomond's, and what the session drives.
         self._given = _refer(websocket)
-        self._reference = _refer(driven)
+        self._reference = self._given if driven is websocket else _refer(driven)
         # The latter again, kept alive; None while the iteration keeps it.
         self._kept: DrivenWebSocket | None = driven
         # Whether the iteration was left in the midst of its events.
@@ -120,17 +120,16 @@ class CommandedSession(HubSession):
         self._deputy: Deputy | None = None
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {self._websocket!r}>"
+        return f"<{type(self).__name__} of {self._get_websocket()!r}>"
 
     @property
     def websocket(self) -> Any:
         """The WebSocket that made this session; None if it is gone."""
         return self._given()
 
-    @property
-    def _websocket(self) -> DrivenWebSocket:
-        """What the session drives. Outside of the iteration it may be gone, and be None: a look at
-        :meth:`_has_websocket` comes first.
+    def _get_websocket(self) -> DrivenWebSocket:
+        """Return what the session drives. Outside of the iteration it may be gone, and be None: a
+        look at :meth:`_has_websocket` comes first.
         """
         websocket = self._kept
         return self._reference() if websocket is None else websocket
@@ -155,7 +154,7 @@ class CommandedSession(HubSession):
     @property
     def session_time(self) -> float:
         """Seconds since the WebSocket became ready; 0.0 before."""
-        return monotonic() - self._start_time if self._start_time else 0.0
+        return ticks.precise() - self._start_time if self._start_time else 0.0
 
     @property
     def queued_bytes(self) -> int:
@@ -164,7 +163,7 @@ class CommandedSession(HubSession):
 
     def _count(self, traffic: Traffic) -> None:
         """Have messages and bytes counted. Called before the iteration begins."""
-        websocket = self._websocket
+        websocket = self._get_websocket()
         limit, timeout = websocket.write_limit, websocket.send_timeout
         self._inbox = CountedInbox(traffic)
         self._outbox = CountedOutbox(traffic, self._life, limit, timeout)
@@ -173,7 +172,7 @@ class CommandedSession(HubSession):
 
     def _arm(self) -> None:
         """Set the alarm for what is due first."""
-        due = NEVER if self._life.has_ended else self._schedule.next_due(self._attention)
+        due = NEVER if self._life.has_ended() else self._schedule.next_due(self._attention)
         self._reactor.clock.set(self, due)
 
     def _wake(self) -> None:
@@ -202,14 +201,14 @@ class CommandedSession(HubSession):
     def close(self) -> None:
         """Close the socket; the iteration ends. Returns at once; idempotent."""
         life = self._life
-        if life.is_elsewhere:
+        if life.is_elsewhere():
             if self._is_left:
                 return  # the WebSocket knows that nobody reads on; _release() is about to follow
             raise life.refusal()
         if self._is_over():
             return
         self._let_go()
-        if not life.has_ended:
+        if not life.has_ended():
             if life.state != DROPPED:
                 life.step(DROPPED)
             self._wake()
@@ -217,7 +216,7 @@ class CommandedSession(HubSession):
     def force_disconnect(self) -> None:
         """Have the connection dropped, without a closing handshake. Returns at once."""
         life = self._life
-        if life.is_forked or life.is_elsewhere:
+        if life.is_forked() or life.is_elsewhere():
             raise life.refusal()
         if self._is_over():
             return
@@ -226,20 +225,20 @@ class CommandedSession(HubSession):
 
     def _fail(self, reason: str) -> None:
         """Note why the session is over, and have the greenlet yield it."""
-        if not self._life.has_ended:
+        if not self._life.has_ended():
             self._outbox.fail(reason)
             self._wake()
 
     def _abandon(self) -> None:
         """Let go of the connection without a byte: this is a forked child, and it is not ours."""
-        if not self._life.has_ended:
+        if not self._life.has_ended():
             self._life.step(FORKED)
         self._attention = True
         if self._approach is not None:
             self._wake()
         try:
             if self._has_websocket():
-                stream = self._websocket.parser
+                stream = self._get_websocket().parser
                 if stream is not None:
                     stream.close()  # what is left of a chunk is the parent's, too
         finally:
@@ -253,7 +252,7 @@ class CommandedSession(HubSession):
     def _is_over(self) -> bool:
         """Whether the hub was destroyed; if so, all of its sessions end."""
         reactor = self._reactor
-        if reactor is None or not reactor.is_over:
+        if reactor is None or not reactor.is_over():
             return False
         reactor.expire()
         return True
@@ -261,7 +260,7 @@ class CommandedSession(HubSession):
     def _detach(self) -> None:
         """Copy what is left of the reactor's buffer: another session wants to read into it."""
         if self._has_websocket():
-            stream = self._websocket.parser
+            stream = self._get_websocket().parser
             if stream is not None:
                 stream.detach()
 
@@ -280,7 +279,7 @@ class CommandedSession(HubSession):
     def _close_transport(self, transport: Transport) -> None:
         try:
             if self._has_websocket():
-                tracer = self._websocket.tracer
+                tracer = self._get_websocket().tracer
                 if tracer.meter is transport:  # type: ignore[comparison-overlap]
                     tracer.meter = None
         finally:
@@ -291,8 +290,8 @@ class CommandedSession(HubSession):
         life = self._life
         if life.state == ENDED:
             return
-        if not life.is_forked:
-            if life.is_elsewhere and self._hand_over():
+        if not life.is_forked():
+            if life.is_elsewhere() and self._hand_over():
                 return
             life.step(ENDED)
         self._deputy = self._failure = None
@@ -304,9 +303,9 @@ class CommandedSession(HubSession):
             self._leave()
         # If the websocket was connected again before this iteration was dropped, its present
         # connection is not ours.
-        if life.is_forked or not self._has_websocket():
+        if life.is_forked() or not self._has_websocket():
             return
-        websocket = self._kept = self._websocket
+        websocket = self._kept = self._get_websocket()
         if websocket.is_driven_by(self):
             websocket.on_disconnect()
             # It keeps its session: a cycle would be left to the garbage collector.
@@ -332,9 +331,9 @@ class CommandedSession(HubSession):
         reactor = self._reactor
         if reactor is None:
             return
-        if self._life.is_elsewhere and not self._life.is_forked:
+        if self._life.is_elsewhere() and not self._life.is_forked():
             reactor.forget(self)  # its loop is over, as _hand_over() has found
-        elif reactor.is_over:
+        elif reactor.is_over():
             reactor.expire()
         else:
             reactor.clock.set(self, NEVER)

@@ -1,5 +1,6 @@
 cimport cython
 
+cimport greenws.native.ticks as ticks
 from greenws.sessions.clock cimport Alarm
 from greenws.sessions.rota cimport Rota
 

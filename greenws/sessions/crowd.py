@@ -12,12 +12,13 @@ bound as well: once a turn has lasted, the sessions that are ready go on in the 
 from __future__ import annotations
 
 import os
-from time import monotonic, thread_time
+from time import thread_time
 from typing import Any
 
 from gevent import getcurrent
 from greenlet import greenlet
 
+from ..native import ticks
 from .clock import Alarm, Loop, Watcher, close_watcher
 from .rota import Rota
 
@@ -232,7 +233,7 @@ class Crowd:
 
     def _is_over(self) -> bool:
         """Tell whether the members have run for long enough in this turn."""
-        spent = monotonic() - self._began
+        spent = ticks.precise() - self._began
         if spent < self._turn_time:
             return False
         if spent >= _PATIENCE * self._turn_time:
@@ -297,7 +298,7 @@ class Crowd:
         ready = self._ready
         if not ready:
             return
-        self._began = monotonic()
+        self._began = ticks.precise()
         if len(ready) > _LOOK:
             self._began_work = thread_time()
             self._turn_time = min(_TURN_TIME + _EACH * len(ready), _MAX_TURN_TIME)

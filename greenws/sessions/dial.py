@@ -133,7 +133,7 @@ class Dial:
                 transport = self._open_tunnel(proxy)
             else:
                 sock = self._open_tcp(target.host, target.port)
-                transport = self._own(SocketTransport(sock))
+                transport = self._wrap(sock)
             if target.is_secure:
                 transport = self._secure_target(transport)
         except BaseException as error:
@@ -149,6 +149,10 @@ class Dial:
     def _own(self, transport: _TransportT) -> _TransportT:
         self._opened = transport
         return transport
+
+    def _wrap(self, sock: _socket.socket) -> Transport:
+        """Take over a socket that this module has had made."""
+        return self._own(SocketTransport(sock, may_linger=bool(self._options.socket_options)))
 
     def _adopt(self, theirs: ConnectedSocket) -> Transport:
         if isinstance(theirs, (ssl.SSLSocket, gevent.ssl.SSLSocket)):
@@ -172,8 +176,7 @@ class Dial:
 
     def _open_unix(self, path: str | bytes) -> Transport:
         self.begin("connect", f"connecting to {path!r}", {"address": _show_peer(path)})
-        sock = connect_unix(path, self._options.socket_options)
-        transport = self._own(SocketTransport(sock))
+        transport = self._wrap(connect_unix(path, self._options.socket_options))
         self._end()
         return transport
 
@@ -184,8 +187,8 @@ class Dial:
         addresses = resolve(host, port)
         source = () if options.source_address is None else _find_source(options.source_address)
         self._end(lambda: {"addresses": [str(found) for found in addresses]})
-        self.begin("connect", f"connecting to {host}:{port}", {})
         target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self.begin("connect", f"connecting to {target}", {})
         let_others_catch_up()  # a tenth off the CPU time of a connection, of ten at a time
         sock, address = connect_tcp(target, addresses, source, options.socket_options)
         self._opened = sock
@@ -201,7 +204,7 @@ class Dial:
             raise ProxyFail(f"proxy {name}: {error}") from error
         transport: Transport
         if not proxy.is_socks:
-            transport = self._own(SocketTransport(sock))
+            transport = self._wrap(sock)
             if proxy.scheme == "https":
                 transport = self._secure_proxy(transport, proxy)
         self.begin("proxy", f"waiting for the tunnel of proxy {name}", {"proxy": name})
@@ -209,8 +212,7 @@ class Dial:
             host = target.host
             if not proxy.resolves:
                 host = _choose(resolve(host, target.port), proxy.scheme)
-            tunnel = open_socks_tunnel(sock, proxy, host, target.port)
-            transport = self._own(SocketTransport(tunnel))
+            transport = self._wrap(open_socks_tunnel(sock, proxy, host, target.port))
             self._end()
         else:
             status = open_http_tunnel(transport, proxy, target.host, target.port)

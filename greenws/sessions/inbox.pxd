@@ -17,6 +17,8 @@ cdef class Inbox:
     cdef Py_ssize_t _streak
     cdef object _watcher
 
+    cpdef open(self, Transport transport, loop)
+    cpdef close(self)
     cdef watch(self, callback, bint is_libuv)
     cpdef unwatch(self)
     cpdef bint has_bytes(self) except -1

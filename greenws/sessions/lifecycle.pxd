@@ -23,3 +23,8 @@ cdef class Lifecycle:
 
     @cython.locals(mask=cython.int)
     cpdef step(self, int state)
+    cpdef bint has_ended(self) noexcept
+    cpdef bint is_forked(self) noexcept
+    cpdef reason_of_peer(self)
+    cpdef bint is_shaken(self) noexcept
+    cpdef bint is_elsewhere(self) noexcept

@@ -137,28 +137,23 @@ class Lifecycle:
         if self.state < _FAILED:
             self.step(_FAILED)
 
-    @property
     def has_ended(self) -> bool:
         """Whether this process has nothing open any more for the session."""
         return self.state >= _ENDED
 
-    @property
     def is_forked(self) -> bool:
         """Whether the connection belongs to the parent process."""
         return self.state == _FORKED
 
-    @property
     def reason_of_peer(self) -> str:
         """The reason in the close frame received; empty if the frame only echoes ours."""
         is_echo = self.close_reason.encode("utf-8", "replace") == self.sent_reason
         return "" if is_echo else self.close_reason
 
-    @property
     def is_shaken(self) -> bool:
         """Whether the closing handshake is complete: a close frame went each way."""
         return self.close_code is not None and self.sent_code is not None
 
-    @property
     def is_elsewhere(self) -> bool:
         """Whether the caller is in another thread than the session."""
         return bool(self.thread) and self.thread != threads.get_ident()
@@ -173,7 +168,7 @@ class Lifecycle:
     def _explain(self) -> tuple[str, str]:
         if self.state == _FORKED:
             return "WebSocketUnavailable", OF_THE_PARENT
-        if self.is_elsewhere:
+        if self.is_elsewhere():
             return "WebSocketUnavailable", ELSEWHERE
         if self.reason is not None:
             return "TransportFail", self.reason

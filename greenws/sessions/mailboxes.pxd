@@ -1,5 +1,6 @@
 cimport cython
 
+cimport greenws.native.ticks as ticks
 cimport greenws.sessions.threads as threads
 from greenws.sessions.clock cimport Alarm
 from greenws.sessions.reactor cimport Reactor

@@ -15,13 +15,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
 from gevent import get_hub, getcurrent, sleep
 from greenlet import greenlet
 
 from ..errors import WebSocketUnavailable
+from ..native import ticks
 from . import threads
 from .clock import NEVER, Alarm
 from .lifecycle import ELSEWHERE
@@ -109,7 +109,7 @@ class Ticket(Alarm):
             self._reactor = reactor
             self._is_late = False
             if timeout is not None:
-                reactor.clock.set(self, monotonic() + timeout)
+                reactor.clock.set(self, ticks.precise() + timeout)
             try:
                 # Anybody may switch to a greenlet, so this looks whether it was meant.
                 while not self.is_settled and not self._is_late:

@@ -1,5 +1,6 @@
 cimport cython
 
+cimport greenws.native.ticks as ticks
 cimport greenws.sessions.threads as threads
 from greenws.protocol.frame cimport append_frame
 from greenws.sessions.clock cimport Clock
@@ -40,8 +41,12 @@ cdef class Outbox(Flushable):
     cdef object _alarm
     cdef object _send_timeout
 
+    cpdef open(self, Transport transport, Reactor reactor, alarm)
+    cpdef close(self)
+    cpdef clear(self)
     @cython.locals(life=Lifecycle, queue=bytearray, size=Py_ssize_t)
     cpdef put(self, int opcode, payload, bint rsv1)
+    cpdef put_bytes(self, data)
     cdef _append_bulk(self, frame)
     @cython.locals(queue=bytearray)
     cdef _append(self, int opcode, payload, bint rsv1, bint fin=*)

@@ -21,12 +21,12 @@ An outbox never calls its session. When sending fails, it notes why in the sessi
 from __future__ import annotations
 
 from collections import deque
-from time import monotonic
 
 from gevent import get_hub, getcurrent
 from gevent.event import Event
 
 from ..constants import LONGEST_WAIT, MAX_CONTROL_PAYLOAD
+from ..native import ticks
 from ..protocol.frame import Payload, append_frame
 from ..protocol.opcode import Opcode
 from ..protocol.slices import Steps
@@ -446,7 +446,7 @@ class Outbox(Flushable):
             self._release_next()
             if self.is_awaited and self._alarm is not None:
                 self.is_awaited = False
-                self._reactor.clock.set(self._alarm, monotonic())
+                self._reactor.clock.set(self._alarm, ticks.precise())
 
     def _hand_over(self, transport: Transport) -> bool:
         """Returns whether bytes are left that can leave when the descriptor is writable."""
@@ -459,7 +459,7 @@ class Outbox(Flushable):
                 break
             self._taken += sent
             if self._watcher is not None:
-                self.taken_at = monotonic()
+                self.taken_at = ticks.precise()
             if sent < len(queue):
                 del queue[:sent]
                 break
@@ -573,7 +573,7 @@ class Outbox(Flushable):
     def _check_lasting(self) -> None:
         """Raise the error of a send whose session ended before the message was queued."""
         life = self._life
-        if life.is_forked:
+        if life.is_forked():
             raise life.refusal()
         if life.reason is not None or self.transport is None:
             raise life.errors.TransportFail("{}", life.reason or "the connection has ended")
@@ -622,7 +622,7 @@ class Outbox(Flushable):
         self._life.fail(reason)
         self._release_all()
         if self._alarm is not None:
-            self._reactor.clock.set(self._alarm, monotonic())
+            self._reactor.clock.set(self._alarm, ticks.precise())
 
     def _unwatch(self) -> None:
         watcher, self._watcher = self._watcher, None

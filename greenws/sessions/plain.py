@@ -16,15 +16,17 @@ class SocketTransport(Transport):
 
     :param sock: connected, of the interpreter's own ``_socket`` (neither gevent's nor a patched
         one); it belongs to the transport from here on, and is made non-blocking.
+    :param may_linger: whether it may have ``SO_LINGER`` on: others have made it, or set options.
     """
 
-    __slots__ = ("_fileno", "_sock", "_unread")
+    __slots__ = ("_fileno", "_may_linger", "_sock", "_unread")
 
-    def __init__(self, sock: _socket.socket) -> None:
+    def __init__(self, sock: _socket.socket, may_linger: bool = True) -> None:
         if sock.gettimeout() != 0.0:
             sock.setblocking(False)
         self._sock = sock
         self._fileno = sock.fileno()
+        self._may_linger = may_linger
         self._unread: bytes | memoryview = b""
 
     def fileno(self) -> int:
@@ -75,18 +77,24 @@ class SocketTransport(Transport):
         self._fileno = -1
         sock = self._sock
         try:
-            # Linux honours SO_LINGER on non-blocking sockets too: close would sleep, and the
-            # hub with it. An interval of zero (reset the connection) does not.
-            option = sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_LINGER, _LINGER.size)
-            is_on, seconds = _LINGER.unpack(option)
-            if is_on and seconds:
-                off = _LINGER.pack(0, 0)
-                sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_LINGER, off)
-        except OSError:
-            pass  # a kind of socket that knows no lingering
+            if self._may_linger:
+                _do_not_linger(sock)
         finally:
             # Also if a signal handler of the user's has just raised.
             try:
                 sock.close()
             except OSError:
                 pass  # a late report about bytes nobody waits for; the descriptor is gone
+
+
+def _do_not_linger(sock: _socket.socket) -> None:
+    """Have close() return at once. Linux honours ``SO_LINGER`` on non-blocking sockets too: close()
+    would sleep, and the hub with it. An interval of zero (reset the connection) does not.
+    """
+    try:
+        option = sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_LINGER, _LINGER.size)
+        is_on, seconds = _LINGER.unpack(option)
+        if is_on and seconds:
+            sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_LINGER, _LINGER.pack(0, 0))
+    except OSError:
+        pass  # a kind of socket that knows no lingering

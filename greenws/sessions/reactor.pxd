@@ -46,5 +46,11 @@ cdef class Reactor:
     @cython.locals(holder=HubSession)
     cpdef borrow(self, session)
     cpdef give_back(self, session)
+    cpdef bint is_over(self) except -1
+    cpdef add(self, session)
+    cpdef remove(self, session)
     cpdef note_pause(self)
     cpdef bint note_read(self, Py_ssize_t size, double seconds) except *
+
+
+cpdef get_reactor()

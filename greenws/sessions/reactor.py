@@ -237,7 +237,6 @@ class Reactor:
         self.sessions.discard(session)
         self.give_back(session)
 
-    @property
     def is_over(self) -> bool:
         """Whether the hub was destroyed, or its thread has ended."""
         return self.hub is None or self.hub.loop is None

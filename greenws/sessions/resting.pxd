@@ -1,6 +1,6 @@
 cimport cython
 
-cimport greenws.sessions.ticks as ticks
+cimport greenws.native.ticks as ticks
 from greenws.protocol.stream cimport Stream
 from greenws.sessions.inbox cimport Inbox
 from greenws.sessions.mailboxes cimport Mailbox, Ticket

@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from time import monotonic
 
+from ..native import ticks
 from ..protocol.frame import Payload
 from ..protocol.stream import HEADROOM, Stream
-from . import ticks
 from .inbox import NOTHING
 from .lifecycle import FAILED, READY
 from .mailboxes import Mailbox
@@ -87,7 +86,7 @@ class HubReader(Deputy):
         if session._is_held and session._life.state < FAILED:
             if session._attention:  # a silence, which is ours
                 session._attention = False
-                session._schedule.note_received(monotonic())
+                session._schedule.note_received(ticks.precise())
                 session._arm()
             return
         if session._attention or self._found != NOTHING or self._failure is not None:
@@ -127,7 +126,7 @@ class HubReader(Deputy):
     def read_on(self) -> bool:
         session, stream = self._session, self._stream
         session._is_held = False
-        session._schedule.note_received(monotonic())
+        session._schedule.note_received(ticks.precise())
         if session._attention or not self._mailbox.is_alone() or session._reactor.rota.is_over():
             if stream.is_paused:
                 self._found = self._chunk_size
@@ -231,7 +230,7 @@ class Regulator:
         :param mailbox: its ``accept`` takes the messages, unless it says otherwise.
         """
         session = self._session
-        stream = session._websocket.parser
+        stream = session._get_websocket().parser
         if type(session) is not GeventSession or stream is None:
             return
         if stream.tracer is None and stream.deflate is None:

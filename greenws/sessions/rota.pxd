@@ -1,6 +1,6 @@
 cimport cython
 
-cimport greenws.sessions.ticks as ticks
+cimport greenws.native.ticks as ticks
 from greenws.protocol.allowance cimport Allowance
 
 cdef double _TURN

@@ -18,8 +18,8 @@ from typing import Any
 from gevent import get_hub
 from gevent.hub import Waiter
 
+from ..native import ticks
 from ..protocol.allowance import Allowance
-from . import ticks
 from .clock import Loop, Watcher, close_watcher
 
 #: Seconds of work in one turn. Beside a flooded connection, 99 of 100 round trips of 50 others have

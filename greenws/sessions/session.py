@@ -29,25 +29,24 @@ Two exceptions steer: ``End`` leaves the loop, with the reason for ``disconnecte
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from gevent import get_hub, getcurrent
 
 from .. import constants, errors, events
-from ..native import utf8
+from ..native import ticks, utf8
 from ..options import RunDefaults
 from ..protocol import slices
-from ..protocol.frame import Payload
+from ..protocol.frame import Payload, read_close_code
 from ..protocol.opcode import Opcode
 from ..protocol.stream import HEADROOM, Stream
 from ..redaction import MAX_MESSAGE, printable
 from ..trace import Tracer
-from . import threads, ticks
+from . import threads
 from .approach import Approach
 from .clock import NEVER
 from .commands import HUB_IS_OVER, CommandedSession
-from .contract import SUPERSEDED
+from .contract import SUPERSEDED, DrivenWebSocket
 from .inbox import LARGE_READ, NOTHING
 from .lifecycle import CLOSING, DIALING, ENDED, FAILED, LINGERING, READY, UPGRADING
 from .metered import MeteredTransport
@@ -151,7 +150,8 @@ class GeventSession(CommandedSession):
     @property
     def follows_redirects(self) -> bool:
         """Whether the session can connect elsewhere: not if the user gave a socket or a path."""
-        return self._websocket.socket is None and self._websocket.unix_path is None
+        websocket = self._get_websocket()
+        return websocket.socket is None and websocket.unix_path is None
 
     # Running
 
@@ -179,34 +179,35 @@ class GeventSession(CommandedSession):
             connection its parent's.
         :raises RuntimeError: the WebSocket was connected again meanwhile, or it runs already.
         """
-        if self._life.has_ended:
-            raise self._life.refusal()
-        if self._life.thread or self._websocket.is_taken(self):
+        schedule, websocket, life = self._schedule, self._get_websocket(), self._life
+        if life.has_ended():
+            raise life.refusal()
+        if life.thread or websocket.is_taken(self):
             raise RuntimeError(SUPERSEDED)
         self._hub = get_hub()
-        self._life.thread = threads.get_ident()
+        life.thread = threads.get_ident()
         self._reactor = get_reactor()
         self._crowd = self._reactor.crowd
         self._reactor.add(self)
-        schedule, websocket, life = self._schedule, self._websocket, self._life
         self._kept = None
         schedule.poll = poll or NEVER
         schedule.ping_rate = ping_rate or NEVER
         schedule.ping_timeout = ping_timeout or NEVER
         schedule.close_timeout = close_timeout or NEVER
-        started = monotonic()
+        started = ticks.precise()
         schedule.begin_opening(started, websocket.open_timeout)
         try:
             yield events.Connecting(websocket.url)
             while True:
-                hops, proxy, failure = self._open(started)
+                hops, proxy, failure = self._open(websocket, started)
                 if failure is not None:
                     yield failure
                     return
-                asked = monotonic()
+                asked = ticks.precise()
+                is_done = False
                 yield events.Connected(websocket.url, proxy)
                 try:
-                    stream = self._open_stream()
+                    stream = self._open_stream(websocket)
                     while True:
                         is_parsed = stream is not None and life.is_upgraded
                         try:
@@ -225,16 +226,17 @@ class GeventSession(CommandedSession):
                             size = self._take_found()
                             if size == NOTHING:
                                 continue  # first a read: what came up is judged after it
-                        happened = self._find_events(is_parsed, size)
+                        happened = self._find_events(websocket, is_parsed, size)
                         try:
                             for event in happened:
-                                if event.name == "ready":
+                                name = event.name
+                                if name == "ready":
                                     self._begin()
                                     yield event
                                     self._attention = True
                                 else:
-                                    if event.name not in _MESSAGES:
-                                        self._note_event(event, auto_pong)
+                                    if name not in _MESSAGES:
+                                        self._note_event(event, name, auto_pong)
                                     yield event
                                 if self._attention:
                                     yield from self._attend()
@@ -249,18 +251,22 @@ class GeventSession(CommandedSession):
                             self._note_taken(stream, size)
                         if self._attention or not life.is_upgraded:
                             yield from self._attend()
-                        self._check_closed()
+                        if self._end_closed(websocket):
+                            reason, graceful, is_done = "closed", True, True
+                            break
                         if not life.is_upgraded and websocket.hops != hops:
                             break  # a redirect
                 except End as end:
                     reason, graceful = end.reason, end.graceful
+                    break
+                if is_done:
                     break
                 self._let_go()
                 self._outbox.clear()  # the rest of this request is not for the next server
             if not self._life.is_upgraded and websocket.rejection:
                 yield self._finish(websocket.rejection, False, started)
             elif not self._life.is_upgraded and not graceful:
-                websocket.tracer.tell("upgrade", duration=monotonic() - asked, error=reason)
+                websocket.tracer.tell("upgrade", duration=ticks.precise() - asked, error=reason)
                 yield self._fail_opening(errors.ConnectFail(reason), started)
             else:
                 yield self._finish(reason, graceful, started)
@@ -270,26 +276,30 @@ class GeventSession(CommandedSession):
                 self._kept = websocket
                 self._release()
 
-    def _open(self, started: float) -> tuple[int, str | None, events.ConnectFail | None]:
+    def _open(
+        self, websocket: DrivenWebSocket, started: float
+    ) -> tuple[int, str | None, events.ConnectFail | None]:
         """Connect as :meth:`_connect`, and return the event of a failure as well.
 
         It is yielded outside of the ``except``: Cython's generators crash when they are left while
         an exception is handled that has no traceback any more.
         """
         try:
-            return (*self._connect(), None)
+            return (*self._connect(websocket), None)
         except errors.ConnectFail as error:
             return 0, None, self._fail_opening(error, started)
 
     def _finish(self, reason: str, graceful: bool, started: float) -> events.Disconnected:
         life = self._life
         # The peer knows best why it has closed. What fails after a violation comes of that.
-        if life.reason_of_peer:
-            reason = printable(life.reason_of_peer, MAX_MESSAGE)
+        reason_of_peer = life.reason_of_peer()
+        websocket = self._get_websocket()
+        if reason_of_peer:
+            reason = printable(reason_of_peer, MAX_MESSAGE)
         elif not graceful:
-            reason = self._websocket.violation or reason
+            reason = websocket.violation or reason
         code = 1006 if life.close_code is None else life.close_code
-        tracer = self._websocket.tracer
+        tracer = websocket.tracer
         if self._is_traced or type(tracer) is not Tracer:  # another one decides by itself
             transport = self._outbox.transport  # a rejected connection has none any more
             totals = transport.totals if isinstance(transport, MeteredTransport) else {}
@@ -300,27 +310,27 @@ class GeventSession(CommandedSession):
                 code=code,
                 sent_code=life.sent_code,
                 **totals,
-                duration=monotonic() - started,
+                duration=ticks.precise() - started,
             )
         self._release()
         return events.Disconnected(reason, graceful, code, life.sent_code)
 
     def _fail_opening(self, error: errors.ConnectFail, started: float) -> events.ConnectFail:
-        reason = str(error) + self._websocket.aside
+        reason = str(error) + self._get_websocket().aside
         error.args = (reason,)
-        duration = monotonic() - started
-        self._websocket.tracer.tell("connect_fail", reason=reason, duration=duration)
+        duration = ticks.precise() - started
+        self._get_websocket().tracer.tell("connect_fail", reason=reason, duration=duration)
         self._release()
         _forget_frames(error)
         return events.ConnectFail(reason, error)
 
-    def _connect(self) -> tuple[int, str | None]:
+    def _connect(self, websocket: DrivenWebSocket) -> tuple[int, str | None]:
         """Dial and send the request.
 
         :returns: the redirects that have led here, and the proxy in between.
         :raises ConnectFail: whatever went wrong.
         """
-        websocket, life = self._websocket, self._life
+        life = self._life
         if life.state >= FAILED:
             raise self._give_up_opening()
         hops = websocket.hops
@@ -330,7 +340,7 @@ class GeventSession(CommandedSession):
         self._approach = approach
         try:
             self._arm()
-            if monotonic() >= self._schedule.open_due:
+            if ticks.precise() >= self._schedule.open_due:
                 raise Interrupted
             transport, proxy, request = approach.run()
         except Interrupted:
@@ -356,7 +366,7 @@ class GeventSession(CommandedSession):
 
     def _give_up_opening(self) -> Exception:
         life = self._life
-        return life.refusal() if life.is_forked else errors.ConnectFail(life.reason or "given up")
+        return life.refusal() if life.is_forked() else errors.ConnectFail(life.reason or "given up")
 
     def _adopt(self, transport: Transport) -> None:
         """Take over an open transport."""
@@ -365,9 +375,9 @@ class GeventSession(CommandedSession):
 
     # The loop
 
-    def _open_stream(self) -> Stream | None:
+    def _open_stream(self, websocket: DrivenWebSocket) -> Stream | None:
         """Return what parses the frames; None if the WebSocket does so by itself."""
-        stream = self._websocket.parser
+        stream = websocket.parser
         if stream is not None:
             stream.allowance = self._reactor.rota
         return stream
@@ -378,7 +388,7 @@ class GeventSession(CommandedSession):
         :returns: what the reading would have returned, see :meth:`_receive`.
         """
         if not isinstance(error, End):
-            self._websocket.take_exit(error)
+            self._get_websocket().take_exit(error)
             # What is left of the chunk, if there is one, is parsed before the next read.
             return 1 if is_parsed else NOTHING
         if self._life.is_upgraded:
@@ -386,9 +396,11 @@ class GeventSession(CommandedSession):
         self._failure = error
         return 0
 
-    def _find_events(self, is_parsed: bool, size: int) -> Iterable[AnyEvent]:
+    def _find_events(
+        self, websocket: DrivenWebSocket, is_parsed: bool, size: int
+    ) -> Iterable[AnyEvent]:
         """Return the events of what was read."""
-        websocket, reactor = self._websocket, self._reactor
+        reactor = self._reactor
         if size == 0:
             return self._take_eof()
         if size < 0:
@@ -399,12 +411,15 @@ class GeventSession(CommandedSession):
         reactor.give_back(self)
         return websocket.feed(data)
 
-    def _note_event(self, event: AnyEvent, auto_pong: bool) -> None:
-        """Do what an event that is no message asks of the session, before it is told."""
-        if event.name == "ping":
+    def _note_event(self, event: Any, name: str, auto_pong: bool) -> None:
+        """Do what an event that is no message asks of the session, before it is told.
+
+        :param name: of the event, which is a look-up of its own.
+        """
+        if name == "ping":
             if auto_pong:
                 self._send_pong(event.data)
-        elif event.name == "closing" or event.name == "closed":
+        elif name == "closing" or name == "closed":
             life = self._life
             life.close_code = 1005 if event.code is None else event.code
             life.close_reason = event.reason
@@ -420,14 +435,15 @@ class GeventSession(CommandedSession):
             self._reactor.give_back(self)
             if stream is not None:
                 self._note_read(size, stream.received_time)
-        if not self._life.is_upgraded and self._websocket.awaits_body:
-            self._schedule.linger_due = monotonic() + BODY_SILENCE
+        if not self._life.is_upgraded and self._get_websocket().awaits_body:
+            self._schedule.linger_due = ticks.precise() + BODY_SILENCE
 
-    def _check_closed(self) -> None:
-        """Leave the loop if both sides have closed."""
-        if self._websocket.is_closed or self._life.is_shaken:
-            self._linger()
-            raise End("closed", True)
+    def _end_closed(self, websocket: DrivenWebSocket) -> bool:
+        """Linger, if both sides have closed; return whether they have."""
+        if not self._life.is_shaken() and not websocket.is_closed:
+            return False
+        self._linger()
+        return True
 
     def _pump(self, stream: Stream) -> int:
         """Read, and have the stream digest it, until it has events, or something else comes up.
@@ -472,7 +488,7 @@ class GeventSession(CommandedSession):
         return 1
 
     def _say_closed(self) -> Exception:
-        return self._life.refusal() if self._life.is_forked else End("closed")
+        return self._life.refusal() if self._life.is_forked() else End("closed")
 
     def _note_digested(self, stream: Stream, size: int) -> None:
         """Take note that handlers have taken all of what was read."""
@@ -546,7 +562,7 @@ class GeventSession(CommandedSession):
         if size > 0:
             reactor.busy_poll.received += size
             if self._schedule.ping_timeout != NEVER:
-                self._schedule.note_received(monotonic())
+                self._schedule.note_received(ticks.precise())
         else:
             reactor.give_back(self)
         return size
@@ -572,12 +588,12 @@ class GeventSession(CommandedSession):
                 self._park()
                 if self._attention and life.reason is None:
                     self._attention = False
-                    schedule.note_received(monotonic())
+                    schedule.note_received(ticks.precise())
                     self._arm()
         finally:
             self._is_held = False
-        schedule.note_received(monotonic())
-        now, stream = ticks.epoch(), self._websocket.parser
+        schedule.note_received(ticks.precise())
+        now, stream = ticks.epoch(), self._get_websocket().parser
         # Those that take the messages are resumed by callbacks, of which the loop runs many before
         # it looks at its descriptors.
         if stream is not None and now - max(stream.received_time, self._turned_at) > _LONG_CHUNK:
@@ -600,12 +616,12 @@ class GeventSession(CommandedSession):
 
     def _end_answer(self) -> Iterator[AnyEvent]:
         """Yield the rejection and leave the loop, if the answer so far is a rejection."""
-        yield from self._websocket.feed_eof()
-        if self._websocket.is_closed:
+        yield from self._get_websocket().feed_eof()
+        if self._get_websocket().is_closed:
             raise End("closed", True)
 
     def _take_eof(self) -> Iterator[AnyEvent]:
-        websocket, life = self._websocket, self._life
+        websocket, life = self._get_websocket(), self._life
         if not life.is_upgraded:
             yield from self._end_answer()
         if websocket.is_closed:
@@ -649,7 +665,7 @@ class GeventSession(CommandedSession):
         """Start the clocks: the websocket is ready."""
         if self._life.state != UPGRADING:  # another greenlet has given up meanwhile
             raise End(self._life.reason or "closed")
-        now = monotonic()
+        now = ticks.precise()
         self._start_time = now
         self._life.step(READY)
         self._schedule.begin(now)
@@ -692,10 +708,10 @@ class GeventSession(CommandedSession):
         """See to what came up other than bytes; runs in the greenlet, after a read."""
         life, schedule = self._life, self._schedule
         self._attention = False
-        if life.is_forked:
+        if life.is_forked():
             raise life.refusal()
         if life.reason is not None:
-            if self._outbox.has_failed and self._has_unread:
+            if self._outbox.has_failed and self._has_unread():
                 # The peer may have said why before it closed: first what it has said.
                 self._attention = True
                 return
@@ -703,21 +719,21 @@ class GeventSession(CommandedSession):
                 raise End(f"{life.reason} while sending the request")
             raise End(life.reason)
         if not life.is_upgraded:
-            now = monotonic()
+            now = ticks.precise()
             if now >= schedule.linger_due:
                 yield from self._end_answer()  # no more of its body comes
             if now >= schedule.open_due:
                 yield from self._end_answer()
                 raise End(
-                    f"timed out after {self._websocket.open_timeout:g} s while waiting for the "
-                    f"answer to the upgrade"
+                    f"timed out after {self._get_websocket().open_timeout:g} s while waiting for "
+                    f"the answer to the upgrade"
                 )
             self._arm()  # linger_due may have been set, or moved on after it had rung
             return
-        now = monotonic()
+        now = ticks.precise()
         schedule.note_taken(self._outbox.taken_at)
         if schedule.is_silent(now):
-            if self._has_unread:
+            if self._has_unread():
                 # Handlers were slow, and there may be bytes to read: judge after the next read.
                 self._attention = True
             elif not schedule.take_excuse(now):
@@ -728,21 +744,20 @@ class GeventSession(CommandedSession):
                 self._send_ping()
         if schedule.take_poll(now):
             yield events.Poll()
-        if not life.has_ended:
+        if not life.has_ended():
             self._arm()
 
-    @property
     def _has_unread(self) -> bool:
         """Whether there may be bytes of the peer that are not parsed yet."""
-        stream = self._websocket.parser
+        stream = self._get_websocket().parser
         return not self._inbox.is_dry or (stream is not None and stream.is_paused)
 
     def _send_ping(self) -> None:
         if not self._outbox.has_room_for_control or not self._has_websocket():
             return  # the ping could not leave; and any received byte counts as life without it
         try:
-            self._websocket.send_ping()
-        except (errors.WebSocketError, self._websocket.errors.WebSocketError):
+            self._get_websocket().send_ping()
+        except (errors.WebSocketError, self._get_websocket().errors.WebSocketError):
             pass  # closing, or closed already
 
     def _send_pong(self, data: bytes) -> None:
@@ -752,8 +767,8 @@ class GeventSession(CommandedSession):
             self._postpone_pong(data)
             return
         try:
-            self._websocket.send_pong(data)
-        except (errors.WebSocketError, self._websocket.errors.WebSocketError):
+            self._get_websocket().send_pong(data)
+        except (errors.WebSocketError, self._get_websocket().errors.WebSocketError):
             pass  # closing, or closed already
 
     def _postpone_pong(self, data: bytes) -> None:
@@ -763,7 +778,7 @@ class GeventSession(CommandedSession):
         enough (RFC 6455 section 5.5.3). A peer that takes nothing for ``send_timeout`` seconds,
         while it goes on to ping, has failed.
         """
-        outbox, now, limit = self._outbox, monotonic(), self._websocket.send_timeout
+        outbox, now, limit = self._outbox, ticks.precise(), self._get_websocket().send_timeout
         if self._late_pong is None or outbox.taken_at > self._late_since:
             self._late_since = now
         elif limit is not None and now - self._late_since >= limit:
@@ -829,13 +844,14 @@ class GeventSession(CommandedSession):
         if self._is_over():
             return
         life = self._life
-        life.sent_code = int.from_bytes(payload[:2], "big") if payload else 1005
+        payload = bytes(payload)
+        life.sent_code = read_close_code(payload) if len(payload) > 1 else 1005
         if life.close_code is None:
-            life.sent_reason = bytes(payload[2:])
+            life.sent_reason = payload[2:]
         if life.state == READY:
             life.step(CLOSING)
         if self._schedule.close_timeout != NEVER:
-            self._schedule.begin_closing(monotonic())
+            self._schedule.begin_closing(ticks.precise())
             self._arm()
 
     # Ending; see the table of all verbs in commands.py
@@ -843,7 +859,7 @@ class GeventSession(CommandedSession):
     def end(self) -> None:
         """Have the connection ended when what is queued has left, or after a second."""
         self._linger()
-        self._fail(self._websocket.violation or "disconnected; protocol error")
+        self._fail(self._get_websocket().violation or "disconnected; protocol error")
 
     def _linger(self) -> None:
         """Let the queue leave, end our half of the stream, and wait for the peer to end its half.
@@ -856,7 +872,7 @@ class GeventSession(CommandedSession):
         if transport is None or self._life.state >= LINGERING:
             return
         self._life.step(LINGERING)
-        self._schedule.begin_lingering(monotonic(), LINGER)
+        self._schedule.begin_lingering(ticks.precise(), LINGER)
         self._attention = False
         self._arm()
         try:

@@ -30,6 +30,9 @@ cdef class TLSTransport(Transport):
     cpdef send(self, data)
     cpdef recv_into(self, buffer, Py_ssize_t size)
     cpdef bint flush(self) except -1
+    cpdef int fileno(self) except? -2
+    cpdef shutdown_write(self)
+    cpdef close(self)
     cdef _read(self, buffer, Py_ssize_t size)
     cdef _trim(self)
     cdef _end(self, error)

@@ -1,5 +1,6 @@
 cimport cython
 
+cimport greenws.native.ticks as ticks
 from greenws.sessions.crowd cimport Crowd
 from greenws.sessions.rota cimport Rota
 
@@ -39,10 +40,13 @@ cdef class Turn:
     cdef object _prepare
     cdef object _nudge
 
+    cpdef start(self)
+    cpdef stop(self)
     cpdef flush_later(self, Flushable item)
     @cython.locals(queued=list)
     cdef unqueue(self, Flushable item)
     cdef flush_batch(self)
+    cpdef run_callback(self, function)
     cpdef stay_awake(self)
     cpdef _end(self)
     @cython.locals(queued=list, item=Flushable, began=double, done=Py_ssize_t)

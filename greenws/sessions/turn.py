@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from time import monotonic
 
 from gevent import get_hub
 
+from ..native import ticks
 from .clock import Loop, Watcher, close_watcher
 from .crowd import Crowd
 from .rota import Rota
@@ -195,10 +195,10 @@ class Turn:
     def _flush_all(self) -> None:
         queued, self._queued = self._queued, []
         self._is_flushing = True
-        began = monotonic() if len(queued) > _LOOK else 0.0
+        began = ticks.precise() if len(queued) > _LOOK else 0.0
         done = 0
         for item in queued:
-            if began and done and not done % _LOOK and monotonic() - began >= _FLUSH_TIME:
+            if began and done and not done % _LOOK and ticks.precise() - began >= _FLUSH_TIME:
                 self._postpone(queued[done:])
                 break
             done += 1

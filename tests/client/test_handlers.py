@@ -189,7 +189,7 @@ def test_event_of_an_unknown_kind_has_no_handler() -> None:
     class Novelty(events.Event):
         name = "error"  # on_error takes an exception and no event
 
-    Client(NOWHERE)._dispatch(Novelty())
+    Client(NOWHERE)._dispatch(Novelty(), Novelty.name)
 
 
 def test_messages_nobody_handles_make_no_events() -> None:

@@ -216,12 +216,12 @@ def run_slow_members(monkeypatch: pytest.MonkeyPatch, wall: float, work: float) 
 
     :returns: how many of them ran in one turn.
     """
-    clocks = {"monotonic": 100.0, "thread_time": 1.0}
-    for name in clocks:
-        monkeypatch.setattr(twin, name, lambda name=name: clocks[name])
+    clocks = {"precise": 100.0, "thread_time": 1.0}
+    monkeypatch.setattr(twin.ticks, "precise", lambda: clocks["precise"])
+    monkeypatch.setattr(twin, "thread_time", lambda: clocks["thread_time"])
 
     def take_time(member: Any) -> None:
-        clocks["monotonic"] += wall
+        clocks["precise"] += wall
         clocks["thread_time"] += work
 
     crowd, check = make_crowd(4)

@@ -138,8 +138,8 @@ def test_end_without_upgrade_is_no_upgrade() -> None:
 @pytest.mark.parametrize("state", SessionLife, ids=show)
 def test_only_the_last_two_states_have_ended(state: SessionLife) -> None:
     life = reach(state)
-    assert life.has_ended == (state in (ENDED, FORKED))
-    assert life.is_forked == (state == FORKED)
+    assert life.has_ended() == (state in (ENDED, FORKED))
+    assert life.is_forked() == (state == FORKED)
 
 
 def test_names_of_the_module_are_the_members() -> None:
@@ -162,11 +162,11 @@ def test_first_reason_counts(state: SessionLife) -> None:
 
 def test_closing_handshake_takes_a_code_of_each_side() -> None:
     life = reach(CLOSING)
-    assert not life.is_shaken
+    assert not life.is_shaken()
     life.sent_code = 1000
-    assert not life.is_shaken
+    assert not life.is_shaken()
     life.close_code = 1005
-    assert life.is_shaken
+    assert life.is_shaken()
 
 
 # Refusals
@@ -234,7 +234,7 @@ def test_braces_in_a_reason_are_text() -> None:
 
 
 def test_session_that_does_not_run_is_of_no_thread() -> None:
-    assert not reach(NEW).is_elsewhere
+    assert not reach(NEW).is_elsewhere()
 
 
 def test_only_its_own_thread_is_home() -> None:
@@ -244,7 +244,7 @@ def test_only_its_own_thread_is_home() -> None:
     refusals: list[tuple[str, str]] = []
 
     def look() -> None:
-        seen.append(life.is_elsewhere)
+        seen.append(life.is_elsewhere())
         refusals.append(refusal(life))
 
     look()

@@ -448,12 +448,12 @@ def test_each_session_ends_with_its_hub_whatever_another_one_does(
     for session in sessions:
         reactor.add(session)
     reactor.borrow(sessions[0])
-    assert not reactor.is_over
+    assert not reactor.is_over()
     reactor.expire()
     reactor.expire()
     assert [session.told for session in sessions] == [["expire"]] * 3
     assert printed == [error]
-    assert reactor.is_over and reactor.holder is None
+    assert reactor.is_over() and reactor.holder is None
     assert len(reactor.buffer) == len(reactor.view) == 0
     assert all(watcher.is_closed for watcher in reactor.loop.watchers)
 
@@ -463,7 +463,7 @@ def test_hub_without_a_loop_is_over(reactor: Any) -> None:
     reactor.add(session)
     reactor.borrow(session)
     reactor.hub.loop = None
-    assert reactor.is_over
+    assert reactor.is_over()
     reactor.forget(session)
     assert reactor.sessions == set() and reactor.holder is None
 
@@ -485,9 +485,9 @@ def test_thread_that_ends_takes_its_reactor_along(
     # At the end of the interpreter the system closes what is open.
     monkeypatch.setattr("sys.is_finalizing", lambda: is_finalizing)
     home = twin._Home(reactor)
-    assert not reactor.is_over
+    assert not reactor.is_over()
     del home
-    assert reactor.is_over is not is_finalizing
+    assert reactor.is_over() is not is_finalizing
 
 
 def test_hub_that_was_destroyed_is_followed_by_a_new_reactor() -> None:

@@ -10,11 +10,13 @@ from tests.support.loopback import LoopbackServer
 from tests.support.peer import accept_and_echo
 from tests.support.pure import load_pure
 
-twin: Any = load_pure("sessions.ticks")
+twin: Any = load_pure("native.ticks")
 
 
 def test_clocks_of_the_pure_build_are_those_of_python() -> None:
     before, now, after = monotonic(), twin.now(), monotonic()
+    assert before <= now <= after
+    before, now, after = monotonic(), twin.precise(), monotonic()
     assert before <= now <= after
     before, now, after = time(), twin.epoch(), time()
     assert before <= now <= after

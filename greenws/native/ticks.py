@@ -10,6 +10,11 @@ def now() -> float:
     return monotonic()
 
 
+def precise() -> float:
+    """Return seconds of the monotonic clock, as ``time.monotonic()`` does."""
+    return monotonic()
+
+
 def epoch() -> float:
     """Return epoch seconds, as ``time.time()`` does."""
     return time()
