@@ -77,6 +77,10 @@ class Endpoint(DrivenWebSocket):
         self._has_ended = False
         self._sent_close_time: float | None = None
 
+    def _change_request(self, request: RequestOptions) -> None:
+        self._request = request
+        self._protocol.change_request(request)
+
     @property
     def _is_busy(self) -> bool:
         """Whether an iteration has begun and not ended; one that nothing refers to has ended."""

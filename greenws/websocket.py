@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import replace
 from operator import is_not
 from typing import TYPE_CHECKING, cast
 
@@ -29,7 +30,13 @@ from .protocol.client_protocol import CLOSED, CLOSING, OPEN
 from .protocol.frame import Payload, build_close_payload
 from .protocol.handshake import check_protocols
 from .protocol.opcode import Opcode
-from .protocol.opening import CookieStore, RequestOptions, check_header, check_headers
+from .protocol.opening import (
+    PLAIN_REQUEST,
+    CookieStore,
+    RequestOptions,
+    check_header,
+    check_headers,
+)
 from .protocol.traffic import Traffic
 from .proxies.address import choose_proxy, parse_proxy
 from .redaction import redact_url
@@ -51,6 +58,9 @@ if TYPE_CHECKING:
     from .options import TraceCallback
 
 _TRANSPORT_DEFAULTS = tuple(getattr(TransportDefaults, name) for name in TRANSPORT_OPTIONS)
+
+# Of the arguments that say what the request has, in the order of _check_request.
+_REQUEST_DEFAULTS = (None, None, False, None, None, None, constants.MAX_REDIRECTS)
 
 _RATES = ("poll", "ping_rate", "ping_timeout", "close_timeout")
 _RATE_DEFAULTS = tuple(getattr(RunDefaults, name) for name in _RATES)
@@ -177,22 +187,10 @@ class WebSocket(Endpoint):
         # By identity: 1 equals True, and is no flag.
         if any(map(is_not, options, _TRANSPORT_DEFAULTS)):
             self._set_options(options)
-        if compress is not False and compress is not True:
-            check_option("compress", compress)
-            compress = cast(CompressOptions, dict(compress))  # the user may change it
-        if max_redirects is not constants.MAX_REDIRECTS:
-            check_option("max_redirects", max_redirects)
-        request = RequestOptions(
-            protocols=[] if protocols is None else _list_protocols(protocols),
-            agent=constants.USER_AGENT
-            if agent is None
-            else _check_field("agent", "User-Agent", agent),
-            compress=compress,
-            headers=None if headers is None else _check_headers(headers),
-            origin=None if origin is None else _check_field("origin", "Origin", origin),
-            cookies=None if cookies is None else _wrap_cookies(cookies),
-            max_redirects=max_redirects,
-        )
+        request = PLAIN_REQUEST
+        wishes = (protocols, agent, compress, headers, origin, cookies, max_redirects)
+        if any(map(is_not, wishes, _REQUEST_DEFAULTS)):
+            request = _check_request(*wishes)
         Endpoint.__init__(self, parts, request, Tracer(url, trace))
 
     def _set_options(self, options: tuple[object, ...]) -> None:
@@ -252,7 +250,7 @@ class WebSocket(Endpoint):
     @property
     def protocols(self) -> Sequence[str]:
         """The subprotocols to offer."""
-        return self._request.protocols
+        return list(self._request.protocols)
 
     @property
     def agent(self) -> str:
@@ -351,12 +349,13 @@ class WebSocket(Endpoint):
             raise TypeError(f"'header' must be bytes, not {type(header).__name__}")
         if not isinstance(value, bytes):
             raise TypeError(f"'value' must be bytes, not {type(value).__name__}")
-        self._request.added_headers += (check_header(header, value),)
+        added = (*self._request.added_headers, check_header(header, value))
+        self._change_request(replace(self._request, added_headers=added))
 
     def _forget_headers(self) -> None:
         """Let go of a callable ``headers``, which may refer to whoever has this connection."""
         if callable(self._request.headers):
-            self._request.headers = _refuse_headers
+            self._change_request(replace(self._request, headers=_refuse_headers))
 
     @names_options("connect()", _CONNECT_OPTIONS, dict.fromkeys(_OPTIONS, "WebSocket()"))
     def connect(
@@ -646,6 +645,32 @@ def _read_proxies(proxies: Mapping[str, str | None]) -> dict[str, str | None]:
         if url is not None and url != "":
             parse_proxy(url, f"proxies[{redact_url(key)!r}]")
     return dict(proxies)
+
+
+def _check_request(
+    protocols: Sequence[str] | None,
+    agent: str | None,
+    compress: bool | CompressOptions,
+    headers: HeaderSource | Callable[[], HeaderSource] | None,
+    origin: str | None,
+    cookies: CookieJar | None,
+    max_redirects: int,
+) -> RequestOptions:
+    """Check the arguments of these names of :class:`WebSocket`; errors as there."""
+    if compress is not False and compress is not True:
+        check_option("compress", compress)
+        compress = cast(CompressOptions, dict(compress))  # the user may change it
+    if max_redirects is not constants.MAX_REDIRECTS:
+        check_option("max_redirects", max_redirects)
+    return RequestOptions(
+        protocols=() if protocols is None else _list_protocols(protocols),
+        agent=constants.USER_AGENT if agent is None else _check_field("agent", "User-Agent", agent),
+        compress=compress,
+        headers=None if headers is None else _check_headers(headers),
+        origin=None if origin is None else _check_field("origin", "Origin", origin),
+        cookies=None if cookies is None else _wrap_cookies(cookies),
+        max_redirects=max_redirects,
+    )
 
 
 def _list_protocols(protocols: Sequence[str]) -> list[str]:

@@ -40,7 +40,7 @@ from .extensions import PERMESSAGE_DEFLATE
 from .frame import Payload, build_close_payload, build_frame, read_close_code
 from .handshake import check_extensions
 from .opcode import Opcode
-from .opening import Opening, Outcome, Refused, RequestOptions, Upgraded
+from .opening import PLAIN_REQUEST, Opening, Outcome, Refused, RequestOptions, Upgraded
 from .response import Response
 from .stream import Stream
 from .traffic import CountedStream, Traffic
@@ -129,7 +129,7 @@ class ClientProtocol:
         #: How the server has violated the protocol, as far as the driver has noted that here.
         self.violation: str = ""
         self._opening: Opening | None = Opening(
-            url, request or RequestOptions(), follows_redirects, waits_for_body
+            url, request or PLAIN_REQUEST, follows_redirects, waits_for_body
         )
         self._tracer = tracer
 
@@ -143,6 +143,11 @@ class ClientProtocol:
         opening.waits_for_body = waits_for_body
         self._tracer = tracer
         self.stream.tracer = None if tracer is None else tracer.tell_message
+
+    def change_request(self, request: RequestOptions) -> None:
+        """Have the requests to come changed, if the opening handshake is not over."""
+        if self._opening is not None:
+            self._opening.change_request(request)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.phase.name}>"

@@ -104,7 +104,7 @@ class CookieStore(Protocol):
         """Keep the cookies of a response from ``target``."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class RequestOptions:
     """What the user wants in the opening request. ``repr`` leaves out the headers."""
 
@@ -121,6 +121,10 @@ class RequestOptions:
         """Return the user's own headers; a callable is called each time."""
         headers = self.headers() if callable(self.headers) else self.headers
         return [*(check_headers(headers) if headers else ()), *self.added_headers]
+
+
+#: What a user wants who says nothing of it: one object for thousands of connections.
+PLAIN_REQUEST = RequestOptions()
 
 
 class Upgraded:
@@ -219,6 +223,10 @@ class Opening:
         self.key: bytes = b""
         #: What the answer was, if it was no upgrade; empty: there is no such answer.
         self.rejection: str = ""
+
+    def change_request(self, options: RequestOptions) -> None:
+        """Have the requests to come made as ``options`` say."""
+        self._options = options
 
     def build_request(self) -> bytes:
         """Return the request (RFC 6455 section 4.1), with a key of its own.

@@ -214,7 +214,7 @@ class Stream:
         self._taker: PieceHandler | None = None
         self._taken: int = 0
         # The text so far, while the stage is _DECODING; _offset is where to go on.
-        self._texts: list[str] = []
+        self._texts: list[str] | None = None
         # The event, or the error, that digest() has left for next_event().
         self._event: AnyEvent | None = None
         self._error: ProtocolError | CriticalProtocolError | None = None
@@ -303,7 +303,7 @@ class Stream:
         self._message = self._whole = None
         self._need = 0
         self._stage = _NOTHING
-        self._texts = []
+        self._texts = None
         self.is_paused = False
         self._event = self._error = None
         self.text_handler = self.binary_handler = self.handler_failed = None
@@ -833,16 +833,17 @@ class Stream:
         if start < size:
             with memoryview(message) as view:
                 text, used = utf_8_decode(view[start : start + _SLICE], "strict", False)
+            if self._texts is None:
+                self._texts = []
             self._texts.append(text)
             self._offset = start + used
             return None
         # To join the pieces is one step, whatever the size.
-        texts = self._texts
-        self._texts = []
+        texts, self._texts = self._texts, None
         self._message = None
         self._message_opcode = 0
         self._stage = _NOTHING
-        return self._emit_text("".join(texts), size)
+        return self._emit_text("".join(texts or ()), size)
 
     def _check_utf8(self, piece: bytes) -> str:
         """Check the next bytes of a text, failing as soon as they can no longer be right.
