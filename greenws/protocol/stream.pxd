@@ -33,25 +33,25 @@ cdef class Stream:
     cdef Py_ssize_t _units
     cdef public double received_time
     cdef bytes _tail
-    cdef long long _need
     cdef object _event
-    cdef object _error
-    cdef public object text_handler
-    cdef public object binary_handler
+    cdef public Allowance allowance
     cdef public object tracer
     cdef long long _max_size
     cdef bint _is_client
     cdef int _message_opcode
-    cdef public bint skip_text
-    cdef public bint skip_binary
     cdef public bint is_closed
     cdef readonly bint is_paused
     cdef readonly bint is_brief
     cdef bint _is_halted
     cdef bint _is_calling
-    cdef int _stage
+    cdef public bint skip_text
+    cdef public object text_handler
+    cdef public object binary_handler
+    cdef public bint skip_binary
 
-    cdef public Allowance allowance
+    cdef int _stage
+    cdef long long _need
+    cdef object _error
     cdef list _texts
     cdef bint _fin
     cdef bint _message_deflated

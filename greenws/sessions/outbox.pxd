@@ -12,7 +12,6 @@ from greenws.sessions.turn cimport Flushable, Turn
 cdef int READY
 cdef Py_ssize_t _FLUSH_SIZE
 cdef Py_ssize_t _BULK
-cdef Py_ssize_t _LARGE
 cdef int _CLOSE
 
 
@@ -26,15 +25,15 @@ cdef class Outbox(Flushable):
     cdef Py_ssize_t _write_limit
     cdef object _watcher
     cdef object _waiters
+    cdef unsigned long long _taken
     cdef bint _is_buffering
     cdef bint _is_reserved
     cdef readonly bint is_stalled
+    cdef public bint is_awaited
 
     cdef Py_ssize_t _passed
-    cdef unsigned long long _taken
     cdef readonly double taken_at
     cdef readonly bint has_failed
-    cdef public bint is_awaited
     cdef object _last_words
     cdef object _streamer
     cdef object _passing

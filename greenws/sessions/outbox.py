@@ -36,7 +36,7 @@ from .clock import Alarm, Watcher, close_watcher
 from .lifecycle import CLOSING, READY, Lifecycle
 from .reactor import Reactor
 from .transport import Transport
-from .turn import LARGE, Flushable
+from .turn import Flushable
 from .wait import WRITE, take_turn
 
 # Bytes that are handed to the kernel before the turn is over, while they are still in the cache.
@@ -45,7 +45,6 @@ from .wait import WRITE, take_turn
 _FLUSH_SIZE = 64 * 1024
 
 _BULK = BULK  # these second names are C integers when compiled
-_LARGE = LARGE
 _CLOSE = int(Opcode.CLOSE)
 
 # A control frame of a client: two bytes of head, the key of the mask, 125 bytes of payload.
@@ -248,13 +247,10 @@ class Outbox(Flushable):
             append_frame(queue, opcode, payload, rsv1, True)
         elif queue is not None:
             append_frame(queue, opcode, payload, rsv1, True)
-        elif len(payload) >= _LARGE:
-            queue = self._reactor.pool.take_large()
+        else:
+            queue = self._reactor.pool.take(len(payload))
             append_frame(queue, opcode, payload, rsv1, True, True, True)
             self._queue = queue
-        else:
-            queue = self._queue = self._reactor.pool.take()
-            append_frame(queue, opcode, payload, rsv1, True)
         if not self.is_dirty:
             self.is_dirty = True
             self._reactor.turn.flush_later(self)
@@ -272,11 +268,13 @@ class Outbox(Flushable):
         self._flush_later()
 
     def _append(self, opcode: int, payload: Payload, rsv1: bool, fin: bool = True) -> None:
-        if self._behind is not None:
-            queue = self._find_end()
+        queue = self._queue if self._behind is None else self._find_end()
+        if queue is None:
+            queue = self._reactor.pool.take(len(payload))
+            append_frame(queue, opcode, payload, rsv1, True, fin, True)
+            self._queue = queue
         else:
-            queue = self._queue = self._queue or self._reactor.pool.take()
-        append_frame(queue, opcode, payload, rsv1, True, fin)
+            append_frame(queue, opcode, payload, rsv1, True, fin)
         self._flush_later()
 
     def _flush_later(self) -> None:

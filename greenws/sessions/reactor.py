@@ -151,7 +151,7 @@ class Reactor:
         # The process whose descriptors the sessions have.
         self._process = os.getpid()
         self.clock: Clock = Clock(loop)
-        #: Empty buffers for frames.
+        #: Buffers for frames.
         self.pool: BufferPool = BufferPool()
         #: The receive buffer; a parser may write into its first HEADROOM bytes.
         self.buffer: bytearray = bytearray()

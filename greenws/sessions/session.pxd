@@ -28,7 +28,6 @@ cdef Py_ssize_t _LARGE
 
 
 cdef class GeventSession(CommandedSession):
-    cdef bint _has_paused
     cdef bint _is_traced
     cdef double _turned_at
     cdef object _late_pong

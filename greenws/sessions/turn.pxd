@@ -22,11 +22,10 @@ cdef class BufferPool:
     cdef list _buffers
     cdef bytearray _large
 
-    @cython.locals(buffers=list)
-    cdef bytearray take(self)
-    @cython.locals(buffer=bytearray)
-    cdef bytearray take_large(self)
+    @cython.locals(buffers=list, buffer=bytearray)
+    cdef bytearray take(self, Py_ssize_t size)
     cdef clear(self)
+    @cython.locals(size=Py_ssize_t)
     cdef put(self, bytearray buffer)
 
 

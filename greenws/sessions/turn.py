@@ -17,14 +17,13 @@ from .clock import Loop, Watcher, close_watcher
 from .crowd import Crowd
 from .rota import Rota
 
-# Empty buffers that a pool keeps. Sessions take turns with a few of them: a session hands its
+# Buffers that a pool keeps. Sessions take turns with a few of them: a session hands its
 # buffer back as soon as the frames have left, when it parks or with its batch.
 _MAX_POOLED = 16
 
-#: Bytes of a payload, and of a buffer, from which on a pool keeps one buffer as it is; and bytes of
-#: the largest such buffer. Larger frames are sent slice by slice.
-LARGE = 16 * 1024
-_LARGE = LARGE  # this second name is a C integer when compiled; modules import the first
+# Bytes of a payload, and of a buffer, from which on a pool keeps one buffer only; and bytes of the
+# largest such buffer. Larger frames are sent slice by slice.
+_LARGE = 16 * 1024
 _LARGEST = 512 * 1024
 
 # Sessions of a crowd whose frames leave together. To send after each read takes the kernel and the
@@ -52,26 +51,30 @@ class Flushable:
 
 
 class BufferPool:
-    """Empty buffers for frames, lent to the sessions of one hub. The buffer that came back last is
-    still in the cache, and an idle connection has no buffer.
+    """Buffers for frames, lent to the sessions of one hub. The buffer that came back last is still
+    in the cache, and an idle connection has no buffer.
+
+    A buffer keeps its bytes, which mean nothing: to empty it would have its memory given back, and
+    asked for again by the next frame.
     """
 
     __slots__ = ("_buffers", "_large")
 
     def __init__(self) -> None:
         self._buffers: list[bytearray] = []
-        # One that is not empty, for the next large frame; or None.
+        # One for the next large frame; or None.
         self._large: bytearray | None = None
 
-    def take(self) -> bytearray:
-        """Return an empty buffer."""
+    def take(self, size: int) -> bytearray:
+        """Return a buffer for a frame, which has to take the place of the bytes that are in it.
+
+        :param size: of the payload.
+        """
+        if size >= _LARGE:
+            buffer, self._large = self._large, None
+            return bytearray() if buffer is None else buffer
         buffers = self._buffers
         return buffers.pop() if buffers else bytearray()
-
-    def take_large(self) -> bytearray:
-        """Return a buffer for a large frame, with bytes that mean nothing."""
-        buffer, self._large = self._large, None
-        return bytearray() if buffer is None else buffer
 
     def clear(self) -> None:
         """Keep no buffer."""
@@ -80,11 +83,12 @@ class BufferPool:
 
     def put(self, buffer: bytearray) -> None:
         """Take a buffer back whose bytes have left."""
-        if _LARGE <= len(buffer) <= _LARGEST:
+        size = len(buffer)
+        if size < _LARGE:
+            if len(self._buffers) < _MAX_POOLED:
+                self._buffers.append(buffer)
+        elif size <= _LARGEST:
             self._large = buffer
-        elif len(self._buffers) < _MAX_POOLED:
-            buffer.clear()
-            self._buffers.append(buffer)
 
 
 class Turn:

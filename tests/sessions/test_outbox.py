@@ -170,14 +170,14 @@ def test_frames_of_a_turn_leave_in_one_call() -> None:
 
 def test_empty_queue_has_no_buffer_and_takes_one_of_the_pool() -> None:
     setup = Setup()
-    buffer = setup.reactor.pool.take()
+    buffer = setup.reactor.pool.take(0)
     setup.reactor.pool.put(buffer)
     for text in (b"one", b"two"):
         setup.outbox.put(TEXT, text, False)
         assert setup.outbox._queue is buffer
         setup.end_turn()
         assert setup.outbox._queue is None
-    assert setup.reactor.pool.take() is buffer
+    assert setup.reactor.pool.take(0) is buffer
 
 
 def test_bytes_that_are_not_taken_wait_until_there_is_room() -> None:
