@@ -71,7 +71,6 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "sessions.reactor",
         "sessions.bulk",
         "sessions.outbox",
-        "sessions.counted",
         "sessions.mailboxes",
         "sessions.schedule",
         "sessions.contract",

@@ -1,8 +1,8 @@
 """Counts of messages and bytes, for many connections together.
 
-Connections that nobody counts have a plain :class:`~.stream.Stream`, which does not ask whether
-somebody counts. The others have a subclass of it, and of the two halves of a session
-(:mod:`greenws.sessions.counted`).
+Connections that nobody counts have a plain :class:`~.stream.Stream`, which does not ask for each
+message whether somebody counts. The others have a subclass of it. The two halves of a session do
+ask, for each read and each message that is sent.
 """
 
 from __future__ import annotations

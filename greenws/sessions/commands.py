@@ -43,7 +43,6 @@ from ..protocol.traffic import Traffic
 from .approach import Approach
 from .clock import NEVER
 from .contract import DrivenWebSocket
-from .counted import CountedInbox, CountedOutbox
 from .inbox import Inbox
 from .lifecycle import DIALING, DROPPED, ENDED, FORKED, Lifecycle
 from .lomond import adapt_websocket
@@ -169,10 +168,8 @@ class CommandedSession(HubSession):
 
     def _count(self, traffic: Traffic) -> None:
         """Have messages and bytes counted. Called before the iteration begins."""
-        websocket = self._get_websocket()
-        limit, timeout = websocket.write_limit, websocket.send_timeout
-        self._inbox = CountedInbox(traffic)
-        self._outbox = CountedOutbox(traffic, self._life, limit, timeout)
+        self._inbox.count(traffic)
+        self._outbox.count(traffic)
 
     # Going on
 

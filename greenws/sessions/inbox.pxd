@@ -1,5 +1,6 @@
 cimport cython
 
+from greenws.protocol.traffic cimport Traffic
 from greenws.sessions.transport cimport Transport
 
 cdef Py_ssize_t _NOTHING
@@ -14,6 +15,7 @@ cdef class Inbox:
     cdef bint _is_flowing
     cdef bint _is_watching
     cdef int _burst
+    cdef Traffic _traffic
     cdef Py_ssize_t _streak
     cdef object _watcher
 

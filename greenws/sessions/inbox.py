@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ..protocol.traffic import Traffic
 from .clock import Loop, Watcher, close_watcher
 from .transport import Transport
 from .wait import READ
@@ -34,6 +35,7 @@ class Inbox:
         "_is_flowing",
         "_is_watching",
         "_streak",
+        "_traffic",
         "_watcher",
         "is_dry",
         "transport",
@@ -52,8 +54,14 @@ class Inbox:
         # large read; and the bytes of large reads since the session waited last.
         self._is_flowing = False
         self._streak = 0
+        # Where bytes are counted; None: nobody counts them.
+        self._traffic: Traffic | None = None
         # Reads without waiting, of bytes that the transport held, since the loop had its turn.
         self._burst = 0
+
+    def count(self, traffic: Traffic) -> None:
+        """Have bytes counted, from now on."""
+        self._traffic = traffic
 
     def open(self, transport: Transport, loop: Loop) -> None:
         """Read from ``transport`` from now on."""
@@ -143,4 +151,6 @@ class Inbox:
                 self._burst = _BURST
             return _NOTHING
         self.is_dry = not count
+        if self._traffic is not None:
+            self._traffic.bytes_received += count
         return count

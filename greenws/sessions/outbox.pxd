@@ -3,6 +3,7 @@ cimport cython
 cimport greenws.native.ticks as ticks
 cimport greenws.sessions.threads as threads
 from greenws.protocol.frame cimport append_frame
+from greenws.protocol.traffic cimport Traffic
 from greenws.sessions.clock cimport Clock
 from greenws.sessions.lifecycle cimport Lifecycle
 from greenws.sessions.reactor cimport Reactor
@@ -26,6 +27,7 @@ cdef class Outbox(Flushable):
     cdef object _watcher
     cdef object _waiters
     cdef unsigned long long _taken
+    cdef Traffic _traffic
     cdef bint _is_buffering
     cdef bint _is_reserved
     cdef readonly bint is_stalled

@@ -30,6 +30,7 @@ from ..native import ticks
 from ..protocol.frame import Payload, append_frame
 from ..protocol.opcode import Opcode
 from ..protocol.slices import Steps
+from ..protocol.traffic import Traffic
 from . import threads
 from .bulk import BULK, BulkFrame
 from .clock import Alarm, Watcher, close_watcher
@@ -86,6 +87,7 @@ class Outbox(Flushable):
         "_send_timeout",
         "_streamer",
         "_taken",
+        "_traffic",
         "_waiters",
         "_watcher",
         "_write_limit",
@@ -130,6 +132,9 @@ class Outbox(Flushable):
         self._waiters: deque[Room] | None = None
         # Bytes that the transport has taken.
         self._taken = 0
+        # Where messages are counted when they are queued, and bytes when they have left; None:
+        # nobody counts them.
+        self._traffic: Traffic | None = None
         #: When it last took some of a queue that had to wait, by the monotonic clock; 0.0: never.
         #: The peer lives then, whatever it says.
         self.taken_at: float = 0.0
@@ -139,6 +144,10 @@ class Outbox(Flushable):
         self.has_failed: bool = False
         # Bytes that were flushed early, since a sender let the loop have its turn.
         self._passed = 0
+
+    def count(self, traffic: Traffic) -> None:
+        """Have messages and bytes counted, from now on."""
+        self._traffic = traffic
 
     def open(self, transport: Transport, reactor: Reactor, alarm: Alarm) -> None:
         """Send to ``transport`` from now on; ``alarm`` is rung when the session has to look."""
@@ -235,6 +244,8 @@ class Outbox(Flushable):
             queue = self._queue
         if type(payload) is not bytes:
             payload = bytes(memoryview(payload))  # another thread may change it at any moment
+        if opcode < 8 and self._traffic is not None:
+            self._traffic.messages_sent += 1
         if len(payload) >= _BULK:
             self._append_bulk(BulkFrame(opcode, [payload], rsv1))
             self._flush_early()
@@ -306,6 +317,8 @@ class Outbox(Flushable):
             pieces = list(steps) if getcurrent() is get_hub() else self._collect(steps)
         finally:
             steps.close()
+        if self._traffic is not None:
+            self._traffic.messages_sent += 1
         if sum(map(len, pieces)) < _BULK:
             self._append(opcode, b"".join(pieces), rsv1)
         else:
@@ -456,6 +469,8 @@ class Outbox(Flushable):
             if sent is None:
                 break
             self._taken += sent
+            if self._traffic is not None:
+                self._traffic.bytes_sent += sent
             if self._watcher is not None:
                 self.taken_at = ticks.precise()
             if sent < len(queue):
