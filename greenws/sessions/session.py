@@ -449,7 +449,7 @@ class GeventSession(CommandedSession):
 
         :param stream: None: the bytes are left in the buffer. The greenlet waits as deep in its
             stack as with a stream, so that the copy of its stack keeps its size. Copies that grow
-            leave holes in the heap, and an echo among 2,000 connections costs 10 % more.
+            leave holes in the heap: 0.8 KiB for each idle connection.
         :returns: as :meth:`_receive`: the bytes, if any, are in the stream.
         """
         if stream is None:
