@@ -733,13 +733,10 @@ class Client(Handlers, WebSocketDefaults, RunDefaults):
         auto_pong, close_timeout = self.auto_pong, self.close_timeout
         check_run_options(poll, ping_rate, ping_timeout, auto_pong, close_timeout)
         session_class = self.session_class
-        if session_class is GeventSession or (
-            isinstance(session_class, type) and issubclass(session_class, GeventSession)
-        ):
-            if "poll" not in self._handled:
-                poll = 0  # no handler, so no reason to wake up
-        else:
+        if not (isinstance(session_class, type) and issubclass(session_class, GeventSession)):
             check_session_class(session_class)
+        elif "poll" not in self._handled:
+            poll = 0  # no handler, so no reason to wake up
         return self.websocket._start(
             session_class, poll, ping_rate, ping_timeout, auto_pong, close_timeout
         )

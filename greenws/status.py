@@ -27,9 +27,6 @@ class Status:
     invalid_codes: Final = frozenset({*range(1000), 1004, NO_STATUS, ABNORMAL, *range(1015, 3000)})
 
 
-_INVALID_CODES = Status.invalid_codes
-
-
 def is_sendable(code: int) -> bool:
     """Tell whether a close frame may carry ``code``.
 
@@ -37,4 +34,4 @@ def is_sendable(code: int) -> bool:
     3000-3999 for libraries, and the codes 4000-4999 for private use. All other codes are an error,
     on the wire and in a call.
     """
-    return 1000 <= code < 5000 and code not in _INVALID_CODES
+    return 1000 <= code < 5000 and code not in Status.invalid_codes

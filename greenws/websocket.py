@@ -19,6 +19,7 @@ from .options import (
     HeaderSource,
     Password,
     Path,
+    RequestDefaults,
     RunDefaults,
     SocketOption,
     TransportDefaults,
@@ -59,8 +60,9 @@ if TYPE_CHECKING:
 
 _TRANSPORT_DEFAULTS = tuple(getattr(TransportDefaults, name) for name in TRANSPORT_OPTIONS)
 
-# Of the arguments that say what the request has, in the order of _check_request.
-_REQUEST_DEFAULTS = (None, None, False, None, None, None, constants.MAX_REDIRECTS)
+# The arguments of _check_request, in their order.
+_WISHES = ("protocols", "agent", "compress", "headers", "origin", "cookies", "max_redirects")
+_WISH_DEFAULTS = tuple(getattr(RequestDefaults, name) for name in _WISHES)
 
 _RATES = ("poll", "ping_rate", "ping_timeout", "close_timeout")
 _RATE_DEFAULTS = tuple(getattr(RunDefaults, name) for name in _RATES)
@@ -189,7 +191,7 @@ class WebSocket(Endpoint):
             self._set_options(options)
         request = PLAIN_REQUEST
         wishes = (protocols, agent, compress, headers, origin, cookies, max_redirects)
-        if any(map(is_not, wishes, _REQUEST_DEFAULTS)):
+        if any(map(is_not, wishes, _WISH_DEFAULTS)):
             request = _check_request(*wishes)
         Endpoint.__init__(self, parts, request, Tracer(url, trace))
 

@@ -147,7 +147,7 @@ class ClientProtocol:
     def change_request(self, request: RequestOptions) -> None:
         """Have the requests to come changed, if the opening handshake is not over."""
         if self._opening is not None:
-            self._opening.change_request(request)
+            self._opening.options = request
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.phase.name}>"
@@ -426,7 +426,7 @@ class ClientProtocol:
 
     def begin_close(self, payload: bytes) -> None:
         """Note that a close frame with ``payload`` goes out: nothing may be sent after it."""
-        self.sent_code = read_close_code(payload) if payload else _NO_STATUS
+        self.sent_code = read_close_code(payload)
         if self.phase is OPEN:
             # Where the server has closed first, our frame completes the handshake; the end comes
             # with the end of the stream all the same (RFC 6455 section 7.1.1).

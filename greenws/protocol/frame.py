@@ -121,8 +121,8 @@ def build_close_payload(code: int | None, reason: str | bytes = b"") -> bytes:
 
 
 def read_close_code(payload: bytes) -> int:
-    """Return the code in the payload of a close frame that has one."""
-    return payload[0] << 8 | payload[1]
+    """Return the code in the payload of a close frame; 1005 if it has none."""
+    return payload[0] << 8 | payload[1] if len(payload) > 1 else 1005
 
 
 def parse_close_payload(payload: bytes) -> tuple[int | None, str]:

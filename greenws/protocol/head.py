@@ -126,17 +126,11 @@ class HeadReader:
                 raise ForeignStart(bytes(received))
             if expected == self._start:
                 self._start = b""  # all of it is there: nothing to check any more
-        # Most heads are all that there is, and need no pattern.
-        size = len(received)
-        found_at = received.find(b"\n\r\n", start)
-        is_found = 0 <= found_at == size - 3 and b"\n\n" not in received
-        if not is_found:
-            found = _END.search(received, start)
-            if found is not None:
-                is_found, size = True, found.end()
+        found = _END.search(received, start)
+        size = len(received) if found is None else found.end()
         if self._skipped + size > self._limit:
             raise HeadTooLarge(f"the head is larger than {self._limit} bytes")
-        if not is_found:
+        if found is None:
             if received and self._buffer is None:
                 self._buffer = bytearray(received)
             return None

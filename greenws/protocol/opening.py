@@ -173,13 +173,13 @@ class Opening:
         "_head",
         "_is_answered",
         "_obstacle",
-        "_options",
         "_response",
         "_url",
         "follows_redirects",
         "hops",
         "is_at_end",
         "key",
+        "options",
         "rejection",
         "requested_at",
         "target",
@@ -195,7 +195,6 @@ class Opening:
         waits_for_body: bool = True,
     ) -> None:
         self._url = url
-        self._options = options
         # Whether the request has its answer: bytes behind the answer mean nothing.
         self._is_answered = False
         # The reader of the answer's head; None: no byte of the answer has come yet.
@@ -204,6 +203,8 @@ class Opening:
         self._body: BodyReader | None = None
         # Why a redirect is not followed; empty if the answer is no redirect.
         self._obstacle = ""
+        #: What the user wants in the requests to come.
+        self.options: RequestOptions = options
         #: Whether the session can connect elsewhere.
         self.follows_redirects: bool = follows_redirects
         #: Whether a rejection is held back until its body has ended.
@@ -224,10 +225,6 @@ class Opening:
         #: What the answer was, if it was no upgrade; empty: there is no such answer.
         self.rejection: str = ""
 
-    def change_request(self, options: RequestOptions) -> None:
-        """Have the requests to come made as ``options`` say."""
-        self._options = options
-
     def build_request(self) -> bytes:
         """Return the request (RFC 6455 section 4.1), with a key of its own.
 
@@ -238,7 +235,7 @@ class Opening:
         self._obstacle = ""
         self._is_answered = self.is_at_end = False
         self.unread = b""
-        options = self._options
+        options = self.options
         target = self.target
         before, after = _common_lines(target.resource, target.host_header, options.agent)
         lines = [*before, b"Sec-WebSocket-Key: " + key, *after]
@@ -265,9 +262,9 @@ class Opening:
                 custom = [pair for pair in custom if pair[0].lower() in _PORTABLE_HEADERS]
             # The user's own headers take the place of ours.
             given = {name.lower() for name, _ in custom}
-            first, *lines = lines
+            # The request line stays: it has a blank, and no name has.
             lines = [line for line in lines if line.partition(b":")[0].lower() not in given]
-            lines = [first, *lines, *(b"%b: %b" % pair for pair in custom)]
+            lines += [b"%b: %b" % pair for pair in custom]
         # Every part has been checked where it came in.
         lines.append(b"\r\n")
         return b"\r\n".join(lines)
@@ -308,8 +305,8 @@ class Opening:
             if response.is_interim:  # RFC 7231 section 6.2: any number, before the answer
                 self._head = None
                 continue
-            if self._options.cookies is not None:
-                self._options.cookies.store(self.target, response)
+            if self.options.cookies is not None:
+                self.options.cookies.store(self.target, response)
             if code == 101:
                 return Upgraded(response, data)
             location = response.get("location")
@@ -348,7 +345,7 @@ class Opening:
     @property
     def compress(self) -> bool | CompressOptions:
         """Whether permessage-deflate is offered, or what is offered of it."""
-        return self._options.compress
+        return self.options.compress
 
     @property
     def awaits_body(self) -> bool:
@@ -366,12 +363,12 @@ class Opening:
     def check_response(self, response: Response) -> tuple[str | None, set[str], Deflate | None]:
         """Check an answer of 101; see :func:`greenws.protocol.handshake.check_response`."""
         return handshake.check_response(
-            response, self.key, self._options.protocols, self._options.compress
+            response, self.key, self.options.protocols, self.options.compress
         )
 
     def _redirect(self, location: str) -> str:
         """Set the new target and return "", or return why the redirect must not be followed."""
-        limit = self._options.max_redirects
+        limit = self.options.max_redirects
         if not self.follows_redirects:
             return "redirects are not followed here"
         if self.hops >= limit:

@@ -849,7 +849,7 @@ class GeventSession(CommandedSession):
             return
         life = self._life
         payload = bytes(payload)
-        life.sent_code = read_close_code(payload) if len(payload) > 1 else 1005
+        life.sent_code = read_close_code(payload)
         if life.close_code is None:
             life.sent_reason = payload[2:]
         if life.state == READY:
