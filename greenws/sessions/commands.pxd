@@ -23,7 +23,6 @@ cdef class CommandedSession(HubSession):
     cdef bint _is_held
     cdef bint _is_left
     cdef bint _has_paused
-    cdef bint _is_timed
     cdef Deputy _deputy
 
     cdef double _start_time

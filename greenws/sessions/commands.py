@@ -83,7 +83,6 @@ class CommandedSession(HubSession):
         "_inbox",
         "_is_held",
         "_is_left",
-        "_is_timed",
         "_kept",
         "_life",
         "_outbox",
@@ -116,8 +115,6 @@ class CommandedSession(HubSession):
         self._is_held = False
         # Whether the handling of what was read last had to pause.
         self._has_paused = False
-        # Whether silence of the peer has a limit.
-        self._is_timed = False
         # Before the upgrade, why reading has failed: a whole rejection that was read before counts
         # first. Or None.
         self._failure: Exception | None = None

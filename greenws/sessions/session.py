@@ -191,7 +191,6 @@ class GeventSession(CommandedSession):
         schedule.poll = poll or NEVER
         schedule.ping_rate = ping_rate or NEVER
         schedule.ping_timeout = ping_timeout or NEVER
-        self._is_timed = schedule.ping_timeout != NEVER
         schedule.close_timeout = close_timeout or NEVER
         started = ticks.precise()
         schedule.begin_opening(started, websocket.open_timeout)
@@ -565,7 +564,7 @@ class GeventSession(CommandedSession):
             raise End(f"socket fail; recv fail; {error}{step}") from None
         if size > 0:
             reactor.busy_poll.received += size
-            if self._is_timed:
+            if self._schedule.ping_timeout != NEVER:
                 self._schedule.note_received(ticks.precise())
         else:
             reactor.give_back(self)

@@ -172,11 +172,12 @@ def test_empty_queue_has_no_buffer_and_takes_one_of_the_pool() -> None:
     setup = Setup()
     buffer = setup.reactor.pool.take(0)
     setup.reactor.pool.put(buffer)
-    for text in (b"one", b"two"):
+    for text in (b"the first", b"two"):
         setup.outbox.put(TEXT, text, False)
         assert setup.outbox._queue is buffer
         setup.end_turn()
         assert setup.outbox._queue is None
+    assert setup.messages == ["the first", "two"]  # nothing is left of the longer one
     assert setup.reactor.pool.take(0) is buffer
 
 
